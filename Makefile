@@ -1,0 +1,87 @@
+# ferry: one non-recursive makefile. Each folder lists its sources in its own
+# build.mk; this file knows how to turn them into programs.
+#
+#   make             build/ferry and the guests in build/guest-images/
+#   make demo        install what is missing, build, boot a guest that works
+#   make test        install what is missing, build, run every test
+#   make help        all targets
+#
+# O=dir builds elsewhere, SAN=address,undefined builds with sanitizers, V=1 shows commands.
+
+O       ?= build
+SAN     ?=
+PREFIX  ?= /usr/local
+VERSION := 0.1.0
+
+ifeq ($(origin CC),default)
+CC := $(if $(shell command -v ccache),ccache )gcc
+endif
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
+
+# --- libraries, found by pkg-config -----------------------------------------
+PKGS := liburing slirp jansson libconfuse
+
+# Targets that must work before the packages are there.
+NO_PKGS := deps help clean demo test
+ifneq ($(filter-out $(NO_PKGS),$(or $(MAKECMDGOALS),all)),)
+MISSING := $(foreach p,$(PKGS),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(p)))
+ifneq ($(strip $(MISSING)),)
+$(error pkg-config does not find: $(MISSING). Run 'make deps' (Debian 12) or install their -dev packages)
+endif
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
+endif
+
+# --- flags ------------------------------------------------------------------
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+        -Wimplicit-fallthrough -Wswitch-enum -Wcast-qual -Wwrite-strings -Wundef \
+        -Wformat=2 -Wpointer-arith -Wold-style-definition
+HARDEN := -fstack-protector-strong -fPIE
+ifeq ($(SAN),)
+HARDEN += -D_FORTIFY_SOURCE=2
+endif
+OPT     ?= -O2 -g
+CPPFLAGS := -D_GNU_SOURCE -DFERRY_VERSION='"$(VERSION)"' -I. -I$(O)
+CFLAGS  := -std=c17 $(OPT) $(WARN) $(HARDEN) -pthread $(PKG_CFLAGS) \
+           $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack -pthread $(if $(SAN),-fsanitize=$(SAN))
+LDLIBS  := $(PKG_LIBS)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# --- what there is to build: each fragment adds to these lists --------------
+FERRY_SRCS :=        # all of ferry but vmm/main.c
+GUESTS     :=        # guest images, below $(O)/guest-images
+include $(sort $(wildcard */build.mk))
+
+FERRY_OBJS := $(patsubst %.c,$(O)/%.o,$(FERRY_SRCS))
+LIB := $(O)/libferry.a
+
+all: $(O)/ferry $(GUESTS) ## build ferry and the guests
+
+$(O)/ferry: $(O)/vmm/main.o $(LIB)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(LIB): $(FERRY_OBJS)
+	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
+
+$(O)/%.o: %.c $(GENERATED)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(FERRY_OBJS:.o=.d) $(O)/vmm/main.d
+
+deps: ## install the Debian packages that are missing
+	$(Q)scripts/install-deps.sh
+
+clean: ## remove the build directory
+	rm -rf $(O)
+
+help: ## this list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | \
+	  awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
+
+.PHONY: all deps clean help
