@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""Guests: the same image under ferry and under QEMU."""
+import itertools
+import os
+import pathlib
+import tempfile
+
+from .case import require_file, require_kvm, require_tool
+from .control import Control
+from .paths import FERRY, GUESTS
+from .proc import Proc
+
+# CPU flags that a KVM without hardware behind it offers but cannot do.
+QEMU_CPU = "host,-arch-capabilities,-cx16"
+
+serial_numbers = itertools.count(1)
+
+
+def guest_image(name):
+    """Path of a test guest; a path is taken as it is."""
+    if "/" in str(name):
+        return pathlib.Path(name)
+    return require_file(GUESTS / f"{name}.elf", "run make")
+
+
+def options(**kwargs):
+    """--key value for each: True is a flag, a list repeats, None is left out."""
+    argv = []
+    for key, value in kwargs.items():
+        flag = "--" + key.replace("_", "-")
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            if one is True:
+                argv.append(flag)
+            elif one is not None and one is not False:
+                argv += [flag, str(one)]
+    return argv
+
+
+class Guest(Proc):
+    """`ferry run` with a guest.
+
+    Guest("hello", vcpus=2, disk="root.img,readonly") runs
+    ferry run --name T --kernel hello.elf --vcpus 2 --disk root.img,readonly.
+    Standard output is the guest's console unless console= says otherwise; log
+    messages of ferry itself are on `err`. Each guest has a runtime directory of
+    its own, unless one is given.
+    """
+
+    def __init__(self, image, *extra, name=None, runtime=None, append=None, tty=False,
+                 netns=None, env=None, **kwargs):
+        require_kvm()
+        self.name = name or f"t{os.getpid()}-{next(serial_numbers)}"
+        self.own_runtime = None
+        if runtime is None:
+            self.own_runtime = tempfile.TemporaryDirectory(prefix="ferrytest-run-")
+            runtime = self.own_runtime.name
+        self.runtime = pathlib.Path(runtime)
+        env = {"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})}
+        kwargs.setdefault("memory", "64M")
+        super().__init__(FERRY, "run", *options(name=self.name, kernel=guest_image(image),
+                                                append=append, **kwargs), *extra,
+                         tty=tty, netns=netns, env=env)
+
+    def socket_path(self):
+        """The control socket of the guest."""
+        return self.runtime / "ferry" / f"{self.name}.sock"
+
+    def control(self):
+        """A connection to the control socket."""
+        return Control(self.socket_path())
+
+    def ferry(self, *argv, **kwargs):
+        """Another ferry command in the same runtime directory, as a Proc."""
+        return Proc(FERRY, *argv, env={"XDG_RUNTIME_DIR": str(self.runtime)}, **kwargs)
+
+    def stop(self):
+        """Kill and clean up."""
+        super().stop()
+        if self.own_runtime:
+            self.own_runtime.cleanup()
+            self.own_runtime = None
+
+
+class Qemu(Proc):
+    """The same guest under QEMU, as a check on the guest itself.
+
+    drives: paths of disk images; nics: -netdev values such as "tap,ifname=x";
+    both become modern virtio-pci devices with MSI-X.
+    """
+
+    def __init__(self, image, *extra, memory="64M", vcpus=1, append=None, drives=(), nics=(),
+                 machine="q35", netns=None):
+        require_kvm()
+        require_tool("qemu-system-x86_64")
+        argv = ["qemu-system-x86_64", "-M", machine, "-enable-kvm", "-cpu", QEMU_CPU,
+                "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+                "-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+                "-m", memory, "-smp", vcpus, "-kernel", guest_image(image)]
+        if append is not None:
+            argv += ["-append", append]
+        for number, path in enumerate(drives):
+            argv += ["-drive", f"if=none,id=d{number},format=raw,file={path}",
+                     "-device", f"virtio-blk-pci,drive=d{number},disable-legacy=on"]
+        for number, backend in enumerate(nics):
+            kind, _, rest = backend.partition(",")
+            argv += ["-netdev", f"{kind},id=n{number}{',' + rest if rest else ''}",
+                     "-device", f"virtio-net-pci,netdev=n{number},disable-legacy=on,romfile="]
+        super().__init__(*argv, *extra, netns=netns)

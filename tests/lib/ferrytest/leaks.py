@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""What is left when all should be gone."""
+import contextlib
+import json
+import os
+
+from .proc import descendants, run
+
+
+def fds(pid="self"):
+    """{number: target} of the open descriptors of a process."""
+    found = {}
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found[int(number)] = os.readlink(f"/proc/{pid}/fd/{number}")
+    return found
+
+
+def links(netns=None):
+    """Names of the network interfaces, here or in a namespace."""
+    text = (netns.run if netns else run)("ip", "-j", "link", "show")
+    return {link["ifname"] for link in json.loads(text or "[]")}
+
+
+def unix_sockets():
+    """Paths of the bound UNIX sockets of this network namespace."""
+    with open("/proc/self/net/unix", encoding="utf-8") as table:
+        rows = [line.split() for line in list(table)[1:]]
+    return {row[7] for row in rows if len(row) > 7}
+
+
+def memory_of(pid):
+    """Fields of smaps_rollup in KiB: Rss, Pss, Pss_Anon, Private_Dirty, ..."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as rollup:
+        rows = [line.split() for line in list(rollup)[1:]]
+    return {row[0].rstrip(":"): int(row[1]) for row in rows if len(row) == 3}
+
+
+def files_below(folder):
+    """Every path below a folder."""
+    return {os.path.join(base, name) for base, dirs, names in os.walk(folder)
+            for name in [*dirs, *names]}
+
+
+@contextlib.contextmanager
+def no_leaks(netns=None, folders=()):
+    """Fail if the block leaves processes, interfaces, sockets or files behind."""
+    def snapshot():
+        return {
+            "process": {f"{pid} {name}" for pid, name in descendants(os.getpid()).items()},
+            "interface": links(netns),
+            "descriptor": {f"{number} {target}" for number, target in fds().items()},
+            "socket": unix_sockets() if not folders else
+                      {path for path in unix_sockets() if path.startswith(tuple(map(str, folders)))},
+            "file": set().union(*(files_below(folder) for folder in folders)),
+        }
+    before = snapshot()
+    yield
+    after = snapshot()
+    left = [f"{kind} {name}" for kind, names in after.items() for name in names - before[kind]]
+    assert not left, "left behind: " + ", ".join(sorted(left))

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""Network namespaces without names.
+
+A namespace lives as long as somebody holds it. Here that is a descriptor of
+the test process: however the test ends, the namespace and every tap, bridge
+and veth in it are gone, and two runs never meet.
+"""
+import ctypes
+import os
+import threading
+
+from .case import require_root, require_tool
+from .proc import Proc, run
+
+CLONE_NEWNET = 0x40000000
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def new_namespace():
+    """A descriptor of a fresh namespace, made by a thread that moved into it."""
+    made = []
+
+    def unshare():
+        if libc.unshare(CLONE_NEWNET) == 0:
+            made.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+
+    thread = threading.Thread(target=unshare)
+    thread.start()
+    thread.join()
+    if not made:
+        raise OSError("unshare(CLONE_NEWNET) failed")
+    return made[0]
+
+
+class NetNs:
+    """A network namespace with loopback up. Use as a context manager."""
+
+    def __init__(self):
+        require_root()
+        require_tool("ip", "nsenter")
+        self.fd = new_namespace()
+        self.ip("link set lo up")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Let go of it; it vanishes when the last process in it ends."""
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
+
+    def path(self):
+        """A path that names the namespace while the test runs."""
+        return f"/proc/{os.getpid()}/fd/{self.fd}"
+
+    def prefix(self):
+        """What to put before a command to run it inside."""
+        return ["nsenter", f"--net={self.path()}", "--"]
+
+    def run(self, *argv, **kwargs):
+        """Run a command inside, to its end; see proc.run."""
+        return run(*self.prefix(), *argv, **kwargs)
+
+    def proc(self, *argv, **kwargs):
+        """Start a program inside; see Proc."""
+        return Proc(*argv, netns=self, **kwargs)
+
+    def ip(self, command):
+        """ip(8) inside, the command as one string."""
+        return self.run("ip", *command.split())
+
+    def tap(self, name, address=None, bridge=None, queues=1):
+        """Add a tap with virtio headers, up, in a bridge if one is named."""
+        multi = " multi_queue" if queues > 1 else ""
+        self.ip(f"tuntap add dev {name} mode tap vnet_hdr{multi}")
+        self.bring_up(name, address, bridge)
+
+    def bridge(self, name, address=None):
+        """Add a bridge that forwards at once."""
+        self.ip(f"link add {name} type bridge forward_delay 0 stp_state 0")
+        self.bring_up(name, address)
+
+    def veth(self, name, peer_ns, peer_name, address=None, peer_address=None):
+        """Add a cable to another namespace."""
+        self.ip(f"link add {name} type veth peer name {peer_name}")
+        self.ip(f"link set {peer_name} netns {peer_ns.path()}")
+        self.bring_up(name, address)
+        peer_ns.bring_up(peer_name, peer_address)
+
+    def bring_up(self, name, address=None, bridge=None):
+        """Address, bridge, up."""
+        if address:
+            self.ip(f"addr add {address} dev {name}")
+        if bridge:
+            self.ip(f"link set {name} master {bridge}")
+        self.ip(f"link set {name} up")
