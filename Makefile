@@ -4,6 +4,7 @@
 #   make             build/ferry and the guests in build/guest-images/
 #   make demo        install what is missing, build, boot a guest that works
 #   make test        install what is missing, build, run every test
+#   make lint        formatting, static analysis, layers, budgets
 #   make help        all targets
 #
 # O=dir builds elsewhere, SAN=address,undefined builds with sanitizers, V=1 shows commands.
@@ -22,8 +23,9 @@ say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 # --- libraries, found by pkg-config -----------------------------------------
 PKGS := liburing slirp jansson libconfuse
 
-# Targets that must work before the packages are there.
-NO_PKGS := deps help clean demo test
+# Targets that must work before the packages are there: those which install
+# them first and start make again, and those which need none.
+NO_PKGS := deps help clean demo test uninstall
 ifneq ($(filter-out $(NO_PKGS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(foreach p,$(PKGS),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(p)))
 ifneq ($(strip $(MISSING)),)
@@ -60,7 +62,7 @@ include $(sort $(wildcard */build.mk))
 FERRY_OBJS := $(patsubst %.c,$(O)/%.o,$(FERRY_SRCS))
 LIB := $(O)/libferry.a
 
-all: $(O)/ferry $(GUESTS) ## build ferry and the guests
+all: $(if $(wildcard vmm/main.c),$(O)/ferry) $(GUESTS) ## build ferry and the guests
 
 $(O)/ferry: $(O)/vmm/main.o $(LIB)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -74,8 +76,16 @@ $(O)/%.o: %.c $(GENERATED)
 
 -include $(FERRY_OBJS:.o=.d) $(O)/vmm/main.d
 
+# --- the rest of the targets, by subject ------------------------------------
+include tests/rules.mk scripts/lint.mk scripts/install.mk
+
 deps: ## install the Debian packages that are missing
 	$(Q)scripts/install-deps.sh
+
+demo: ## install what is missing, build, boot a guest that works
+	$(Q)scripts/install-deps.sh build
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/demo.sh
 
 clean: ## remove the build directory
 	rm -rf $(O)
@@ -84,4 +94,4 @@ help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | \
 	  awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
 
-.PHONY: all deps clean help
+.PHONY: all deps demo clean help

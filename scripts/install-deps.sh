@@ -1,10 +1,18 @@
 #!/bin/sh
-# Install the packages of packages.txt that are missing, and say which.
+# SPDX-License-Identifier: MIT
+# Install the Debian packages of packages.txt that are missing, and say which.
+# Arguments: the classes wanted (build, test, lint, ...); none means all.
 set -eu
-cd "$(dirname "$0")"
+list=$(dirname "$0")/packages.txt
+
+wanted() {
+	awk -v classes=" $* " '
+		/^#/ || NF < 3 { next }
+		classes == "  " || index(classes, " " $2 " ") { print $1 }' "$list"
+}
 
 missing=
-for pkg in $(sed -e 's/#.*//' packages.txt | awk 'NF { print $1 }'); do
+for pkg in $(wanted "$@"); do
 	dpkg-query -W -f '${Status}' "$pkg" 2>/dev/null | grep -q ' installed$' ||
 		missing="$missing $pkg"
 done
@@ -19,6 +27,7 @@ if [ "$(id -u)" -ne 0 ]; then
 	exit 1
 fi
 echo "deps: installing$missing"
-apt-get update -q
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q </dev/null
 # shellcheck disable=SC2086 # a list of names
-DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+apt-get install -q -y --no-install-recommends $missing </dev/null

@@ -1,0 +1,34 @@
+# make install and make uninstall: DESTDIR, PREFIX and the GNU directory names.
+bindir     ?= $(PREFIX)/bin
+mandir     ?= $(PREFIX)/share/man
+docdir     ?= $(PREFIX)/share/doc/ferry
+compdir    ?= $(PREFIX)/share/bash-completion/completions
+
+MAN1 := $(sort $(wildcard docs/man/*.1))
+MAN5 := $(sort $(wildcard docs/man/*.5))
+MAN7 := $(sort $(wildcard docs/man/*.7))
+DOCS := README.md LICENSE $(sort $(wildcard docs/*.md))
+COMPLETION := $(wildcard scripts/completion/ferry.bash)
+
+# $(call put,files,directory): as plain files
+put = $(if $(1),install -d $(DESTDIR)$(2) && install -m 644 $(1) $(DESTDIR)$(2))
+# $(call take,files,directory): and away again
+take = $(if $(1),rm -f $(addprefix $(DESTDIR)$(2)/,$(notdir $(1))))
+
+install: $(O)/ferry ## install below DESTDIR/PREFIX
+	install -d $(DESTDIR)$(bindir)
+	install -m 755 $(O)/ferry $(DESTDIR)$(bindir)/ferry
+	$(call put,$(MAN1),$(mandir)/man1)
+	$(call put,$(MAN5),$(mandir)/man5)
+	$(call put,$(MAN7),$(mandir)/man7)
+	$(call put,$(DOCS),$(docdir))
+	$(if $(COMPLETION),install -D -m 644 $(COMPLETION) $(DESTDIR)$(compdir)/ferry)
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(bindir)/ferry $(DESTDIR)$(compdir)/ferry
+	$(call take,$(MAN1),$(mandir)/man1)
+	$(call take,$(MAN5),$(mandir)/man5)
+	$(call take,$(MAN7),$(mandir)/man7)
+	$(call take,$(DOCS),$(docdir))
+
+.PHONY: install uninstall

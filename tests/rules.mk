@@ -1,0 +1,82 @@
+# Test programs and the targets that run them. docs/testing.md tells the rest.
+#
+# tests/unit/test_*.c    one cmocka program each; other .c files there are
+#                        helpers, linked into all of them
+# tests/fuzz/fuzz_*.c    one libFuzzer program each, seeds in
+#                        tests/fuzz/corpus/<name>/
+# tests/integration, tests/e2e    Python, found by tests/run itself
+
+# Which tests: T=pattern. How many at once: J=n.
+RUN_TESTS = FERRY=$(O)/ferry BUILD=$(O) tests/run $(if $(T),-k '$(T)') $(if $(J),-j $(J))
+
+# --- unit -------------------------------------------------------------------
+UNIT_SRCS    := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_HELPERS := $(sort $(filter-out $(UNIT_SRCS),$(wildcard tests/unit/*.c)))
+UNIT_BINS    := $(UNIT_SRCS:%.c=$(O)/%)
+UNIT_OBJS    := $(UNIT_SRCS:%.c=$(O)/%.o) $(UNIT_HELPERS:%.c=$(O)/%.o)
+
+$(UNIT_BINS): %: %.o $(UNIT_HELPERS:%.c=$(O)/%.o) $(LIB)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
+-include $(UNIT_OBJS:.o=.d)
+
+# --- fuzz -------------------------------------------------------------------
+# The library is built again by clang, with coverage for the fuzzer in it.
+FUZZ_SECONDS ?= 3
+FUZZ_CC    := $(if $(shell command -v ccache),ccache )clang
+FUZZ_SAN   := address,undefined
+FUZZ_SRCS  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BINS  := $(FUZZ_SRCS:%.c=$(O)/%)
+FUZZ_OBJS  := $(FERRY_SRCS:%.c=$(O)/fuzz/%.o)
+
+$(O)/fuzz/%.o: %.c $(GENERATED)
+	@mkdir -p $(@D)
+	$(call say,FUZZCC,$<)$(FUZZ_CC) $(CPPFLAGS) $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS)) \
+	  -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -fno-sanitize-recover=undefined \
+	  -fno-omit-frame-pointer -MMD -MP -c -o $@ $<
+
+$(O)/fuzz/libferry.a: $(FUZZ_OBJS)
+	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
+
+$(FUZZ_BINS): $(O)/%: $(O)/fuzz/%.o $(O)/fuzz/libferry.a
+	@mkdir -p $(@D)
+	$(call say,FUZZLD,$@)clang $(LDFLAGS) -fsanitize=fuzzer,$(FUZZ_SAN) -o $@ $^ $(LDLIBS)
+
+-include $(FUZZ_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(O)/fuzz/%.d)
+
+# --- targets ----------------------------------------------------------------
+test-programs: $(O)/ferry $(GUESTS) $(UNIT_BINS) $(FUZZ_BINS)
+
+unit: $(UNIT_BINS) ## unit tests (T=pattern picks some, here and below)
+	$(Q)$(RUN_TESTS) unit
+
+integration: $(O)/ferry $(GUESTS) ## ferry on /dev/kvm with the small guests
+	$(Q)$(RUN_TESTS) rig integration
+
+e2e: $(O)/ferry linux-guest ## ferry with the Linux guest
+	$(Q)$(RUN_TESTS) e2e
+
+fuzz: $(FUZZ_BINS) ## every fuzz target, FUZZ_SECONDS=n each
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN_TESTS) fuzz
+
+test: ## install what is missing, build, run every test
+	$(Q)scripts/install-deps.sh build test linux-guest
+	$(Q)$(MAKE) --no-print-directory all-tests
+
+all-tests: test-programs linux-guest
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN_TESTS) unit rig integration e2e fuzz
+
+# Sanitizers cannot be mixed in one build, so each has a directory of its own.
+asan: ## unit and integration tests with address and undefined-behaviour sanitizers
+	$(Q)$(MAKE) --no-print-directory O=$(O)/asan SAN=address,undefined sanitized-tests
+
+tsan: ## unit and integration tests with the thread sanitizer
+	$(Q)$(MAKE) --no-print-directory O=$(O)/tsan SAN=thread sanitized-tests
+
+sanitized-tests: $(O)/ferry $(GUESTS) $(UNIT_BINS)
+	$(Q)$(RUN_TESTS) unit integration
+
+bench: $(O)/ferry $(GUESTS) ## the same guests under ferry and QEMU, side by side
+	$(Q)FERRY=$(O)/ferry BUILD=$(O) bench/run
+
+.PHONY: unit integration e2e fuzz test all-tests test-programs asan tsan sanitized-tests bench
