@@ -1,0 +1,7 @@
+FERRY_SRCS += \
+	util/bitmap.c \
+	util/clock.c \
+	util/err.c \
+	util/io.c \
+	util/log.c \
+	util/thread.c

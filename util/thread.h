@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* Threads and mutexes, wrapped so that ownership can be asserted. */
+#ifndef FERRY_UTIL_THREAD_H
+#define FERRY_UTIL_THREAD_H
+
+#include <pthread.h>
+
+#include "util/compiler.h"
+
+/*
+ * A mutex. Every declaration says what it protects and where it stands in the
+ * lock order of docs/locking.md.
+ */
+struct mutex {
+	pthread_mutex_t m;
+};
+
+void mutex_init(struct mutex *mu);
+void mutex_fini(struct mutex *mu);
+void mutex_lock(struct mutex *mu);
+void mutex_unlock(struct mutex *mu);
+
+static inline void cleanup_unlockp(struct mutex **mu)
+{
+	if (*mu)
+		mutex_unlock(*mu);
+}
+
+static inline struct mutex *mutex_lock_scope(struct mutex *mu)
+{
+	mutex_lock(mu);
+	return mu;
+}
+
+/* Hold @mu until the end of the block. */
+#define MUTEX_SCOPE(mu)                                                                            \
+	__attribute__((cleanup(cleanup_unlockp), unused)) struct mutex *_scope =                   \
+		mutex_lock_scope(mu)
+
+/*
+ * Start a thread called @name (at most 15 characters are shown by the kernel)
+ * with every signal blocked, so that signals for the
+ * process reach the main thread alone. 0 or -errno.
+ */
+__must_check int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg);
+
+#endif
