@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+// Guest memory: one memfd, checked access, ferry's own dirty bitmap.
+#include "vmm/gmem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "util/bitmap.h"
+#include "vmm/memmap.h"
+
+#define HUGE_PAGE_BYTES (2 * MIB)
+
+static void add_region(struct gmem *gm, gpa_t gpa, uint64_t bytes, uint64_t offset)
+{
+	gm->regions[gm->nr_regions++] = (struct gmem_region){
+		.gpa = gpa,
+		.bytes = bytes,
+		.hva = gm->base + offset,
+		.fd_offset = offset,
+	};
+}
+
+/* RAM up to the PCI window, and what is left of it above 4 GiB. */
+static void cut_regions(struct gmem *gm)
+{
+	uint64_t low = MIN(gm->bytes, MAP_LOW_RAM_END);
+
+	add_region(gm, 0, low, 0);
+	if (gm->bytes > low)
+		add_region(gm, MAP_HIGH_RAM_START, gm->bytes - low, low);
+}
+
+static int create_memfd(uint64_t bytes, unsigned flags, struct err *e)
+{
+	unsigned mfd_flags = MFD_CLOEXEC;
+	int fd;
+
+	if (flags & GMEM_HUGEPAGES)
+		mfd_flags |= MFD_HUGETLB | MFD_HUGE_2MB;
+	fd = memfd_create("guest-ram", mfd_flags);
+	if (fd < 0)
+		return err_set(e, -errno, "guest memory: memfd_create: %s", strerror(errno));
+	if (ftruncate(fd, (off_t)bytes) < 0) {
+		int rc = err_set(e, -errno, "guest memory: cannot size it to %llu MiB: %s",
+				 (unsigned long long)(bytes / MIB), strerror(errno));
+
+		(void)close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+int gmem_init(struct gmem *gm, uint64_t bytes, unsigned flags, struct err *e)
+{
+	uint64_t unit = flags & GMEM_HUGEPAGES ? HUGE_PAGE_BYTES : GMEM_PAGE_BYTES;
+	void *base;
+	int fd;
+
+	if (bytes < GMEM_MIN_BYTES || bytes > GMEM_MAX_BYTES || bytes % unit)
+		return err_set(e, -EINVAL,
+			       "memory: %llu bytes: must be 1M to 64G, in multiples of %lluK",
+			       (unsigned long long)bytes, (unsigned long long)(unit / KIB));
+	fd = create_memfd(bytes, flags, e);
+	if (fd < 0)
+		return fd;
+	base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (base == MAP_FAILED) {
+		int rc = -errno;
+
+		(void)close(fd);
+		if (flags & GMEM_HUGEPAGES)
+			return err_set(e, rc,
+				       "hugepages: not enough free 2 MiB pages: write %llu to "
+				       "/proc/sys/vm/nr_hugepages, or leave --hugepages out",
+				       (unsigned long long)(bytes / HUGE_PAGE_BYTES));
+		return err_set(e, rc, "guest memory: mmap: %s", strerror(-rc));
+	}
+	/* Advice only: a kernel without THP for shared memory says EINVAL. */
+	if (!(flags & GMEM_HUGEPAGES))
+		(void)madvise(base, bytes, MADV_HUGEPAGE);
+	/* Core dumps of ferry must not hold the guest's memory. */
+	(void)madvise(base, bytes, MADV_DONTDUMP);
+	*gm = (struct gmem){.fd = fd, .bytes = bytes, .base = base};
+	cut_regions(gm);
+	return 0;
+}
+
+void gmem_fini(struct gmem *gm)
+{
+	if (!gm->base)
+		return;
+	(void)munmap(gm->base, gm->bytes);
+	(void)close(gm->fd);
+	free(atomic_load(&gm->dirty));
+	*gm = (struct gmem){.fd = -1};
+}
+
+void *gmem_ptr(const struct gmem *gm, gpa_t gpa, size_t len)
+{
+	if (len == 0)
+		return NULL;
+	for (unsigned i = 0; i < gm->nr_regions; i++) {
+		const struct gmem_region *r = &gm->regions[i];
+
+		/* No sum of guest values here: neither side can overflow. */
+		if (gpa >= r->gpa && gpa - r->gpa < r->bytes && len <= r->bytes - (gpa - r->gpa))
+			return r->hva + (gpa - r->gpa);
+	}
+	return NULL;
+}
+
+int gmem_read(const struct gmem *gm, gpa_t gpa, void *buf, size_t len)
+{
+	const void *p = gmem_ptr(gm, gpa, len);
+
+	if (len == 0)
+		return 0;
+	if (!p)
+		return -EFAULT;
+	memcpy(buf, p, len);
+	return 0;
+}
+
+int gmem_write(struct gmem *gm, gpa_t gpa, const void *buf, size_t len)
+{
+	void *p = gmem_ptr(gm, gpa, len);
+
+	if (len == 0)
+		return 0;
+	if (!p)
+		return -EFAULT;
+	memcpy(p, buf, len);
+	gmem_mark_dirty_hva(gm, p, len);
+	return 0;
+}
+
+int gmem_zero(struct gmem *gm, gpa_t gpa, size_t len)
+{
+	void *p = gmem_ptr(gm, gpa, len);
+
+	if (len == 0)
+		return 0;
+	if (!p)
+		return -EFAULT;
+	memset(p, 0, len);
+	gmem_mark_dirty_hva(gm, p, len);
+	return 0;
+}
+
+void gmem_mark_dirty_hva(struct gmem *gm, const void *hva, size_t len)
+{
+	/* acquire: pairs with the release in gmem_log_start(). */
+	_Atomic uint64_t *map = atomic_load_explicit(&gm->dirty, memory_order_acquire);
+	size_t offset, first;
+
+	if (!map || len == 0)
+		return;
+	offset = (size_t)((const uint8_t *)hva - gm->base);
+	first = offset / GMEM_PAGE_BYTES;
+	bitmap_set_range(map, first, (offset + len - 1) / GMEM_PAGE_BYTES - first + 1);
+}
+
+void gmem_mark_dirty(struct gmem *gm, gpa_t gpa, size_t len)
+{
+	const void *p = gmem_ptr(gm, gpa, len);
+
+	if (p)
+		gmem_mark_dirty_hva(gm, p, len);
+}
+
+int gmem_log_start(struct gmem *gm)
+{
+	_Atomic uint64_t *map = bitmap_new(gm->bytes / GMEM_PAGE_BYTES);
+
+	if (!map)
+		return -ENOMEM;
+	atomic_store_explicit(&gm->dirty, map, memory_order_release);
+	return 0;
+}
+
+void gmem_log_stop(struct gmem *gm)
+{
+	free(atomic_exchange(&gm->dirty, NULL));
+}
+
+int gmem_discard(struct gmem *gm, gpa_t gpa, uint64_t len)
+{
+	uint8_t *p = gmem_ptr(gm, gpa, len);
+	uintptr_t start, end;
+
+	if (!p)
+		return -EFAULT;
+	start = ALIGN_UP((uintptr_t)p, GMEM_PAGE_BYTES);
+	end = ALIGN_DOWN((uintptr_t)p + len, GMEM_PAGE_BYTES);
+	if (start >= end)
+		return 0;
+	/* Frees the memfd's pages too, where MADV_DONTNEED would only unmap them. */
+	if (madvise((void *)start, end - start, MADV_REMOVE) < 0)
+		return -errno;
+	gmem_mark_dirty_hva(gm, (void *)start, end - start);
+	return 0;
+}

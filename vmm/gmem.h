@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* Guest memory: the only way in ferry to reach a guest-physical address. */
+#ifndef FERRY_VMM_GMEM_H
+#define FERRY_VMM_GMEM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+
+typedef uint64_t gpa_t;
+
+#define GMEM_PAGE_BYTES  4096ULL
+#define GMEM_MAX_REGIONS 2
+#define GMEM_MIN_BYTES   (1 * MIB)
+#define GMEM_MAX_BYTES   (64 * GIB)
+
+/* A run of RAM without holes: one KVM memory slot. */
+struct gmem_region {
+	gpa_t gpa;
+	uint64_t bytes;
+	uint8_t *hva;
+	uint64_t fd_offset; /* in the memfd */
+};
+
+/*
+ * All RAM of a guest: one memfd, mapped once, cut into regions by the hole
+ * below 4 GiB. Guest addresses come from the guest and are hostile: every
+ * function below checks the whole range, overflow included, and answers
+ * -EFAULT (or NULL) for anything that is not RAM. A range never spans two
+ * regions, because regions are never adjacent.
+ *
+ * KVM's dirty log does not see what ferry itself writes. While logging is on,
+ * the writing functions therefore set bits in the map below; the migration
+ * code merges the two. Any thread.
+ */
+struct gmem {
+	/* const after gmem_init() */
+	int fd;
+	uint64_t bytes;
+	uint8_t *base;
+	unsigned nr_regions;
+	struct gmem_region regions[GMEM_MAX_REGIONS];
+
+	/* One bit a page of the memfd; allocated when logging first starts. */
+	_Atomic(_Atomic uint64_t *) dirty;
+};
+
+enum gmem_flags {
+	GMEM_HUGEPAGES = 1 << 0, /* back RAM by 2 MiB hugetlbfs pages, or fail */
+};
+
+/*
+ * Create @bytes of zeroed RAM (a multiple of the page size, GMEM_MIN_BYTES to
+ * GMEM_MAX_BYTES). Memory is committed as the guest touches it. @e says why
+ * not: no memory, no huge pages.
+ */
+__must_check int gmem_init(struct gmem *gm, uint64_t bytes, unsigned flags, struct err *e);
+
+/* Unmap and close; no thread may use @gm any more. */
+void gmem_fini(struct gmem *gm);
+
+/* Copy from or to guest memory. 0 or -EFAULT (then nothing was copied). */
+__must_check int gmem_read(const struct gmem *gm, gpa_t gpa, void *buf, size_t len);
+__must_check int gmem_write(struct gmem *gm, gpa_t gpa, const void *buf, size_t len);
+
+/* Fill with zeroes. 0 or -EFAULT. */
+__must_check int gmem_zero(struct gmem *gm, gpa_t gpa, size_t len);
+
+/*
+ * The host address of [gpa, gpa + len), or NULL where that is not all RAM.
+ * @len 0 gives NULL. The guest can change the bytes at any time: copy before
+ * you check. Who writes through the pointer calls gmem_mark_dirty() after.
+ */
+__must_check void *gmem_ptr(const struct gmem *gm, gpa_t gpa, size_t len);
+
+/* Mark a range of guest memory as written by ferry; no-op unless logging. */
+void gmem_mark_dirty(struct gmem *gm, gpa_t gpa, size_t len);
+
+/* The same for a host address that gmem_ptr() gave. */
+void gmem_mark_dirty_hva(struct gmem *gm, const void *hva, size_t len);
+
+/*
+ * Start or stop collecting ferry's own writes. Start: 0 or -ENOMEM.
+ * The bitmap then covers the memfd, one bit a page, in offset order.
+ */
+__must_check int gmem_log_start(struct gmem *gm);
+void gmem_log_stop(struct gmem *gm);
+
+/*
+ * Give pages that lie wholly inside [gpa, gpa + len) back to the host; they
+ * read as zero afterwards. 0 or -errno.
+ */
+__must_check int gmem_discard(struct gmem *gm, gpa_t gpa, uint64_t len);
+
+#endif

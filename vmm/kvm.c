@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: MIT
+// KVM ioctls, one function each.
+#include "vmm/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/*
+ * Intel's VT-x needs three pages for a TSS and one for an identity map in
+ * guest-physical space (api.rst, KVM_SET_TSS_ADDR): just below 4 GiB, in the
+ * hole above the LAPIC, reserved in the guest's memory map.
+ */
+#define IDENTITY_MAP_GPA 0xfffbc000ULL
+#define TSS_GPA          0xfffbd000UL
+
+#define CAP(c, required, use)                                                                      \
+	{                                                                                          \
+		KVM_CAP_##c, #c, required, use                                                     \
+	}
+
+const struct kvm_cap_info kvm_caps[] = {
+	CAP(USER_MEMORY, true, "guest RAM"),
+	CAP(IRQCHIP, true, "interrupt controllers in the kernel"),
+	CAP(PIT2, true, "8254 timer"),
+	CAP(IRQFD, true, "interrupts from device threads"),
+	CAP(IOEVENTFD, true, "queue notifications without leaving the kernel"),
+	CAP(IRQ_ROUTING, true, "MSI-X"),
+	CAP(SIGNAL_MSI, true, "MSI-X"),
+	CAP(EXT_CPUID, true, "guest CPU features"),
+	CAP(MP_STATE, true, "several vCPUs"),
+	CAP(IMMEDIATE_EXIT, true, "pausing a vCPU"),
+	CAP(SET_TSS_ADDR, true, "Intel hosts"),
+	CAP(READONLY_MEM, true, "read-only guest memory"),
+	CAP(IOEVENTFD_ANY_LENGTH, true, "notifications without decoding the instruction"),
+	CAP(TSC_DEADLINE_TIMER, false, "precise guest timers"),
+	CAP(GET_TSC_KHZ, false, "telling the guest its TSC frequency"),
+	CAP(ADJUST_CLOCK, false, "a guest clock that survives save and teleport"),
+	CAP(XSAVE, false, "saving the extended FPU state"),
+	CAP(MANUAL_DIRTY_LOG_PROTECT2, false, "cheap dirty logging for teleport"),
+	CAP(X2APIC_API, false, "more than 255 vCPUs, fast APIC access"),
+};
+
+const unsigned kvm_nr_caps = ARRAY_SIZE(kvm_caps);
+
+/* ioctl(2) with -errno; goes on after EINTR, which only KVM_RUN gives meaning. */
+static int xioctl(int fd, unsigned long request, const void *arg)
+{
+	int rc;
+
+	do {
+		rc = ioctl(fd, request, arg);
+	} while (rc < 0 && errno == EINTR);
+	return rc < 0 ? -errno : rc;
+}
+
+static int xioctl_val(int fd, unsigned long request, unsigned long val)
+{
+	int rc = ioctl(fd, request, val);
+
+	return rc < 0 ? -errno : rc;
+}
+
+int kvm_open(struct err *e)
+{
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	if (errno == ENOENT || errno == ENODEV)
+		return err_set(e, -errno,
+			       "no /dev/kvm: load the kvm_intel or kvm_amd module, and enable "
+			       "virtualisation in the firmware");
+	if (errno == EACCES || errno == EPERM)
+		return err_set(e, -errno,
+			       "/dev/kvm: permission denied: add yourself to the group kvm "
+			       "(usermod -aG kvm USER) and log in again");
+	return err_set(e, -errno, "/dev/kvm: %s", strerror(errno));
+}
+
+int kvm_check_cap(int fd, int cap)
+{
+	int rc = xioctl_val(fd, KVM_CHECK_EXTENSION, (unsigned long)cap);
+
+	return MAX(rc, 0);
+}
+
+int kvm_check_host(int kvm_fd, struct err *e)
+{
+	int version = xioctl_val(kvm_fd, KVM_GET_API_VERSION, 0);
+
+	if (version != KVM_API_VERSION)
+		return err_set(e, -ENOTSUP,
+			       "KVM has API version %d, ferry needs %d: use a newer kernel",
+			       version, KVM_API_VERSION);
+	for (unsigned i = 0; i < kvm_nr_caps; i++) {
+		const struct kvm_cap_info *c = &kvm_caps[i];
+
+		if (c->required && !kvm_check_cap(kvm_fd, c->cap))
+			return err_set(
+				e, -ENOTSUP,
+				"KVM lacks %s (%s): use a newer kernel; 'ferry doctor' lists all",
+				c->name, c->use);
+	}
+	return 0;
+}
+
+int kvm_create_vm(int kvm_fd)
+{
+	uint64_t identity = IDENTITY_MAP_GPA;
+	int fd = xioctl_val(kvm_fd, KVM_CREATE_VM, 0);
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	rc = xioctl(fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
+	if (rc == 0)
+		rc = xioctl_val(fd, KVM_SET_TSS_ADDR, TSS_GPA);
+	if (rc < 0) {
+		(void)close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+int kvm_create_irqchip(int vm_fd)
+{
+	const struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+	int rc = xioctl_val(vm_fd, KVM_CREATE_IRQCHIP, 0);
+
+	return rc < 0 ? rc : xioctl(vm_fd, KVM_CREATE_PIT2, &pit);
+}
+
+int kvm_set_memory(int vm_fd, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t size, void *hva)
+{
+	const struct kvm_userspace_memory_region region = {
+		.slot = slot,
+		.flags = flags,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)hva,
+	};
+
+	return xioctl(vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
+}
+
+int kvm_ioeventfd(int vm_fd, bool add, bool pio, uint64_t addr, uint32_t len, int fd)
+{
+	const struct kvm_ioeventfd args = {
+		.addr = addr,
+		.len = len,
+		.fd = fd,
+		.flags = (add ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN) |
+			 (pio ? KVM_IOEVENTFD_FLAG_PIO : 0),
+	};
+
+	return xioctl(vm_fd, KVM_IOEVENTFD, &args);
+}
+
+int kvm_irqfd(int vm_fd, bool add, int fd, uint32_t gsi)
+{
+	const struct kvm_irqfd args = {
+		.fd = (uint32_t)fd,
+		.gsi = gsi,
+		.flags = add ? 0 : KVM_IRQFD_FLAG_DEASSIGN,
+	};
+
+	return xioctl(vm_fd, KVM_IRQFD, &args);
+}
+
+int kvm_set_routes(int vm_fd, const struct kvm_irq_routing *routes)
+{
+	return xioctl(vm_fd, KVM_SET_GSI_ROUTING, routes);
+}
+
+int kvm_irq_line(int vm_fd, uint32_t gsi, bool level)
+{
+	const struct kvm_irq_level args = {.irq = gsi, .level = level};
+
+	return xioctl(vm_fd, KVM_IRQ_LINE, &args);
+}
+
+int kvm_vcpu_open(int kvm_fd, int vm_fd, unsigned id, struct kvm_vcpu *ret_vcpu)
+{
+	int bytes = xioctl_val(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	void *run;
+	int fd;
+
+	if (bytes < 0)
+		return bytes;
+	fd = xioctl_val(vm_fd, KVM_CREATE_VCPU, id);
+	if (fd < 0)
+		return fd;
+	run = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (run == MAP_FAILED) {
+		int rc = -errno;
+
+		(void)close(fd);
+		return rc;
+	}
+	*ret_vcpu = (struct kvm_vcpu){.fd = fd, .run = run, .run_bytes = (uint32_t)bytes};
+	return 0;
+}
+
+void kvm_vcpu_close(struct kvm_vcpu *vcpu)
+{
+	if (vcpu->run)
+		(void)munmap(vcpu->run, vcpu->run_bytes);
+	if (vcpu->fd >= 0)
+		(void)close(vcpu->fd);
+	*vcpu = (struct kvm_vcpu){.fd = -1};
+}
+
+int kvm_vcpu_run(struct kvm_vcpu *vcpu)
+{
+	return ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+}
+
+int kvm_supported_cpuid(int kvm_fd, struct kvm_cpuid2 **ret)
+{
+	/* E2BIG asks for more room; the kernel itself stops at 256 entries. */
+	for (unsigned n = 64; n <= 512; n *= 2) {
+		struct kvm_cpuid2 *cpuid =
+			calloc(1, sizeof(*cpuid) + n * sizeof(cpuid->entries[0]));
+		int rc;
+
+		if (!cpuid)
+			return -ENOMEM;
+		cpuid->nent = n;
+		rc = xioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid);
+		if (rc == 0) {
+			*ret = cpuid;
+			return 0;
+		}
+		free(cpuid);
+		if (rc != -E2BIG)
+			return rc;
+	}
+	return -E2BIG;
+}
+
+int kvm_max_vcpus(int kvm_fd)
+{
+	return kvm_check_cap(kvm_fd, KVM_CAP_MAX_VCPUS);
+}
+
+int kvm_recommended_vcpus(int kvm_fd)
+{
+	return kvm_check_cap(kvm_fd, KVM_CAP_NR_VCPUS);
+}
+
+int kvm_set_cpuid(struct kvm_vcpu *vcpu, struct kvm_cpuid2 *cpuid)
+{
+	return xioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
+}
+
+int kvm_get_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs)
+{
+	return xioctl(vcpu->fd, KVM_GET_REGS, regs);
+}
+
+int kvm_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs)
+{
+	return xioctl(vcpu->fd, KVM_SET_REGS, regs);
+}
+
+int kvm_get_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs)
+{
+	return xioctl(vcpu->fd, KVM_GET_SREGS, sregs);
+}
+
+int kvm_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
+{
+	return xioctl(vcpu->fd, KVM_SET_SREGS, sregs);
+}
+
+int kvm_set_fpu(struct kvm_vcpu *vcpu, const struct kvm_fpu *fpu)
+{
+	return xioctl(vcpu->fd, KVM_SET_FPU, fpu);
+}
+
+int kvm_get_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *lapic)
+{
+	return xioctl(vcpu->fd, KVM_GET_LAPIC, lapic);
+}
+
+int kvm_set_lapic(struct kvm_vcpu *vcpu, const struct kvm_lapic_state *lapic)
+{
+	return xioctl(vcpu->fd, KVM_SET_LAPIC, lapic);
+}
+
+int kvm_set_mp_state(struct kvm_vcpu *vcpu, uint32_t mp_state)
+{
+	const struct kvm_mp_state args = {.mp_state = mp_state};
+
+	return xioctl(vcpu->fd, KVM_SET_MP_STATE, &args);
+}
+
+int kvm_set_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events)
+{
+	return xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, events);
+}
+
+int kvm_get_tsc_khz(struct kvm_vcpu *vcpu)
+{
+	int khz = xioctl_val(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+
+	return khz == 0 ? -ENOTSUP : khz;
+}
+
+int kvm_set_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t value)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} args = {
+		.head.nmsrs = 1,
+		.entry = {.index = index, .data = value},
+	};
+	int rc = xioctl(vcpu->fd, KVM_SET_MSRS, &args);
+
+	if (rc < 0)
+		return rc;
+	return rc == 1 ? 0 : -EINVAL;
+}
+
+int kvm_get_irqchip(int vm_fd, struct kvm_irqchip *chip)
+{
+	return xioctl(vm_fd, KVM_GET_IRQCHIP, chip);
+}
+
+int kvm_set_irqchip(int vm_fd, const struct kvm_irqchip *chip)
+{
+	return xioctl(vm_fd, KVM_SET_IRQCHIP, chip);
+}
+
+int kvm_get_pit(int vm_fd, struct kvm_pit_state2 *pit)
+{
+	return xioctl(vm_fd, KVM_GET_PIT2, pit);
+}
+
+int kvm_set_pit(int vm_fd, const struct kvm_pit_state2 *pit)
+{
+	return xioctl(vm_fd, KVM_SET_PIT2, pit);
+}
+
+const char *kvm_exit_name(uint32_t reason)
+{
+	static const char *const names[] = {
+		[KVM_EXIT_UNKNOWN] = "unknown",
+		[KVM_EXIT_EXCEPTION] = "exception",
+		[KVM_EXIT_IO] = "io",
+		[KVM_EXIT_HYPERCALL] = "hypercall",
+		[KVM_EXIT_DEBUG] = "debug",
+		[KVM_EXIT_HLT] = "hlt",
+		[KVM_EXIT_MMIO] = "mmio",
+		[KVM_EXIT_IRQ_WINDOW_OPEN] = "irq-window",
+		[KVM_EXIT_SHUTDOWN] = "shutdown",
+		[KVM_EXIT_FAIL_ENTRY] = "fail-entry",
+		[KVM_EXIT_INTR] = "intr",
+		[KVM_EXIT_SET_TPR] = "set-tpr",
+		[KVM_EXIT_TPR_ACCESS] = "tpr-access",
+		[KVM_EXIT_INTERNAL_ERROR] = "internal-error",
+		[KVM_EXIT_SYSTEM_EVENT] = "system-event",
+		[KVM_EXIT_IOAPIC_EOI] = "ioapic-eoi",
+	};
+
+	return reason < ARRAY_SIZE(names) && names[reason] ? names[reason] : "other";
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernel's KVM interface: the one place in ferry that makes KVM ioctls. */
+#ifndef FERRY_VMM_KVM_H
+#define FERRY_VMM_KVM_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+
+/*
+ * All functions return 0 (or the value named) or -errno, and may be called
+ * from any thread; vCPU state only while that vCPU is not in kvm_vcpu_run().
+ * Source: Documentation/virt/kvm/api.rst; the section is named by the ioctl.
+ */
+
+/* One capability that ferry looks at: for the start-up check and for doctor. */
+struct kvm_cap_info {
+	int cap;          /* KVM_CAP_* */
+	const char *name; /* as in the kernel's documentation, without KVM_CAP_ */
+	bool required;    /* ferry cannot run without it */
+	const char *use;  /* what ferry does with it */
+};
+
+extern const struct kvm_cap_info kvm_caps[];
+extern const unsigned kvm_nr_caps;
+
+/* /dev/kvm, open. Returns the descriptor, or -errno with the remedy in @e. */
+__must_check int kvm_open(struct err *e);
+
+/* KVM_CHECK_EXTENSION on the system or VM descriptor: 0 where absent. */
+int kvm_check_cap(int fd, int cap);
+
+/*
+ * Version and required capabilities. @e names the first that is missing.
+ */
+__must_check int kvm_check_host(int kvm_fd, struct err *e);
+
+/* KVM_CREATE_VM with TSS and identity map set. Returns the VM descriptor. */
+__must_check int kvm_create_vm(int kvm_fd);
+
+/* In-kernel PIC, IOAPIC and LAPICs, and the PIT (KVM_CREATE_IRQCHIP, _PIT2). */
+__must_check int kvm_create_irqchip(int vm_fd);
+
+/*
+ * Map @size bytes at @hva to @gpa as memory slot @slot; @size 0 removes it.
+ * @flags: KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY.
+ */
+__must_check int kvm_set_memory(int vm_fd, uint32_t slot, uint32_t flags, uint64_t gpa,
+				uint64_t size, void *hva);
+
+/*
+ * Make writes of any size (@len 0) or of @len bytes to @addr signal @fd
+ * instead of leaving the kernel; @pio chooses the address space. @add false
+ * takes the same assignment back.
+ */
+__must_check int kvm_ioeventfd(int vm_fd, bool add, bool pio, uint64_t addr, uint32_t len, int fd);
+
+/* Let @fd inject @gsi (KVM_IRQFD), or stop doing so. */
+__must_check int kvm_irqfd(int vm_fd, bool add, int fd, uint32_t gsi);
+
+/* Replace the GSI routing table (KVM_SET_GSI_ROUTING). */
+__must_check int kvm_set_routes(int vm_fd, const struct kvm_irq_routing *routes);
+
+/* Set the level of an interrupt controller input (KVM_IRQ_LINE). */
+__must_check int kvm_irq_line(int vm_fd, uint32_t gsi, bool level);
+
+/* A vCPU and its shared run page. */
+struct kvm_vcpu {
+	int fd;
+	struct kvm_run *run;
+	uint32_t run_bytes;
+};
+
+/* Create vCPU @id and map its run page; kvm_vcpu_close() undoes it. */
+__must_check int kvm_vcpu_open(int kvm_fd, int vm_fd, unsigned id, struct kvm_vcpu *ret_vcpu);
+void kvm_vcpu_close(struct kvm_vcpu *vcpu);
+
+/* KVM_RUN: 0 with vcpu->run filled in, -EINTR after a kick, or another -errno. */
+__must_check int kvm_vcpu_run(struct kvm_vcpu *vcpu);
+
+/* KVM_GET_SUPPORTED_CPUID; the caller frees *@ret. */
+__must_check int kvm_supported_cpuid(int kvm_fd, struct kvm_cpuid2 **ret);
+
+/* Largest vCPU count KVM accepts, and the one it recommends. */
+int kvm_max_vcpus(int kvm_fd);
+int kvm_recommended_vcpus(int kvm_fd);
+
+/* State of one vCPU: each pair is one ioctl, named in the comment. */
+__must_check int kvm_set_cpuid(struct kvm_vcpu *vcpu, struct kvm_cpuid2 *cpuid); /* SET_CPUID2 */
+__must_check int kvm_get_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs);
+__must_check int kvm_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs);
+__must_check int kvm_get_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs);
+__must_check int kvm_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
+__must_check int kvm_set_fpu(struct kvm_vcpu *vcpu, const struct kvm_fpu *fpu);
+__must_check int kvm_get_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *lapic);
+__must_check int kvm_set_lapic(struct kvm_vcpu *vcpu, const struct kvm_lapic_state *lapic);
+__must_check int kvm_set_mp_state(struct kvm_vcpu *vcpu, uint32_t mp_state);
+__must_check int kvm_set_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events);
+__must_check int kvm_get_tsc_khz(struct kvm_vcpu *vcpu); /* kHz > 0, or -errno */
+/* One MSR; -EINVAL where KVM does not know it. */
+__must_check int kvm_set_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t value);
+
+/* Interrupt controllers and PIT as a whole, for reset. */
+__must_check int kvm_get_irqchip(int vm_fd, struct kvm_irqchip *chip);
+__must_check int kvm_set_irqchip(int vm_fd, const struct kvm_irqchip *chip);
+__must_check int kvm_get_pit(int vm_fd, struct kvm_pit_state2 *pit);
+__must_check int kvm_set_pit(int vm_fd, const struct kvm_pit_state2 *pit);
+
+/* The text for a KVM_EXIT_* number. */
+const char *kvm_exit_name(uint32_t reason);
+
+#endif
