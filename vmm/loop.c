@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: MIT
+// Event loop: slots, timers and work, on top of a poller (io_uring or epoll).
+#include <assert.h>
+#include <errno.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+
+#include "util/clock.h"
+#include "util/io.h"
+#include "vmm/loop_impl.h"
+
+static int add_slot(struct loop *loop, struct loop_fd *w, bool is_eventfd)
+{
+	struct loop_slot *s;
+	unsigned i = 0;
+	int rc = 0;
+
+	while (i < LOOP_MAX_FDS && loop->slots[i].w)
+		i++;
+	if (i == LOOP_MAX_FDS)
+		return -EMFILE;
+	s = &loop->slots[i];
+	s->w = w;
+	s->is_eventfd = is_eventfd;
+	w->slot = (int)i;
+	loop->nr_slots = MAX(loop->nr_slots, i + 1);
+	if (w->events)
+		rc = loop->poller->arm(loop, i);
+	if (rc < 0) {
+		s->w = NULL;
+		w->slot = -1;
+	}
+	return rc;
+}
+
+int loop_add_fd(struct loop *loop, struct loop_fd *w)
+{
+	return add_slot(loop, w, false);
+}
+
+int loop_add_eventfd(struct loop *loop, struct loop_fd *w)
+{
+	w->events = LOOP_READ;
+	return add_slot(loop, w, true);
+}
+
+/* Is @w in its slot? Watchers that were never added hold 0 or -1. */
+static struct loop_slot *slot_of(struct loop *loop, const struct loop_fd *w)
+{
+	if (w->slot < 0 || w->slot >= LOOP_MAX_FDS || loop->slots[w->slot].w != w)
+		return NULL;
+	return &loop->slots[w->slot];
+}
+
+void loop_del_fd(struct loop *loop, struct loop_fd *w)
+{
+	struct loop_slot *s = slot_of(loop, w);
+
+	if (!s)
+		return;
+	loop->poller->disarm(loop, (unsigned)w->slot);
+	s->w = NULL;
+	s->gen++;
+	w->slot = -1;
+}
+
+void loop_mod_fd(struct loop *loop, struct loop_fd *w, unsigned events)
+{
+	struct loop_slot *s = slot_of(loop, w);
+	int rc = 0;
+
+	if (!s || w->events == events)
+		return;
+	loop->poller->disarm(loop, (unsigned)w->slot);
+	s->gen++;
+	w->events = events;
+	if (events)
+		rc = loop->poller->arm(loop, (unsigned)w->slot);
+	/* The descriptor was accepted before, so this is our bug. */
+	assert(rc == 0);
+	(void)rc;
+}
+
+void loop_dispatch_fd(struct loop *loop, unsigned slot, uint32_t gen, unsigned events)
+{
+	struct loop_slot *s = &loop->slots[slot];
+
+	if (!s->w || s->gen != gen)
+		return;
+	s->w->fn(s->w->opaque, events);
+}
+
+void loop_arm(struct loop *loop, struct loop_timer *t, uint64_t deadline_ns)
+{
+	struct loop_timer *at;
+
+	loop_disarm(loop, t);
+	t->deadline_ns = deadline_ns;
+	t->armed = true;
+	TAILQ_FOREACH(at, &loop->timers, link)
+	{
+		if (at->deadline_ns > deadline_ns) {
+			TAILQ_INSERT_BEFORE(at, t, link);
+			return;
+		}
+	}
+	TAILQ_INSERT_TAIL(&loop->timers, t, link);
+}
+
+void loop_disarm(struct loop *loop, struct loop_timer *t)
+{
+	if (!t->armed)
+		return;
+	TAILQ_REMOVE(&loop->timers, t, link);
+	t->armed = false;
+}
+
+static void run_timers(struct loop *loop)
+{
+	uint64_t now = clock_now_ns();
+	struct loop_timer *t;
+
+	while ((t = TAILQ_FIRST(&loop->timers)) && t->deadline_ns <= now) {
+		loop_disarm(loop, t);
+		t->fn(t->opaque);
+	}
+}
+
+static uint64_t next_timeout_ns(const struct loop *loop)
+{
+	const struct loop_timer *t = TAILQ_FIRST(&loop->timers);
+	uint64_t now;
+
+	if (!t)
+		return UINT64_MAX;
+	now = clock_now_ns();
+	return t->deadline_ns > now ? t->deadline_ns - now : 0;
+}
+
+void loop_post(struct loop *loop, struct loop_work *work)
+{
+	mutex_lock(&loop->lock);
+	if (!work->queued) {
+		work->queued = true;
+		STAILQ_INSERT_TAIL(&loop->work, work, link);
+	}
+	mutex_unlock(&loop->lock);
+	eventfd_signal(loop->wake.fd);
+}
+
+static struct loop_work *take_work(struct loop *loop)
+{
+	struct loop_work *work;
+
+	mutex_lock(&loop->lock);
+	work = STAILQ_FIRST(&loop->work);
+	if (work) {
+		STAILQ_REMOVE_HEAD(&loop->work, link);
+		work->queued = false;
+	}
+	mutex_unlock(&loop->lock);
+	return work;
+}
+
+static void run_work(struct loop *loop)
+{
+	struct loop_work *work;
+
+	while ((work = take_work(loop)))
+		work->fn(work->opaque);
+}
+
+static void wake_up(void *opaque, unsigned events)
+{
+	(void)events;
+	run_work(opaque);
+}
+
+static int add_wake(struct loop *loop)
+{
+	int rc;
+
+	loop->wake = (struct loop_fd){
+		.fn = wake_up,
+		.opaque = loop,
+		.fd = eventfd(0, EFD_CLOEXEC),
+	};
+	if (loop->wake.fd < 0)
+		return -errno;
+	rc = loop_add_eventfd(loop, &loop->wake);
+	if (rc < 0)
+		close_fd(&loop->wake.fd);
+	return rc;
+}
+
+struct sync_call {
+	void (*fn)(void *opaque);
+	void *opaque;
+	sem_t done;
+};
+
+static void run_sync_call(void *opaque)
+{
+	struct sync_call *call = opaque;
+
+	call->fn(call->opaque);
+	(void)sem_post(&call->done);
+}
+
+void loop_call_sync(struct loop *loop, void (*fn)(void *opaque), void *opaque)
+{
+	struct sync_call call = {.fn = fn, .opaque = opaque};
+	struct loop_work work = {.fn = run_sync_call, .opaque = &call};
+
+	if (loop_is_current(loop)) {
+		fn(opaque);
+		return;
+	}
+	(void)sem_init(&call.done, 0, 0);
+	loop_post(loop, &work);
+	while (sem_wait(&call.done) < 0)
+		;
+	(void)sem_destroy(&call.done);
+}
+
+bool loop_is_current(const struct loop *loop)
+{
+	return !atomic_load_explicit(&loop->running, memory_order_acquire) ||
+	       pthread_equal(loop->thread, pthread_self());
+}
+
+static int turn(struct loop *loop)
+{
+	int rc = loop->poller->wait(loop, next_timeout_ns(loop));
+
+	if (rc < 0)
+		return rc;
+	run_timers(loop);
+	return 0;
+}
+
+int loop_run(struct loop *loop)
+{
+	int rc;
+
+	loop->thread = pthread_self();
+	atomic_store_explicit(&loop->running, true, memory_order_release);
+	rc = loop->poller->enter(loop);
+	while (rc == 0 && !atomic_load(&loop->stopping))
+		rc = turn(loop);
+	/* What was posted before the stop is still done: somebody may wait for it. */
+	run_work(loop);
+	atomic_store_explicit(&loop->running, false, memory_order_release);
+	return rc;
+}
+
+void loop_drain(struct loop *loop, bool (*idle)(void *opaque), void *opaque)
+{
+	while (!idle(opaque)) {
+		if (turn(loop) < 0)
+			return;
+	}
+}
+
+void loop_stop(struct loop *loop)
+{
+	atomic_store(&loop->stopping, true);
+	eventfd_signal(loop->wake.fd);
+}
+
+static void *thread_main(void *opaque)
+{
+	int rc = loop_run(opaque);
+
+	/* A ring or epoll that worked once fails only when ferry is broken. */
+	assert(rc == 0);
+	(void)rc;
+	return NULL;
+}
+
+int loop_start(struct loop *loop, const char *name)
+{
+	int rc;
+
+	/* Before the thread is there: from now on calls must go through it. */
+	atomic_store_explicit(&loop->running, true, memory_order_release);
+	rc = thread_start(&loop->thread, name, thread_main, loop);
+	if (rc < 0)
+		atomic_store_explicit(&loop->running, false, memory_order_release);
+	loop->started = rc == 0;
+	return rc;
+}
+
+int loop_new(struct loop **ret, unsigned flags)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+	int rc;
+
+	if (!loop)
+		return -ENOMEM;
+	TAILQ_INIT(&loop->timers);
+	STAILQ_INIT(&loop->work);
+	mutex_init(&loop->lock);
+	loop->epoll_fd = -1;
+	loop->poller = flags & LOOP_NO_URING ? &loop_epoll_poller : &loop_uring_poller;
+	rc = loop->poller->init(loop);
+	if (rc < 0 && loop->poller == &loop_uring_poller) {
+		loop->poller = &loop_epoll_poller;
+		rc = loop->poller->init(loop);
+	}
+	if (rc < 0)
+		goto err_free;
+	rc = add_wake(loop);
+	if (rc < 0)
+		goto err_poller;
+	*ret = loop;
+	return 0;
+
+err_poller:
+	loop->poller->fini(loop);
+err_free:
+	mutex_fini(&loop->lock);
+	free(loop);
+	return rc;
+}
+
+void loop_free(struct loop *loop)
+{
+	if (!loop)
+		return;
+	if (loop->started) {
+		loop_stop(loop);
+		(void)pthread_join(loop->thread, NULL);
+	}
+	loop->poller->fini(loop);
+	close_fd(&loop->wake.fd);
+	mutex_fini(&loop->lock);
+	free(loop);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/* Event loop: one thread that waits for descriptors, timers, calls and I/O. */
+#ifndef FERRY_VMM_LOOP_H
+#define FERRY_VMM_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "util/compiler.h"
+
+/*
+ * Theory of operation
+ *
+ * The main thread runs one loop, and so does each I/O thread. A loop is built
+ * on one io_uring: descriptor polls, eventfd reads and a device's block I/O
+ * are all requests on that ring, and one system call a turn submits what the
+ * last turn produced and waits for the next event. Where io_uring is refused
+ * the same interface runs on epoll, and loop_ring() gives NULL.
+ *
+ * Unless a function says "any thread" it is called on the loop's own thread,
+ * or before the loop runs. Callbacks run on the loop's thread and may add and
+ * remove anything, themselves included.
+ */
+struct loop;
+struct io_uring;
+struct io_uring_sqe;
+
+enum loop_events {
+	LOOP_READ = 1 << 0,
+	LOOP_WRITE = 1 << 1,
+	/* Hang-up or error; always reported, never asked for. */
+	LOOP_HANGUP = 1 << 2,
+};
+
+/*
+ * A watched descriptor, owned by the caller and unchanged by him while added.
+ * Level-triggered: the callback comes again as long as the condition holds.
+ */
+struct loop_fd {
+	void (*fn)(void *opaque, unsigned events);
+	void *opaque;
+	int fd;
+	unsigned events;
+	int slot; /* the loop's; -1 when not added */
+};
+
+/*
+ * A one-shot timer. Zero-initialise, then set @fn and @opaque.
+ */
+struct loop_timer {
+	void (*fn)(void *opaque);
+	void *opaque;
+	uint64_t deadline_ns; /* CLOCK_MONOTONIC */
+	bool armed;
+	TAILQ_ENTRY(loop_timer) link;
+};
+
+/*
+ * One io_uring request of a device. @done gets the CQE's result. The owner
+ * keeps it alive until then.
+ */
+struct loop_op {
+	void (*done)(struct loop_op *op, int res);
+};
+
+enum loop_flags {
+	LOOP_NO_URING = 1 << 0, /* use epoll though io_uring works */
+};
+
+/* Create a loop. 0 or -errno. */
+__must_check int loop_new(struct loop **ret, unsigned flags);
+
+/* Stop and join its thread if it has one, then free it. NULL: no-op. */
+void loop_free(struct loop *loop);
+
+/* Run on the calling thread until loop_stop(). 0 or -errno. */
+__must_check int loop_run(struct loop *loop);
+
+/* Run on a new thread called @name; loop_free() ends it. 0 or -errno. */
+__must_check int loop_start(struct loop *loop, const char *name);
+
+/* Make loop_run() return after the current turn. Any thread. */
+void loop_stop(struct loop *loop);
+
+/* True on the thread that runs the loop, and everywhere before it runs. */
+bool loop_is_current(const struct loop *loop);
+
+/* Watch @w->fd for @w->events. 0 or -errno. */
+__must_check int loop_add_fd(struct loop *loop, struct loop_fd *w);
+
+/*
+ * Watch an eventfd, best one without O_NONBLOCK (some kernels do not wait on
+ * others); the loop reads it, so the callback need not. @w->events is not
+ * looked at. 0 or -errno.
+ */
+__must_check int loop_add_eventfd(struct loop *loop, struct loop_fd *w);
+
+/* Stop watching; no callback comes after this. Not added: no-op. */
+void loop_del_fd(struct loop *loop, struct loop_fd *w);
+
+/* Change what a watched descriptor waits for; @events 0 pauses it. */
+void loop_mod_fd(struct loop *loop, struct loop_fd *w, unsigned events);
+
+/* Call @t->fn once at @deadline_ns; replaces an earlier deadline. */
+void loop_arm(struct loop *loop, struct loop_timer *t, uint64_t deadline_ns);
+void loop_disarm(struct loop *loop, struct loop_timer *t);
+
+/*
+ * Something to do on the loop's thread; zero-initialise, set @fn and @opaque.
+ * Owned by the caller, who keeps it until it has run.
+ */
+struct loop_work {
+	void (*fn)(void *opaque);
+	void *opaque;
+	bool queued; /* the loop's */
+	STAILQ_ENTRY(loop_work) link;
+};
+
+/*
+ * Run @work on the loop's thread soon; posted again before it ran, it still
+ * runs once. Any thread. Work keeps its order.
+ */
+void loop_post(struct loop *loop, struct loop_work *work);
+
+/*
+ * Call @fn on the loop's thread and wait until it was done; on the loop's own
+ * thread, and while it does not run, a plain call. Any thread, but never with
+ * a lock that a callback of this loop takes.
+ */
+void loop_call_sync(struct loop *loop, void (*fn)(void *opaque), void *opaque);
+
+/* The loop's ring, for registering files and buffers; NULL on epoll. */
+struct io_uring *loop_ring(struct loop *loop);
+
+/*
+ * A submission entry whose completion calls @op->done; it is submitted when
+ * this turn ends. NULL on epoll, or if the queue is full even after a submit.
+ */
+struct io_uring_sqe *loop_get_sqe(struct loop *loop, struct loop_op *op);
+
+/*
+ * Ask for the cancellation of @op, whose done callback comes in any case
+ * (-ECANCELED if the kernel could stop it).
+ */
+void loop_cancel(struct loop *loop, struct loop_op *op);
+
+/*
+ * Handle events until @idle says true: how a device waits for its requests
+ * when it is reset or paused. Other callbacks of the loop run meanwhile. The
+ * loop's own thread only.
+ */
+void loop_drain(struct loop *loop, bool (*idle)(void *opaque), void *opaque);
+
+#endif
