@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* MSI-X (PCI 3.0, 6.8.2): table, pending bits, vectors as irqfds. */
+#ifndef FERRY_DEVICES_MSIX_H
+#define FERRY_DEVICES_MSIX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/compiler.h"
+#include "util/thread.h"
+#include "vmm/bus.h"
+#include "vmm/irq.h"
+
+#define MSIX_MAX_VECTORS  128
+#define MSIX_TABLE_OFFSET 0U
+#define MSIX_PBA_OFFSET   2048U
+#define MSIX_BAR_BYTES    4096U
+
+/* A table entry as the guest sees it; saved. */
+struct msix_entry {
+	uint64_t addr;
+	uint32_t data;
+	uint32_t control; /* bit 0: masked */
+};
+
+struct msix_state {
+	struct msix_entry table[MSIX_MAX_VECTORS];
+	uint8_t enabled;    /* message control, bit 15 */
+	uint8_t all_masked; /* message control, bit 14 */
+};
+
+struct msix {
+	struct irq *irq;     /* const */
+	unsigned nr_vectors; /* const */
+	struct mutex lock;   /* protects: state; order: after pci_func.lock, before irq.lock */
+	struct msix_state state;
+	struct irq_msi *vectors; /* const array; see irq.h for their locking */
+};
+
+__must_check int msix_init(struct msix *m, struct irq *irq, unsigned nr_vectors);
+void msix_fini(struct msix *m);
+
+/* The BAR that holds table and PBA; opaque is the struct msix. */
+extern const struct bus_ops msix_bar_ops;
+
+/* Message control was written: apply enable and function mask. */
+void msix_set_control(struct msix *m, bool enabled, bool all_masked);
+bool msix_is_enabled(struct msix *m);
+
+/*
+ * Raise @vector: delivered now, or pending until it is unmasked. Lock-free,
+ * any thread. A vector out of range (VIRTIO_MSI_NO_VECTOR) is ignored.
+ */
+static inline void msix_raise(const struct msix *m, unsigned vector)
+{
+	if (vector < m->nr_vectors)
+		irq_msi_raise(&m->vectors[vector]);
+}
+
+/* Power-on state: all vectors masked, nothing pending, disabled. */
+void msix_reset(struct msix *m);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* virtio devices: what a device class offers, and what the transport gives it. */
+#ifndef FERRY_VIRTIO_VIRTIO_H
+#define FERRY_VIRTIO_VIRTIO_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/log.h"
+#include "virtio/queue.h"
+#include "vmm/device.h"
+#include "vmm/loop.h"
+#include "vmm/vm.h"
+
+struct virtio_dev;
+struct virtio_queue;
+
+/*
+ * Theory of operation
+ *
+ * Three layers: a class (blk, net, ...) knows requests; queue.c knows rings;
+ * the transport (pci.c) knows registers, status and interrupts. The transport
+ * works on vCPU threads under its lock. Each queue is worked by one loop, on
+ * that loop's thread alone: everything a class does with a queue, from its
+ * first request to the last completion, happens there, so queues need no lock.
+ *
+ * DRIVER_OK: the transport calls ->start on the vCPU thread, then each enabled
+ * queue is started on its loop and ->run is called once. A kick (ioeventfd, or
+ * the transport's notify register) calls ->run again. Reset, queue reset,
+ * pause and removal call ->quiesce on the queue's loop: requests are cancelled
+ * (reset) or finished (pause), and nothing of the queue is in flight
+ * afterwards. A loop's thread never waits for a vCPU or takes the transport's
+ * lock, so the vCPU thread may wait for it.
+ */
+struct virtio_class {
+	const char *type;   /* "virtio-blk" */
+	uint16_t device_id; /* VIRTIO 1.2, section 5 */
+	uint8_t pci_class, pci_subclass;
+	unsigned config_bytes;
+
+	/* Device configuration (2.5). Reads copy from dev->config under the
+	 * transport's lock; write may be NULL (all read-only). vCPU thread. */
+	void (*config_read)(struct virtio_dev *dev, unsigned offset, void *data, unsigned len);
+	void (*config_write)(struct virtio_dev *dev, unsigned offset, const void *data,
+			     unsigned len);
+
+	/* Driver is ready; dev->features is what was negotiated. vCPU thread. */
+	void (*start)(struct virtio_dev *dev);
+	/* Device-wide state back to power-on, queues are quiet. May be NULL. */
+	void (*reset)(struct virtio_dev *dev);
+
+	/* Process available requests. Queue's loop. */
+	void (*run)(struct virtio_queue *q);
+	/* Leave nothing in flight; @cancel: drop requests rather than finish
+	 * them (they are not completed to the driver). Queue's loop. May be
+	 * NULL where requests never outlast ->run. */
+	void (*quiesce)(struct virtio_queue *q, bool cancel);
+
+	/* Release the device (its queues are quiet, its loops still there). */
+	void (*free)(struct virtio_dev *dev);
+};
+
+struct virtio_queue {
+	struct virtio_dev *dev; /* const */
+	unsigned index;         /* const */
+	uint16_t max_size;      /* const: largest size offered */
+	struct loop *loop;      /* const: who works this queue */
+	struct vq ring;         /* transport's until started, then the loop's */
+	bool running;           /* loop thread only: between start and quiesce */
+	struct loop_fd kick;    /* eventfd of notifications */
+	void *priv;             /* the class's */
+};
+
+/* What a transport does for its device; any thread. */
+struct virtio_transport_ops {
+	void (*raise_queue)(struct virtio_dev *dev, struct virtio_queue *q);
+	void (*raise_config)(struct virtio_dev *dev);
+};
+
+struct virtio_dev {
+	const struct virtio_class *cls;               /* const */
+	struct device device;                         /* in the machine's list */
+	struct vm *vm;                                /* const */
+	const struct virtio_transport_ops *transport; /* const after attach */
+	void *transport_priv;
+
+	uint64_t offered;  /* features, const after set-up; the transport adds
+			    * VERSION_1, EVENT_IDX, INDIRECT_DESC, RING_RESET */
+	uint64_t features; /* negotiated; const between start and reset */
+	unsigned nr_queues;
+	struct virtio_queue *queues;
+
+	_Atomic uint32_t config_generation; /* see virtio_config_changed() */
+	_Atomic bool broken;                /* NEEDS_RESET: set by anyone, cleared by reset */
+	struct log_limit log;
+};
+
+static inline bool virtio_has(const struct virtio_dev *dev, unsigned feature_bit)
+{
+	return dev->features >> feature_bit & 1;
+}
+
+/*
+ * Prepare @dev with @nr_queues queues of at most @queue_size entries, all
+ * worked by @loop (a class may give single queues another loop before the
+ * device is attached). 0 or -errno; undone by virtio_dev_fini().
+ */
+__must_check int virtio_dev_init(struct virtio_dev *dev, struct vm *vm,
+				 const struct virtio_class *cls, const char *id, unsigned nr_queues,
+				 uint16_t queue_size, struct loop *loop);
+void virtio_dev_fini(struct virtio_dev *dev);
+
+/* Interrupt the driver about @q if it wants that. Queue's loop. */
+void virtio_notify(struct virtio_queue *q);
+
+/*
+ * The driver broke the rules: log (rate-limited), set NEEDS_RESET, interrupt,
+ * and stop working all queues until reset. Any thread.
+ */
+void virtio_broken(struct virtio_dev *dev, const char *fmt, ...) __printf_like(2, 3);
+
+/* Configuration space has changed: new generation, configuration interrupt. Any thread. */
+void virtio_config_changed(struct virtio_dev *dev);
+
+struct pci_host;
+
+/*
+ * Put @dev behind a virtio-pci function (VIRTIO 1.2, 4.1) on @host and into
+ * the machine's device list. On success the machine owns it, and frees it
+ * through cls->free. @slot 0: first free. 0 or -errno.
+ */
+__must_check int virtio_pci_attach(struct virtio_dev *dev, struct pci_host *host, unsigned slot);
+
+#endif

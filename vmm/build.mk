@@ -1,0 +1,12 @@
+# Core: what devices build on. Top: what ties everything together.
+vmm_CORE := \
+	vmm/bus.c \
+	vmm/gmem.c \
+	vmm/irq.c \
+	vmm/kvm.c \
+	vmm/loop.c \
+	vmm/loop_epoll.c \
+	vmm/loop_uring.c
+vmm_TOP :=
+
+FERRY_SRCS += $(vmm_CORE) $(vmm_TOP)

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* One vCPU: its thread, its exits, its state. */
+#ifndef FERRY_VMM_VCPU_H
+#define FERRY_VMM_VCPU_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/compiler.h"
+#include "vmm/kvm.h"
+
+struct vm;
+
+#define VCPU_EXIT_REASONS 64
+
+struct vcpu {
+	/* const after vcpu_new() */
+	struct vm *vm;
+	unsigned id; /* also its APIC id */
+	struct kvm_vcpu kvm;
+	struct vcpu_state *power_on; /* for reset */
+
+	pthread_t thread; /* valid once started */
+	bool started;     /* main thread */
+
+	/* Written by the vCPU's thread, read by anyone: relaxed counters. */
+	_Atomic uint64_t exits[VCPU_EXIT_REASONS];
+};
+
+/* Create vCPU @id in power-on state, CPUID set. 0 or -errno. */
+__must_check int vcpu_new(struct vm *vm, unsigned id, struct vcpu **ret);
+
+/* Free a vCPU whose thread has ended or never started. NULL: no-op. */
+void vcpu_free(struct vcpu *vcpu);
+
+/* Start its thread, which runs the guest unless the VM is paused. */
+__must_check int vcpu_start(struct vcpu *vcpu);
+
+/* Make KVM_RUN return with -EINTR, now or when it is next called. Any thread. */
+void vcpu_kick(struct vcpu *vcpu);
+
+/* Back to power-on state; the vCPU is parked. */
+__must_check int vcpu_reset(struct vcpu *vcpu);
+
+#endif

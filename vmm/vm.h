@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* One guest: memory, buses, interrupts, vCPUs, devices, and their life cycle. */
+#ifndef FERRY_VMM_VM_H
+#define FERRY_VMM_VM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "util/err.h"
+#include "util/log.h"
+#include "util/thread.h"
+#include "vmm/bus.h"
+#include "vmm/device.h"
+#include "vmm/gmem.h"
+#include "vmm/irq.h"
+#include "vmm/kvm.h"
+#include "vmm/loop.h"
+
+#define VM_MAX_VCPUS 64
+
+struct vcpu;
+
+struct vm_params {
+	uint64_t memory_bytes;
+	unsigned nr_vcpus;
+	bool hugepages;
+};
+
+/*
+ * What a guest can do to itself. The first one is kept until the main loop
+ * has acted on it; the vCPUs stop at once.
+ */
+enum vm_event {
+	VM_EVENT_NONE,
+	VM_EVENT_POWEROFF,
+	VM_EVENT_RESET,
+	VM_EVENT_CRASH,      /* panic, triple fault, instruction KVM cannot do */
+	VM_EVENT_DEBUG_EXIT, /* code: the value written */
+};
+
+/*
+ * Theory of operation
+ *
+ * vCPU threads run until someone wants them to park: a pause, a reset, an
+ * event of the guest, or the end. Whoever wants that raises pause_depth, sets
+ * every vCPU's immediate_exit and signals its thread; a vCPU parks only after
+ * KVM_RUN came back with -EINTR, because only then is the I/O it had under way
+ * complete and its state consistent. See vcpu.c.
+ */
+struct vm {
+	/* const after vm_new() */
+	int kvm_fd, vm_fd;
+	struct gmem gmem;
+	struct irq irq;
+	struct loop *main_loop;
+	unsigned nr_vcpus;
+	struct vcpu *vcpus[VM_MAX_VCPUS];
+	uint32_t tsc_khz; /* 0: unknown */
+
+	struct bus pio, mmio; /* lock themselves */
+
+	/* main thread only */
+	TAILQ_HEAD(, device) devices;
+	bool started;
+
+	/* lock */
+	struct mutex lock;     /* protects: the group below; order: after device locks */
+	pthread_cond_t parked; /* nr_parked changed */
+	pthread_cond_t unpark; /* pause_depth became 0, or quit */
+	unsigned pause_depth;  /* > 0: vCPUs park */
+	unsigned nr_parked;
+	bool quit; /* vCPU threads end */
+	enum vm_event event;
+	unsigned event_code;
+
+	/* Called on the main loop for each event, with the vCPUs parked. */
+	void (*on_event)(void *opaque, enum vm_event event, unsigned code);
+	void *on_event_opaque;
+	struct loop_work event_work;
+
+	struct log_limit guest_log; /* messages that the guest provokes */
+};
+
+/*
+ * Create a machine without devices and without a program: memory, irqchip,
+ * vCPUs (not running, power-on state). @main_loop runs later on this thread.
+ */
+__must_check int vm_new(struct vm **ret, const struct vm_params *params, struct loop *main_loop,
+			struct err *e);
+
+/* Stop the vCPUs, free all devices, then the machine. NULL: no-op. */
+void vm_free(struct vm *vm);
+
+/* Hand @dev over to the machine. Its id must be unique: -EEXIST. */
+__must_check int vm_add_device(struct vm *vm, struct device *dev);
+struct device *vm_find_device(struct vm *vm, const char *id);
+
+/* Remove from the list without freeing; the caller owns it again. vCPUs parked. */
+void vm_remove_device(struct vm *vm, struct device *dev);
+
+/* Start the vCPU threads, running. Main thread, once. */
+__must_check int vm_start(struct vm *vm);
+
+/*
+ * Park all vCPUs, then quiesce the devices; back when nothing of the guest
+ * runs any more. Counts: each pause needs its resume. Main thread.
+ */
+void vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
+bool vm_is_paused(struct vm *vm);
+
+/*
+ * Bring the started machine to its power-on state: devices, interrupt
+ * controllers, vCPUs. RAM keeps its contents. The vCPUs must be parked; the
+ * caller then loads the boot image again and lets go. Main thread.
+ */
+__must_check int vm_reset(struct vm *vm);
+
+/*
+ * The guest asked for, or suffered, @event. Any thread, vCPU threads included;
+ * that vCPU executes no further instruction. The first event stands until
+ * on_event() has been called.
+ */
+void vm_raise_event(struct vm *vm, enum vm_event event, unsigned code);
+
+/*
+ * on_event() has handled an event by a reset or wants the guest to go on:
+ * release the vCPUs that the event parked. Main thread.
+ */
+void vm_event_done(struct vm *vm);
+
+#endif
