@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* The ways a guest ends. */
+#ifndef GUEST_POWER_H
+#define GUEST_POWER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Values for the debug-exit port; the monitor's exit status is (value << 1) | 1. */
+enum guest_exit {
+	EXIT_OK = 0,	  /* from guest_main(): power off instead */
+	EXIT_FAILED = 1,  /* the guest's own check failed */
+	EXIT_CORRUPT = 2, /* data is not what it was */
+	EXIT_USAGE = 3,	  /* a parameter makes no sense */
+	EXIT_PANIC = 4,	  /* an exception, no memory, no device */
+};
+
+/* ACPI S5; where there is none, the debug-exit port with 0. */
+_Noreturn void power_off(void);
+
+/* The ACPI reset register, then 0xcf9, then the keyboard controller. */
+_Noreturn void power_reset(void);
+
+_Noreturn void power_exit(uint8_t value);
+_Noreturn void power_halt(void);
+_Noreturn void power_triple_fault(void);
+
+/* Tells pvpanic (port 0x505), then halts. */
+_Noreturn void power_pvpanic(void);
+
+/* Prints `panic: ` and the message, and ends with EXIT_PANIC. */
+_Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Prints `usage: ` and the parameter whose value makes no sense; ends with EXIT_USAGE. */
+_Noreturn void power_usage(const char *key);
+
+/*
+ * The power button: enable routes the SCI and returns its vector (0 if the
+ * machine has no PM1 event block). pressed() reads and clears the status, and
+ * acknowledges the interrupt.
+ */
+unsigned int power_button_enable(void);
+bool power_button_pressed(void);
+
+#endif
