@@ -1,9 +1,9 @@
 # The freestanding guests: one folder each, on the runtime in lib/.
 # Their flags have nothing in common with the host programs'.
 
-GUEST_NAMES := hello
+GUEST_NAMES := hello idle smp
 GUEST_LIB   := acpi.c clock.c console.c entry.S format.c irq.c memory.c param.c power.c runtime.c \
-               text.c trap.S
+               smp.c text.c trap.S
 
 GUEST_DIR   := $(O)/guest-images
 GUEST_FLAGS := -m64 -march=x86-64 -ffreestanding -fno-pic -fno-pie -fcf-protection=none \

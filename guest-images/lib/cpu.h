@@ -36,7 +36,7 @@ struct cpu {
 	uint8_t pad2[CPU_IRQ_COUNT - CPU_TSS - CPU_TSS_BYTES - 2];
 	volatile uint32_t irq_count[VECTOR_MAX];
 	uint32_t index;	  /* 0 is the boot CPU */
-	uint32_t apic_id; /* as the MADT says it */
+	uint32_t apic_id; /* set by irq_init() and smp_start() */
 	void (*work)(void *argument);
 	void *work_argument;
 	volatile uint32_t state; /* enum cpu_state of smp.c */

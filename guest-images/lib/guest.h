@@ -19,6 +19,7 @@
 #include "param.h"
 #include "power.h"
 #include "random.h"
+#include "smp.h"
 #include "text.h"
 #include <stdbool.h>
 #include <stddef.h>

@@ -9,14 +9,19 @@
 #define PIC1_DATA 0x21
 #define PIC2_DATA 0xa1
 
+#define LAPIC_ID       0x020
 #define LAPIC_ISR      0x100
 #define LAPIC_SVR      0x0f0
 #define LAPIC_ICR_LOW  0x300
 #define LAPIC_ICR_HIGH 0x310
 #define SVR_ENABLE     0x100
 #define ICR_PENDING    0x1000
+#define ICR_INIT       0x0500
+#define ICR_STARTUP    0x0600
 #define ICR_ASSERT     0x4000
 #define ICR_OTHERS     0xc0000
+
+#define INIT_DELAY_NS  (100 * NS_PER_US)
 
 #define IOAPIC_SELECT	  0x00
 #define IOAPIC_WINDOW	  0x10
@@ -43,6 +48,7 @@ void irq_init(void)
 		out8(PIC1_DATA, 0xff);
 		out8(PIC2_DATA, 0xff);
 	}
+	cpu_self()->apic_id = lapic_read(LAPIC_ID) >> 24;
 	lapic_write(LAPIC_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
 	kernel_call(KERNEL_IRQ_ON, 0, 0);
 }
@@ -113,4 +119,11 @@ void irq_send(uint32_t apic_id, unsigned int vector)
 void irq_send_others(unsigned int vector)
 {
 	icr_write(0, ICR_OTHERS | ICR_ASSERT | vector);
+}
+
+void lapic_start_cpu(uint32_t apic_id, uint32_t entry_gpa)
+{
+	icr_write(apic_id << 24, ICR_ASSERT | ICR_INIT);
+	clock_spin(INIT_DELAY_NS);
+	icr_write(apic_id << 24, ICR_ASSERT | ICR_STARTUP | entry_gpa >> 12);
 }

@@ -59,6 +59,9 @@ void irq_wait_until(uint64_t seen, uint64_t deadline_ns);
 void irq_send(uint32_t apic_id, unsigned int vector);
 void irq_send_others(unsigned int vector);
 
+/* INIT, then SIPI: the CPU starts in real mode at entry_gpa, a page below 1 MiB. */
+void lapic_start_cpu(uint32_t apic_id, uint32_t entry_gpa);
+
 uint32_t lapic_read(uint32_t offset);
 void lapic_write(uint32_t offset, uint32_t value);
 

@@ -100,33 +100,36 @@ void power_usage(const char *key)
 /* --- power button (ACPI 6.4, 4.8.2.2.1 and 4.8.3.1) -------------------------- */
 
 static unsigned int button_vector;
+static uint16_t button_status_port;
 
 unsigned int power_button_enable(void)
 {
 	const struct acpi_fadt *fadt = acpi_fadt();
-	uint16_t enable;
+	struct acpi_isa_route sci;
+	uint16_t enable_port;
 
 	if (!fadt || (fadt->flags & ACPI_FADT_HW_REDUCED) || !fadt->pm1a_event)
 		return 0;
-	button_vector = irq_route_gsi(fadt->sci_irq, true, acpi_isa_route(fadt->sci_irq).active_low);
+	sci = acpi_isa_route(fadt->sci_irq);
+	button_vector = irq_route_gsi(sci.gsi, true, sci.active_low);
+	button_status_port = (uint16_t)fadt->pm1a_event;
+	enable_port = (uint16_t)(button_status_port + fadt->pm1_event_bytes / 2);
 	if (!(in16((uint16_t)fadt->pm1a_control) & ACPI_PM1_CNT_SCI_EN) && fadt->smi_command)
 		out8((uint16_t)fadt->smi_command, fadt->acpi_enable);
-	enable = (uint16_t)(fadt->pm1a_event + fadt->pm1_event_bytes / 2);
-	out16((uint16_t)fadt->pm1a_event, ACPI_PM1_STS_PWRBTN);
-	out16(enable, ACPI_PM1_EN_PWRBTN);
+	out16(button_status_port, ACPI_PM1_STS_PWRBTN);
+	out16(enable_port, ACPI_PM1_EN_PWRBTN);
 	return button_vector;
 }
 
 bool power_button_pressed(void)
 {
-	uint16_t status_port = (uint16_t)acpi_fadt()->pm1a_event;
 	bool pressed;
 
 	if (!button_vector)
 		return false;
-	pressed = in16(status_port) & ACPI_PM1_STS_PWRBTN;
+	pressed = in16(button_status_port) & ACPI_PM1_STS_PWRBTN;
 	if (pressed)
-		out16(status_port, ACPI_PM1_STS_PWRBTN);
+		out16(button_status_port, ACPI_PM1_STS_PWRBTN);
 	irq_ack(button_vector);
 	return pressed;
 }

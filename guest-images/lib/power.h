@@ -35,9 +35,9 @@ _Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2
 _Noreturn void power_usage(const char *key);
 
 /*
- * The power button: enable routes the SCI and returns its vector (0 if the
+ * The power button: enable() routes the SCI and returns its vector (0 if the
  * machine has no PM1 event block). pressed() reads and clears the status, and
- * acknowledges the interrupt.
+ * acknowledges the interrupt. Boot CPU only.
  */
 unsigned int power_button_enable(void);
 bool power_button_pressed(void);
