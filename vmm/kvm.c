@@ -278,9 +278,34 @@ int kvm_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 	return xioctl(vcpu->fd, KVM_SET_SREGS, sregs);
 }
 
-int kvm_set_fpu(struct kvm_vcpu *vcpu, const struct kvm_fpu *fpu)
+int kvm_get_xsave(struct kvm_vcpu *vcpu, struct kvm_xsave *xsave)
 {
-	return xioctl(vcpu->fd, KVM_SET_FPU, fpu);
+	return xioctl(vcpu->fd, KVM_GET_XSAVE, xsave);
+}
+
+int kvm_set_xsave(struct kvm_vcpu *vcpu, const struct kvm_xsave *xsave)
+{
+	return xioctl(vcpu->fd, KVM_SET_XSAVE, xsave);
+}
+
+int kvm_get_xcrs(struct kvm_vcpu *vcpu, struct kvm_xcrs *xcrs)
+{
+	return xioctl(vcpu->fd, KVM_GET_XCRS, xcrs);
+}
+
+int kvm_set_xcrs(struct kvm_vcpu *vcpu, const struct kvm_xcrs *xcrs)
+{
+	return xioctl(vcpu->fd, KVM_SET_XCRS, xcrs);
+}
+
+int kvm_get_debugregs(struct kvm_vcpu *vcpu, struct kvm_debugregs *regs)
+{
+	return xioctl(vcpu->fd, KVM_GET_DEBUGREGS, regs);
+}
+
+int kvm_set_debugregs(struct kvm_vcpu *vcpu, const struct kvm_debugregs *regs)
+{
+	return xioctl(vcpu->fd, KVM_SET_DEBUGREGS, regs);
 }
 
 int kvm_get_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *lapic)
@@ -293,16 +318,31 @@ int kvm_set_lapic(struct kvm_vcpu *vcpu, const struct kvm_lapic_state *lapic)
 	return xioctl(vcpu->fd, KVM_SET_LAPIC, lapic);
 }
 
-int kvm_set_mp_state(struct kvm_vcpu *vcpu, uint32_t mp_state)
+int kvm_get_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *events)
 {
-	const struct kvm_mp_state args = {.mp_state = mp_state};
-
-	return xioctl(vcpu->fd, KVM_SET_MP_STATE, &args);
+	return xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, events);
 }
 
 int kvm_set_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events)
 {
 	return xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, events);
+}
+
+int kvm_get_mp_state(struct kvm_vcpu *vcpu, uint32_t *ret_mp_state)
+{
+	struct kvm_mp_state args;
+	int rc = xioctl(vcpu->fd, KVM_GET_MP_STATE, &args);
+
+	if (rc == 0)
+		*ret_mp_state = args.mp_state;
+	return rc;
+}
+
+int kvm_set_mp_state(struct kvm_vcpu *vcpu, uint32_t mp_state)
+{
+	const struct kvm_mp_state args = {.mp_state = mp_state};
+
+	return xioctl(vcpu->fd, KVM_SET_MP_STATE, &args);
 }
 
 int kvm_get_tsc_khz(struct kvm_vcpu *vcpu)
@@ -312,20 +352,36 @@ int kvm_get_tsc_khz(struct kvm_vcpu *vcpu)
 	return khz == 0 ? -ENOTSUP : khz;
 }
 
-int kvm_set_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t value)
+int kvm_msr_list(int kvm_fd, struct kvm_msr_list **ret)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} args = {
-		.head.nmsrs = 1,
-		.entry = {.index = index, .data = value},
-	};
-	int rc = xioctl(vcpu->fd, KVM_SET_MSRS, &args);
+	struct kvm_msr_list probe = {0};
+	struct kvm_msr_list *list;
+	int rc = xioctl(kvm_fd, KVM_GET_MSR_INDEX_LIST, &probe);
 
-	if (rc < 0)
+	/* E2BIG is the answer to the question how many there are. */
+	if (rc < 0 && rc != -E2BIG)
 		return rc;
-	return rc == 1 ? 0 : -EINVAL;
+	list = calloc(1, sizeof(*list) + probe.nmsrs * sizeof(list->indices[0]));
+	if (!list)
+		return -ENOMEM;
+	list->nmsrs = probe.nmsrs;
+	rc = xioctl(kvm_fd, KVM_GET_MSR_INDEX_LIST, list);
+	if (rc < 0) {
+		free(list);
+		return rc;
+	}
+	*ret = list;
+	return 0;
+}
+
+int kvm_get_msrs(struct kvm_vcpu *vcpu, struct kvm_msrs *msrs)
+{
+	return xioctl(vcpu->fd, KVM_GET_MSRS, msrs);
+}
+
+int kvm_set_msrs(struct kvm_vcpu *vcpu, const struct kvm_msrs *msrs)
+{
+	return xioctl(vcpu->fd, KVM_SET_MSRS, msrs);
 }
 
 int kvm_get_irqchip(int vm_fd, struct kvm_irqchip *chip)

@@ -88,20 +88,37 @@ __must_check int kvm_supported_cpuid(int kvm_fd, struct kvm_cpuid2 **ret);
 int kvm_max_vcpus(int kvm_fd);
 int kvm_recommended_vcpus(int kvm_fd);
 
-/* State of one vCPU: each pair is one ioctl, named in the comment. */
-__must_check int kvm_set_cpuid(struct kvm_vcpu *vcpu, struct kvm_cpuid2 *cpuid); /* SET_CPUID2 */
+/* State of one vCPU: each function is the ioctl of its name. */
+__must_check int kvm_set_cpuid(struct kvm_vcpu *vcpu, struct kvm_cpuid2 *cpuid);
 __must_check int kvm_get_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs);
 __must_check int kvm_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs);
 __must_check int kvm_get_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs);
 __must_check int kvm_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
-__must_check int kvm_set_fpu(struct kvm_vcpu *vcpu, const struct kvm_fpu *fpu);
+__must_check int kvm_get_xsave(struct kvm_vcpu *vcpu, struct kvm_xsave *xsave);
+__must_check int kvm_set_xsave(struct kvm_vcpu *vcpu, const struct kvm_xsave *xsave);
+__must_check int kvm_get_xcrs(struct kvm_vcpu *vcpu, struct kvm_xcrs *xcrs);
+__must_check int kvm_set_xcrs(struct kvm_vcpu *vcpu, const struct kvm_xcrs *xcrs);
+__must_check int kvm_get_debugregs(struct kvm_vcpu *vcpu, struct kvm_debugregs *regs);
+__must_check int kvm_set_debugregs(struct kvm_vcpu *vcpu, const struct kvm_debugregs *regs);
 __must_check int kvm_get_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *lapic);
 __must_check int kvm_set_lapic(struct kvm_vcpu *vcpu, const struct kvm_lapic_state *lapic);
-__must_check int kvm_set_mp_state(struct kvm_vcpu *vcpu, uint32_t mp_state);
+__must_check int kvm_get_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *events);
 __must_check int kvm_set_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events);
-__must_check int kvm_get_tsc_khz(struct kvm_vcpu *vcpu); /* kHz > 0, or -errno */
-/* One MSR; -EINVAL where KVM does not know it. */
-__must_check int kvm_set_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t value);
+__must_check int kvm_get_mp_state(struct kvm_vcpu *vcpu, uint32_t *ret_mp_state);
+__must_check int kvm_set_mp_state(struct kvm_vcpu *vcpu, uint32_t mp_state);
+
+/* kHz > 0, or -errno (KVM_GET_TSC_KHZ). */
+__must_check int kvm_get_tsc_khz(struct kvm_vcpu *vcpu);
+
+/* The MSRs that hold guest state (KVM_GET_MSR_INDEX_LIST); the caller frees *@ret. */
+__must_check int kvm_msr_list(int kvm_fd, struct kvm_msr_list **ret);
+
+/*
+ * Read or write @msrs->nmsrs MSRs. Returns how many were done, in order: KVM
+ * stops at the first that it refuses. Or -errno.
+ */
+__must_check int kvm_get_msrs(struct kvm_vcpu *vcpu, struct kvm_msrs *msrs);
+__must_check int kvm_set_msrs(struct kvm_vcpu *vcpu, const struct kvm_msrs *msrs);
 
 /* Interrupt controllers and PIT as a whole, for reset. */
 __must_check int kvm_get_irqchip(int vm_fd, struct kvm_irqchip *chip);

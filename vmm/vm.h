@@ -19,9 +19,17 @@
 #include "vmm/kvm.h"
 #include "vmm/loop.h"
 
-#define VM_MAX_VCPUS 64
+#define VM_MAX_VCPUS 64U
 
 struct vcpu;
+struct vm_power_on;
+
+/* Code of VM_EVENT_CRASH. */
+enum vm_crash {
+	VM_CRASH_PANIC,        /* the guest said so (pvpanic) */
+	VM_CRASH_TRIPLE_FAULT, /* no handler left to fault in */
+	VM_CRASH_KVM,          /* KVM could not go on */
+};
 
 struct vm_params {
 	uint64_t memory_bytes;
@@ -59,12 +67,17 @@ struct vm {
 	unsigned nr_vcpus;
 	struct vcpu *vcpus[VM_MAX_VCPUS];
 	uint32_t tsc_khz; /* 0: unknown */
+	bool has_tsc_deadline;
+	struct kvm_cpuid2 *cpuid; /* what KVM supports */
+	struct kvm_msr_list *msr_list;
+	struct vm_power_on *power_on;
 
 	struct bus pio, mmio; /* lock themselves */
 
 	/* main thread only */
-	TAILQ_HEAD(, device) devices;
+	TAILQ_HEAD(vm_devices, device) devices;
 	bool started;
+	unsigned devices_paused; /* vm_pause() calls without their resume */
 
 	/* lock */
 	struct mutex lock;     /* protects: the group below; order: after device locks */
