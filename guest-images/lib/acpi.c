@@ -98,7 +98,7 @@ int acpi_s5_type(void)
 	if (!fadt)
 		return -1;
 	dsdt = (const void *)(fadt->header.revision >= 3 && fadt->x_dsdt ? fadt->x_dsdt
-									  : (uint64_t)fadt->dsdt);
+									 : (uint64_t)fadt->dsdt);
 	if (!dsdt)
 		return -1;
 	end = (const uint8_t *)dsdt + dsdt->bytes;
@@ -121,7 +121,7 @@ enum madt_type {
 	MADT_LOCAL_X2APIC = 9,
 };
 
-#define MADT_ENABLED	  1u
+#define MADT_ENABLED      1u
 #define MADT_HEADER_BYTES (sizeof(struct acpi_header) + 8)
 
 union madt_entry {
@@ -168,7 +168,8 @@ static const union madt_entry *madt_next(const union madt_entry *entry)
 		madt = acpi_find("APIC");
 	if (!madt)
 		return NULL;
-	at = entry ? (const uint8_t *)entry + entry->bytes : (const uint8_t *)madt + MADT_HEADER_BYTES;
+	at = entry ? (const uint8_t *)entry + entry->bytes
+		   : (const uint8_t *)madt + MADT_HEADER_BYTES;
 	return at + 2 <= (const uint8_t *)madt + madt->bytes ? (const void *)at : NULL;
 }
 
@@ -193,8 +194,7 @@ unsigned int acpi_cpu_count(void)
 	unsigned int count = 0;
 	uint32_t apic_id;
 
-	madt_for_each(entry)
-		count += madt_is_cpu(entry, &apic_id);
+	madt_for_each(entry) count += madt_is_cpu(entry, &apic_id);
 	return count ? count : 1;
 }
 
@@ -202,30 +202,26 @@ uint32_t acpi_cpu_apic_id(unsigned int n)
 {
 	uint32_t apic_id = 0;
 
-	madt_for_each(entry)
-		if (madt_is_cpu(entry, &apic_id) && !n--)
-			break;
+	madt_for_each(entry) if (madt_is_cpu(entry, &apic_id) && !n--) break;
 	return apic_id;
 }
 
 uint64_t acpi_ioapic_gpa(void)
 {
-	madt_for_each(entry)
-		if (entry->type == MADT_IO_APIC && entry->io_apic.gsi_base == 0)
-			return entry->io_apic.gpa;
+	madt_for_each(entry) if (entry->type == MADT_IO_APIC &&
+				 entry->io_apic.gsi_base == 0) return entry->io_apic.gpa;
 	return 0xfec00000;
 }
 
 /* 5.2.12.5; the MPS INTI flags are polarity (3: active low) and trigger mode (3: level). */
 struct acpi_isa_route acpi_isa_route(unsigned int isa_irq)
 {
-	madt_for_each(entry)
-		if (entry->type == MADT_OVERRIDE && entry->override.source == isa_irq)
-			return (struct acpi_isa_route){
-				.gsi = entry->override.gsi,
-				.level = (entry->override.flags >> 2 & 3) == 3,
-				.active_low = (entry->override.flags & 3) == 3,
-			};
+	madt_for_each(entry) if (entry->type == MADT_OVERRIDE &&
+				 entry->override.source == isa_irq) return (struct acpi_isa_route){
+		.gsi = entry->override.gsi,
+		.level = (entry->override.flags >> 2 & 3) == 3,
+		.active_low = (entry->override.flags & 3) == 3,
+	};
 	return (struct acpi_isa_route){.gsi = isa_irq};
 }
 

@@ -59,12 +59,12 @@ struct acpi_fadt {
 	struct acpi_address sleep_status;
 } __attribute__((packed));
 
-#define ACPI_FADT_RESET_REG_SUP	   (1u << 10)
-#define ACPI_FADT_HW_REDUCED	   (1u << 20)
-#define ACPI_PM1_STS_PWRBTN	   (1u << 8)
-#define ACPI_PM1_EN_PWRBTN	   (1u << 8)
-#define ACPI_PM1_CNT_SCI_EN	   (1u << 0)
-#define ACPI_PM1_CNT_SLP_EN	   (1u << 13)
+#define ACPI_FADT_RESET_REG_SUP    (1u << 10)
+#define ACPI_FADT_HW_REDUCED       (1u << 20)
+#define ACPI_PM1_STS_PWRBTN        (1u << 8)
+#define ACPI_PM1_EN_PWRBTN         (1u << 8)
+#define ACPI_PM1_CNT_SCI_EN        (1u << 0)
+#define ACPI_PM1_CNT_SLP_EN        (1u << 13)
 #define ACPI_PM1_CNT_SLP_TYP_SHIFT 10
 
 /* Called once by the runtime with the start info's address of the RSDP, 0 if it has none. */

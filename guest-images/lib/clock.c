@@ -29,21 +29,21 @@ struct pvclock {
 	uint8_t pad2[2];
 };
 
-#define PIT_CHANNEL2	 0x42
-#define PIT_COMMAND	 0x43
-#define PIT_GATE	 0x61
-#define PIT_HZ		 1193182ul
-#define PIT_ONE_SHOT	 0xb0 /* channel 2, both bytes, mode 0 */
-#define PIT_GATE_ON	 0x01
-#define PIT_GATE_OUT	 0x20
-#define CALIBRATE_TICKS	 11932 /* 10 ms */
+#define PIT_CHANNEL2    0x42
+#define PIT_COMMAND     0x43
+#define PIT_GATE        0x61
+#define PIT_HZ          1193182ul
+#define PIT_ONE_SHOT    0xb0 /* channel 2, both bytes, mode 0 */
+#define PIT_GATE_ON     0x01
+#define PIT_GATE_OUT    0x20
+#define CALIBRATE_TICKS 11932 /* 10 ms */
 
-#define LAPIC_LVT_TIMER	    0x320
+#define LAPIC_LVT_TIMER     0x320
 #define LAPIC_TIMER_INITIAL 0x380
 #define LAPIC_TIMER_CURRENT 0x390
 #define LAPIC_TIMER_DIVIDE  0x3e0
 #define TIMER_DIVIDE_BY_1   0x0b
-#define LVT_MASKED	    0x10000
+#define LVT_MASKED          0x10000
 #define TIMER_CALIBRATE_NS  (200 * NS_PER_US)
 
 static uint64_t tsc_hz;

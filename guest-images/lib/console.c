@@ -6,17 +6,17 @@
 #include "irq.h"
 #include "text.h"
 
-#define COM1	 0x3f8
+#define COM1     0x3f8
 #define REG_DATA (COM1 + 0)
-#define REG_IER	 (COM1 + 1)
-#define REG_FCR	 (COM1 + 2)
-#define REG_MCR	 (COM1 + 4)
-#define REG_LSR	 (COM1 + 5)
+#define REG_IER  (COM1 + 1)
+#define REG_FCR  (COM1 + 2)
+#define REG_MCR  (COM1 + 4)
+#define REG_LSR  (COM1 + 5)
 
-#define IER_RECEIVE	0x01
-#define FCR_ENABLE	0x01
+#define IER_RECEIVE     0x01
+#define FCR_ENABLE      0x01
 #define MCR_DTR_RTS_OUT 0x0b /* OUT2 lets the interrupt through */
-#define LSR_DATA_READY	0x01
+#define LSR_DATA_READY  0x01
 
 static void console_init(void)
 {

@@ -35,7 +35,7 @@ struct cpu {
 	uint16_t tss_selector;
 	uint8_t pad2[CPU_IRQ_COUNT - CPU_TSS - CPU_TSS_BYTES - 2];
 	volatile uint32_t irq_count[VECTOR_MAX];
-	uint32_t index;	  /* 0 is the boot CPU */
+	uint32_t index;   /* 0 is the boot CPU */
 	uint32_t apic_id; /* set by irq_init() and smp_start() */
 	void (*work)(void *argument);
 	void *work_argument;

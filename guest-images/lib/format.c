@@ -41,8 +41,8 @@ static void put_padded(struct output *out, const struct conversion *conv, const 
 		put_repeated(out, ' ', padding);
 }
 
-static void put_number(struct output *out, struct conversion *conv, uint64_t value, unsigned int base,
-		       bool negative)
+static void put_number(struct output *out, struct conversion *conv, uint64_t value,
+		       unsigned int base, bool negative)
 {
 	char digits[24];
 	char *first = digits + sizeof(digits);
@@ -98,7 +98,8 @@ static void convert(struct output *out, struct conversion *conv, char kind, va_l
 	switch (kind) {
 	case 'd':
 	case 'i':
-		value = (uint64_t)(conv->longs ? va_arg(*arguments, long) : va_arg(*arguments, int));
+		value = (uint64_t)(conv->longs ? va_arg(*arguments, long)
+					       : va_arg(*arguments, int));
 		if ((int64_t)value < 0)
 			put_number(out, conv, -value, 10, true);
 		else

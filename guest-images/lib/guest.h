@@ -30,8 +30,8 @@ int guest_main(void);
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define PAGE_BYTES    4096ul
-#define MIB	      (1ul << 20)
-#define GIB	      (1ul << 30)
+#define MIB           (1ul << 20)
+#define GIB           (1ul << 30)
 
 static inline uint64_t align_up(uint64_t value, uint64_t power_of_two)
 {

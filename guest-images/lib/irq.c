@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* 8259s off, LAPIC on, I/O APIC routes; registers as in SDM vol. 3, 11 and the 82093AA data sheet. */
+/* 8259s off, LAPIC on, I/O APIC routes; registers as in SDM vol. 3, 11 and the 82093AA data sheet.
+ */
 #include "irq.h"
 #include "acpi.h"
 #include "clock.h"
@@ -21,13 +22,13 @@
 #define ICR_ASSERT     0x4000
 #define ICR_OTHERS     0xc0000
 
-#define INIT_DELAY_NS  (100 * NS_PER_US)
+#define INIT_DELAY_NS (100 * NS_PER_US)
 
-#define IOAPIC_SELECT	  0x00
-#define IOAPIC_WINDOW	  0x10
-#define IOAPIC_REDIRECT	  0x10 /* register number of input 0 */
+#define IOAPIC_SELECT     0x00
+#define IOAPIC_WINDOW     0x10
+#define IOAPIC_REDIRECT   0x10 /* register number of input 0 */
 #define REDIRECT_LOW_TRUE 0x2000
-#define REDIRECT_LEVEL	  0x8000
+#define REDIRECT_LEVEL    0x8000
 
 static unsigned int next_level = VECTOR_LEVEL;
 static unsigned int next_edge = VECTOR_EDGE;

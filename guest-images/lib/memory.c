@@ -2,16 +2,16 @@
 /* The memory map, the page tables from C, and the allocator. */
 #include "guest.h"
 
-#define RAM	     1
+#define RAM          1
 #define RANGES_MAX   64
 #define LARGE_PAGE   (2 * MIB)
 #define STATIC_LIMIT (3 * GIB) /* entry.S maps RAM up to here */
 
 /* SDM vol. 3, 4.5. */
 #define PTE_TABLE  0x27ul
-#define PTE_RAM	   0xe7ul
+#define PTE_RAM    0xe7ul
 #define PTE_DEVICE 0xfful
-#define PTE_GPA	   0x000ffffffffff000ul
+#define PTE_GPA    0x000ffffffffff000ul
 
 extern uint64_t page_map[512];
 extern char image_end[];

@@ -22,7 +22,8 @@ struct memory_range {
 /* All RAM in bytes, as the memory map says. */
 uint64_t memory_total_bytes(void);
 
-/* The n-th range of RAM from 1 MiB on that is neither image nor allocated; whole pages; 0 bytes: no more. */
+/* The n-th range of RAM from 1 MiB on that is neither image nor allocated; whole pages; 0 bytes: no
+ * more. */
 struct memory_range memory_free_range(unsigned int n);
 
 /* Zeroed, contiguous and page-aligned; never freed. Ends the guest if there is no more. */

@@ -8,17 +8,17 @@
 #include "irq.h"
 #include "text.h"
 
-#define PORT_DEBUG_EXIT	  0xf4
-#define PORT_PVPANIC	  0x505
-#define PORT_RESET	  0xcf9
-#define PORT_I8042	  0x64
+#define PORT_DEBUG_EXIT   0xf4
+#define PORT_PVPANIC      0x505
+#define PORT_RESET        0xcf9
+#define PORT_I8042        0x64
 #define PVPANIC_PANICKED  1
-#define RESET_HARD	  0x06 /* after 0x02: hard reset, now */
+#define RESET_HARD        0x06 /* after 0x02: hard reset, now */
 #define I8042_PULSE_RESET 0xfe
 
 /* SLP_TYP and SLP_EN of the sleep control register (ACPI 6.4, 4.8.3.7). */
 #define SLEEP_TYPE_SHIFT 2
-#define SLEEP_ENABLE	 0x20
+#define SLEEP_ENABLE     0x20
 
 /*
  * The monitor may act on the write a moment later: so halt, and do not try
@@ -68,6 +68,11 @@ void power_triple_fault(void)
 {
 	kernel_call(KERNEL_TRIPLE_FAULT, 0, 0);
 	power_halt();
+}
+
+void power_trap(void)
+{
+	__builtin_trap();
 }
 
 void power_pvpanic(void)

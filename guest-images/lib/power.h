@@ -8,11 +8,11 @@
 
 /* Values for the debug-exit port; the monitor's exit status is (value << 1) | 1. */
 enum guest_exit {
-	EXIT_OK = 0,	  /* from guest_main(): power off instead */
+	EXIT_OK = 0,      /* from guest_main(): power off instead */
 	EXIT_FAILED = 1,  /* the guest's own check failed */
 	EXIT_CORRUPT = 2, /* data is not what it was */
-	EXIT_USAGE = 3,	  /* a parameter makes no sense */
-	EXIT_PANIC = 4,	  /* an exception, no memory, no device */
+	EXIT_USAGE = 3,   /* a parameter makes no sense */
+	EXIT_PANIC = 4,   /* an exception, no memory, no device */
 };
 
 /* ACPI S5; where there is none, the debug-exit port with 0. */
@@ -22,8 +22,13 @@ _Noreturn void power_off(void);
 _Noreturn void power_reset(void);
 
 _Noreturn void power_exit(uint8_t value);
+
+/* Halts this CPU with interrupts off, for good. */
 _Noreturn void power_halt(void);
 _Noreturn void power_triple_fault(void);
+
+/* An exception that the runtime reports: ends with EXIT_PANIC. */
+_Noreturn void power_trap(void);
 
 /* Tells pvpanic (port 0x505), then halts. */
 _Noreturn void power_pvpanic(void);

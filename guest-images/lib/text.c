@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Strings. Copies are `rep movsb`: fast in CPL 3, and the compiler cannot turn it into a call of itself. */
+/* Strings. Copies are `rep movsb`: fast in CPL 3, and the compiler cannot turn it into a call of
+ * itself. */
 #include "text.h"
 
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes)

@@ -18,7 +18,6 @@ int strncmp(const char *a, const char *b, size_t bytes);
 /* As in C, for the conversions that print() lists. */
 int vsnprintf(char *to, size_t bytes, const char *format, va_list arguments)
 	__attribute__((format(printf, 3, 0)));
-int snprintf(char *to, size_t bytes, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+int snprintf(char *to, size_t bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif
