@@ -1,0 +1,2 @@
+FERRY_SRCS += \
+	net/mac.c

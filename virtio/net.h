@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* virtio-net: the network device (VIRTIO 1.2, 5.1). */
+#ifndef FERRY_VIRTIO_NET_H
+#define FERRY_VIRTIO_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/mac.h"
+#include "net/netdev.h"
+#include "util/compiler.h"
+#include "util/err.h"
+
+struct pci_host;
+struct virtio_dev;
+struct vm;
+
+#define NET_DEFAULT_QUEUE_SIZE 256U
+
+/* Bytes and packets a second, and how much may be saved up; 0: no limit. */
+struct net_rate {
+	uint64_t bps, pps; /* bits, packets */
+};
+
+struct net_config {
+	const char *id;                   /* "net0" */
+	struct netdev_config backend;     /* with the number of queue pairs and the MTU */
+	uint8_t mac[MAC_BYTES];           /* see mac_derive() */
+	unsigned queue_size;              /* a power of two up to 1024; 0: the default */
+	bool no_offloads;                 /* offer the guest neither checksums nor segmentation */
+	struct net_rate rx_rate, tx_rate; /* to and from the guest */
+};
+
+/* Since the device was made. */
+struct net_counters {
+	uint64_t packets, bytes;
+	uint64_t dropped; /* filtered out, or no room for them */
+	uint64_t errors;  /* malformed, or refused by the back end */
+};
+
+struct net_stats {
+	struct net_counters rx, tx; /* to and from the guest */
+};
+
+/*
+ * Open the back end and put a virtio-net device with it into the machine,
+ * which owns it then. Main thread. 0, or -errno and the reason in @e.
+ */
+__must_check int net_new(struct vm *vm, struct pci_host *pci, const struct net_config *cfg,
+			 struct virtio_dev **ret, struct err *e);
+
+/*
+ * Ask the guest to announce itself on its network (5.1.6.5.4), as after a
+ * move. False: its driver cannot. Any thread.
+ */
+bool net_announce(struct virtio_dev *dev);
+
+/* Tell the guest that its cable is in or out; in at first. Any thread. */
+void net_set_link(struct virtio_dev *dev, bool up);
+
+/* What went through so far. Any thread. */
+void net_get_stats(struct virtio_dev *dev, struct net_stats *ret);
+
+/* The back end, for those who show it. Const. */
+const struct netdev *net_backend(const struct virtio_dev *dev);
+
+#endif
