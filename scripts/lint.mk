@@ -19,7 +19,7 @@ HOST_FLAGS := $(CPPFLAGS) $(filter-out -f% -D_FORTIFY_SOURCE=2 -W%,$(CFLAGS))
 # clang-tidy: one stamp a file, made again when a header of it changed.
 TIDY := $(C_SRCS:%=$(LINT)/tidy/%)
 $(HOST_C:%=$(LINT)/tidy/%): TIDY_FLAGS = $(HOST_FLAGS)
-$(GUEST_C:%=$(LINT)/tidy/%): TIDY_FLAGS = $(GUEST_LINT_FLAGS)
+$(GUEST_C:%=$(LINT)/tidy/%): TIDY_FLAGS = $(filter-out -W%,$(GUEST_CFLAGS))
 $(TIDY): $(LINT)/tidy/%: % .clang-tidy $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,TIDY,$<)clang-tidy --quiet --warnings-as-errors='*' $< -- $(TIDY_FLAGS) 2>$@.err >$@.out || \
