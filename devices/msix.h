@@ -37,6 +37,7 @@ struct msix {
 	struct irq_msi *vectors; /* const array; see irq.h for their locking */
 };
 
+/* All vectors masked; -errno where KVM or memory runs out. */
 __must_check int msix_init(struct msix *m, struct irq *irq, unsigned nr_vectors);
 void msix_fini(struct msix *m);
 

@@ -6,7 +6,7 @@
 
 _Atomic uint64_t *bitmap_new(size_t bits)
 {
-	return calloc(MAX(BITMAP_WORDS(bits), 1), sizeof(uint64_t));
+	return calloc(MAX(BITMAP_WORDS(bits), 1), sizeof(_Atomic uint64_t));
 }
 
 void bitmap_set_range(_Atomic uint64_t *map, size_t first, size_t count)

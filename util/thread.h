@@ -15,6 +15,7 @@ struct mutex {
 	pthread_mutex_t m;
 };
 
+/* None of these can fail but by a mistake of ours, which they assert against. */
 void mutex_init(struct mutex *mu);
 void mutex_fini(struct mutex *mu);
 void mutex_lock(struct mutex *mu);

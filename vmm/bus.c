@@ -11,7 +11,7 @@ void bus_init(struct bus *bus)
 {
 	int rc;
 
-	*bus = (struct bus){0};
+	*bus = (struct bus){ 0 };
 	rc = pthread_rwlock_init(&bus->lock, NULL);
 	assert(rc == 0);
 	(void)rc;
@@ -64,7 +64,7 @@ static int add_locked(struct bus *bus, const struct bus_range *range)
 
 int bus_add(struct bus *bus, uint64_t addr, uint64_t bytes, const struct bus_ops *ops, void *opaque)
 {
-	const struct bus_range range = {addr, bytes, ops, opaque};
+	const struct bus_range range = { addr, bytes, ops, opaque };
 	int rc;
 
 	if (bytes == 0 || addr + (bytes - 1) < addr)

@@ -85,7 +85,7 @@ int gmem_init(struct gmem *gm, uint64_t bytes, unsigned flags, struct err *e)
 		(void)madvise(base, bytes, MADV_HUGEPAGE);
 	/* Core dumps of ferry must not hold the guest's memory. */
 	(void)madvise(base, bytes, MADV_DONTDUMP);
-	*gm = (struct gmem){.fd = fd, .bytes = bytes, .base = base};
+	*gm = (struct gmem){ .fd = fd, .bytes = bytes, .base = base };
 	cut_regions(gm);
 	return 0;
 }
@@ -97,7 +97,7 @@ void gmem_fini(struct gmem *gm)
 	(void)munmap(gm->base, gm->bytes);
 	(void)close(gm->fd);
 	free(atomic_load(&gm->dirty));
-	*gm = (struct gmem){.fd = -1};
+	*gm = (struct gmem){ .fd = -1 };
 }
 
 void *gmem_ptr(const struct gmem *gm, gpa_t gpa, size_t len)

@@ -129,7 +129,7 @@ int kvm_create_vm(int kvm_fd)
 
 int kvm_create_irqchip(int vm_fd)
 {
-	const struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+	const struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 	int rc = xioctl_val(vm_fd, KVM_CREATE_IRQCHIP, 0);
 
 	return rc < 0 ? rc : xioctl(vm_fd, KVM_CREATE_PIT2, &pit);
@@ -179,7 +179,7 @@ int kvm_set_routes(int vm_fd, const struct kvm_irq_routing *routes)
 
 int kvm_irq_line(int vm_fd, uint32_t gsi, bool level)
 {
-	const struct kvm_irq_level args = {.irq = gsi, .level = level};
+	const struct kvm_irq_level args = { .irq = gsi, .level = level };
 
 	return xioctl(vm_fd, KVM_IRQ_LINE, &args);
 }
@@ -202,7 +202,7 @@ int kvm_vcpu_open(int kvm_fd, int vm_fd, unsigned id, struct kvm_vcpu *ret_vcpu)
 		(void)close(fd);
 		return rc;
 	}
-	*ret_vcpu = (struct kvm_vcpu){.fd = fd, .run = run, .run_bytes = (uint32_t)bytes};
+	*ret_vcpu = (struct kvm_vcpu){ .fd = fd, .run = run, .run_bytes = (uint32_t)bytes };
 	return 0;
 }
 
@@ -212,7 +212,7 @@ void kvm_vcpu_close(struct kvm_vcpu *vcpu)
 		(void)munmap(vcpu->run, vcpu->run_bytes);
 	if (vcpu->fd >= 0)
 		(void)close(vcpu->fd);
-	*vcpu = (struct kvm_vcpu){.fd = -1};
+	*vcpu = (struct kvm_vcpu){ .fd = -1 };
 }
 
 int kvm_vcpu_run(struct kvm_vcpu *vcpu)
@@ -340,7 +340,7 @@ int kvm_get_mp_state(struct kvm_vcpu *vcpu, uint32_t *ret_mp_state)
 
 int kvm_set_mp_state(struct kvm_vcpu *vcpu, uint32_t mp_state)
 {
-	const struct kvm_mp_state args = {.mp_state = mp_state};
+	const struct kvm_mp_state args = { .mp_state = mp_state };
 
 	return xioctl(vcpu->fd, KVM_SET_MP_STATE, &args);
 }
@@ -354,7 +354,7 @@ int kvm_get_tsc_khz(struct kvm_vcpu *vcpu)
 
 int kvm_msr_list(int kvm_fd, struct kvm_msr_list **ret)
 {
-	struct kvm_msr_list probe = {0};
+	struct kvm_msr_list probe = { 0 };
 	struct kvm_msr_list *list;
 	int rc = xioctl(kvm_fd, KVM_GET_MSR_INDEX_LIST, &probe);
 

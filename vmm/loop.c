@@ -210,8 +210,8 @@ static void run_sync_call(void *opaque)
 
 void loop_call_sync(struct loop *loop, void (*fn)(void *opaque), void *opaque)
 {
-	struct sync_call call = {.fn = fn, .opaque = opaque};
-	struct loop_work work = {.fn = run_sync_call, .opaque = &call};
+	struct sync_call call = { .fn = fn, .opaque = opaque };
+	struct loop_work work = { .fn = run_sync_call, .opaque = &call };
 
 	if (loop_is_current(loop)) {
 		fn(opaque);

@@ -156,7 +156,7 @@ static void exit_system_event(struct vcpu *v)
 static void exit_error(struct vcpu *v)
 {
 	const struct kvm_run *run = v->kvm.run;
-	struct kvm_regs regs = {0};
+	struct kvm_regs regs = { 0 };
 	char detail[80] = "";
 
 	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
@@ -245,7 +245,7 @@ static void *vcpu_main(void *opaque)
 
 int vcpu_start(struct vcpu *vcpu)
 {
-	const struct sigaction act = {.sa_handler = on_kick};
+	const struct sigaction act = { .sa_handler = on_kick };
 	char name[16];
 	int rc;
 

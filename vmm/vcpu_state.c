@@ -16,7 +16,7 @@ struct msr_batch {
 /* KVM stops at an MSR that it refuses: drop that one and ask again. */
 static int get_msrs(struct kvm_vcpu *vcpu, const struct kvm_msr_list *list, struct vcpu_state *ret)
 {
-	struct msr_batch batch = {0};
+	struct msr_batch batch = { 0 };
 
 	batch.head.nmsrs = MIN(list->nmsrs, (uint32_t)VCPU_MAX_MSRS);
 	for (uint32_t i = 0; i < batch.head.nmsrs; i++)
@@ -40,7 +40,7 @@ static int get_msrs(struct kvm_vcpu *vcpu, const struct kvm_msr_list *list, stru
 
 static int set_msrs(struct kvm_vcpu *vcpu, const struct vcpu_state *state)
 {
-	struct msr_batch batch = {0};
+	struct msr_batch batch = { 0 };
 	uint32_t first = 0;
 
 	while (first < state->nr_msrs) {

@@ -52,8 +52,11 @@ static void crash(const char *how)
 		const char *name;
 		void (*end)(void);
 	} ways[] = {
-		{"triple", power_triple_fault}, {"panic", power_pvpanic},  {"hlt", power_halt},
-		{"reset", power_reset},         {"exception", power_trap},
+		{ "triple", power_triple_fault },
+		{ "panic", power_pvpanic },
+		{ "hlt", power_halt },
+		{ "reset", power_reset },
+		{ "exception", power_trap },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++)

@@ -194,7 +194,8 @@ unsigned int acpi_cpu_count(void)
 	unsigned int count = 0;
 	uint32_t apic_id;
 
-	madt_for_each(entry) count += madt_is_cpu(entry, &apic_id);
+	madt_for_each(entry)
+		count += madt_is_cpu(entry, &apic_id);
 	return count ? count : 1;
 }
 
@@ -202,27 +203,31 @@ uint32_t acpi_cpu_apic_id(unsigned int n)
 {
 	uint32_t apic_id = 0;
 
-	madt_for_each(entry) if (madt_is_cpu(entry, &apic_id) && !n--) break;
+	madt_for_each(entry)
+		if (madt_is_cpu(entry, &apic_id) && !n--)
+			break;
 	return apic_id;
 }
 
 uint64_t acpi_ioapic_gpa(void)
 {
-	madt_for_each(entry) if (entry->type == MADT_IO_APIC &&
-				 entry->io_apic.gsi_base == 0) return entry->io_apic.gpa;
+	madt_for_each(entry)
+		if (entry->type == MADT_IO_APIC && entry->io_apic.gsi_base == 0)
+			return entry->io_apic.gpa;
 	return 0xfec00000;
 }
 
 /* 5.2.12.5; the MPS INTI flags are polarity (3: active low) and trigger mode (3: level). */
 struct acpi_isa_route acpi_isa_route(unsigned int isa_irq)
 {
-	madt_for_each(entry) if (entry->type == MADT_OVERRIDE &&
-				 entry->override.source == isa_irq) return (struct acpi_isa_route){
-		.gsi = entry->override.gsi,
-		.level = (entry->override.flags >> 2 & 3) == 3,
-		.active_low = (entry->override.flags & 3) == 3,
-	};
-	return (struct acpi_isa_route){.gsi = isa_irq};
+	madt_for_each(entry)
+		if (entry->type == MADT_OVERRIDE && entry->override.source == isa_irq)
+			return (struct acpi_isa_route){
+				.gsi = entry->override.gsi,
+				.level = (entry->override.flags >> 2 & 3) == 3,
+				.active_low = (entry->override.flags & 3) == 3,
+			};
+	return (struct acpi_isa_route){ .gsi = isa_irq };
 }
 
 /* --- MCFG (PCI Firmware Specification 3.2, 4.1.2) ---------------------------- */
@@ -243,11 +248,11 @@ struct acpi_ecam acpi_ecam(void)
 	const struct mcfg_entry *entry;
 
 	if (!mcfg || mcfg->bytes < MCFG_HEADER_BYTES + sizeof(*entry))
-		return (struct acpi_ecam){0};
+		return (struct acpi_ecam){ 0 };
 	entry = (const void *)((const uint8_t *)mcfg + MCFG_HEADER_BYTES);
 	memory_map(entry->base_gpa, ((uint64_t)entry->last_bus + 1 - entry->first_bus) << 20,
 		   MEMORY_DEVICE);
-	return (struct acpi_ecam){entry->base_gpa, entry->first_bus, entry->last_bus};
+	return (struct acpi_ecam){ entry->base_gpa, entry->first_bus, entry->last_bus };
 }
 
 void acpi_write8(const struct acpi_address *reg, uint8_t value)

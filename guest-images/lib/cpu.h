@@ -72,7 +72,7 @@ struct cpuid {
 /* CPUID as the monitor sets it: executed in CPL 3 it may show the host's. */
 static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
 {
-	struct cpuid id = {.ecx = subleaf};
+	struct cpuid id = { .ecx = subleaf };
 
 	kernel_call(KERNEL_CPUID, leaf, (uintptr_t)&id);
 	return id;

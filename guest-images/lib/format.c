@@ -67,7 +67,7 @@ static void put_number(struct output *out, struct conversion *conv, uint64_t val
 
 static const char *parse(struct conversion *conv, const char *format, va_list *arguments)
 {
-	*conv = (struct conversion){0};
+	*conv = (struct conversion){ 0 };
 	for (;; format++) {
 		if (*format == '0')
 			conv->zero = true;
@@ -130,7 +130,7 @@ static void convert(struct output *out, struct conversion *conv, char kind, va_l
 
 int vsnprintf(char *to, size_t bytes, const char *format, va_list arguments)
 {
-	struct output out = {.next = to, .end = to + (bytes ? bytes - 1 : 0)};
+	struct output out = { .next = to, .end = to + (bytes ? bytes - 1 : 0) };
 	struct conversion conv;
 	va_list copy;
 

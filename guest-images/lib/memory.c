@@ -25,7 +25,7 @@ static void add_range(uint64_t gpa, uint64_t bytes)
 {
 	if (range_count == RANGES_MAX)
 		panic("more than %u ranges of RAM", RANGES_MAX);
-	ranges[range_count++] = (struct memory_range){gpa, bytes};
+	ranges[range_count++] = (struct memory_range){ gpa, bytes };
 	if (gpa <= next_gpa && next_gpa < gpa + bytes)
 		limit_gpa = gpa + bytes;
 }
@@ -66,9 +66,9 @@ struct memory_range memory_free_range(unsigned int n)
 		if (start < MIB || start >= end)
 			continue;
 		if (!n--)
-			return (struct memory_range){start, end - start};
+			return (struct memory_range){ start, end - start };
 	}
-	return (struct memory_range){0, 0};
+	return (struct memory_range){ 0, 0 };
 }
 
 static void *alloc(size_t bytes, size_t alignment)
