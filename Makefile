@@ -62,7 +62,7 @@ include $(sort $(wildcard */build.mk))
 FERRY_OBJS := $(patsubst %.c,$(O)/%.o,$(FERRY_SRCS))
 LIB := $(O)/libferry.a
 
-all: $(if $(wildcard vmm/main.c),$(O)/ferry) $(GUESTS) ## build ferry and the guests
+all: $(O)/ferry $(GUESTS) ## build ferry and the guests
 
 $(O)/ferry: $(O)/vmm/main.o $(LIB)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
