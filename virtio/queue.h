@@ -18,6 +18,8 @@
  * - addresses go through gmem_ptr(), lengths are summed in 64 bits;
  * - a chain has at most as many descriptors as the queue has entries, indirect
  *   ones included, so loops end;
+ * - a descriptor of length zero is an error, though 2.7.5 does not forbid it: no
+ *   driver sends one, and no device has a use for an empty buffer;
  * - what the driver got wrong is reported as -EPROTO: the device then asks for
  *   a reset (NEEDS_RESET), and the queue is not looked at again.
  * One thread, the queue's own, calls everything here between vq_start() and
@@ -38,10 +40,10 @@ struct vq_state {
 struct vq {
 	struct gmem *gm; /* const */
 	struct vq_state state;
-	bool event_idx;          /* VIRTIO_F_EVENT_IDX negotiated */
-	bool indirect;           /* VIRTIO_F_INDIRECT_DESC negotiated */
-	uint16_t signalled_used; /* used index at the last interrupt decision */
-	bool signalled_valid;
+	bool event_idx;         /* VIRTIO_F_EVENT_IDX negotiated */
+	bool indirect;          /* VIRTIO_F_INDIRECT_DESC negotiated */
+	uint16_t avail_idx;     /* the driver's index when last read */
+	uint32_t nr_unsignaled; /* published since the last interrupt decision */
 	/* Host addresses of the rings, looked up by vq_start(). */
 	void *desc, *avail, *used;
 };
@@ -72,7 +74,7 @@ __must_check int vq_start(struct vq *q);
  */
 __must_check int vq_pop(struct vq *q, struct vq_chain *chain);
 
-/* Give the last chain back, as if it had not been popped (no receive buffer fits yet). */
+/* Give the last @count chains back, as if they had not been popped. */
 void vq_unpop(struct vq *q, unsigned count);
 
 /* Are there chains to pop? Says so without taking one. */
@@ -80,8 +82,9 @@ bool vq_has_work(const struct vq *q);
 
 /*
  * Put a finished chain into the used ring at position @ahead beyond what was
- * published, with @written bytes of its in-buffers filled, and mark those
- * bytes dirty. vq_publish() then shows @count of them to the driver at once.
+ * published, with @written bytes of its in-buffers filled. All of its
+ * in-buffers are marked dirty: a request that failed may have written anywhere.
+ * vq_publish() then shows @count of them to the driver at once.
  */
 void vq_fill(struct vq *q, const struct vq_chain *chain, uint32_t written, unsigned ahead);
 void vq_publish(struct vq *q, unsigned count);
