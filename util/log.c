@@ -19,7 +19,8 @@ void log_init(enum log_level level, const char *name)
 		(void)snprintf(prefix, sizeof(prefix), "ferry %s", name);
 }
 
-static void vlog(enum log_level level, const char *fmt, va_list ap, uint32_t dropped)
+__printf_like(2, 0) static void vlog(enum log_level level, const char *fmt, va_list ap,
+				     uint32_t dropped)
 {
 	static const char *const tag[] = {
 		[LOG_ERROR] = "",
