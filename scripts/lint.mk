@@ -51,7 +51,7 @@ TREE_CHECKS := lint-layers lint-budgets lint-rules lint-deps lint-shell lint-pyt
 lint-layers:
 	$(call say,CHECK,layers)scripts/check-layers $(C_FILES)
 lint-budgets:
-	$(call say,CHECK,budgets)scripts/check-budgets $(C_FILES)
+	$(call say,CHECK,budgets)scripts/check-budgets $(C_FILES) $(PY_FILES) $(SH_FILES)
 lint-rules:
 	$(call say,CHECK,rules)scripts/check-rules $(C_FILES) $(PY_FILES) $(SH_FILES)
 lint-deps:

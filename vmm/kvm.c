@@ -330,7 +330,7 @@ int kvm_set_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events)
 
 int kvm_get_mp_state(struct kvm_vcpu *vcpu, uint32_t *ret_mp_state)
 {
-	struct kvm_mp_state args;
+	struct kvm_mp_state args = { 0 };
 	int rc = xioctl(vcpu->fd, KVM_GET_MP_STATE, &args);
 
 	if (rc == 0)

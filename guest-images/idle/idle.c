@@ -5,8 +5,7 @@
 int guest_main(void)
 {
 	uint64_t tick_ns = param_number("tick", 0) * NS_PER_MS;
-	uint64_t next_ns = tick_ns;
-	uint64_t ticks = 0, seq;
+	uint64_t ticks = 0, next_ns, seq;
 
 	irq_init();
 	console_irq_enable();

@@ -173,8 +173,10 @@ static const union madt_entry *madt_next(const union madt_entry *entry)
 	return at + 2 <= (const uint8_t *)madt + madt->bytes ? (const void *)at : NULL;
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): entry is declared here */
 #define madt_for_each(entry)                                                                       \
 	for (const union madt_entry *entry = madt_next(NULL); entry; entry = madt_next(entry))
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static bool madt_is_cpu(const union madt_entry *entry, uint32_t *ret_apic_id)
 {

@@ -13,6 +13,7 @@
 #define NS_PER_MS 1000000ul
 #define NS_PER_S  1000000000ul
 
+/* Nanoseconds since the first call; ticks per second of the TSC behind it. */
 uint64_t clock_ns(void);
 uint64_t clock_tsc_hz(void);
 

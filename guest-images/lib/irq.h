@@ -62,6 +62,7 @@ void irq_send_others(unsigned int vector);
 /* INIT, then SIPI: the CPU starts in real mode at entry_gpa, a page below 1 MiB. */
 void lapic_start_cpu(uint32_t apic_id, uint32_t entry_gpa);
 
+/* A register of the calling CPU's LAPIC, by its offset. */
 uint32_t lapic_read(uint32_t offset);
 void lapic_write(uint32_t offset, uint32_t value);
 

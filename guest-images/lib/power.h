@@ -21,6 +21,7 @@ _Noreturn void power_off(void);
 /* The ACPI reset register, then 0xcf9, then the keyboard controller. */
 _Noreturn void power_reset(void);
 
+/* The debug-exit port. */
 _Noreturn void power_exit(uint8_t value);
 
 /* Halts this CPU with interrupts off, for good. */

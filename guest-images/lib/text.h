@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* As in C. */
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes);
 void *memmove(void *to, const void *from, size_t bytes);
 void *memset(void *to, int value, size_t bytes);

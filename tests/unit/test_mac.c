@@ -50,18 +50,18 @@ static void test_parse(void **state)
 		const char *text;
 		int rc;
 	} cases[] = {
-		{"02:00:00:00:00:01", 0},
-		{"52:54:00:aB:Cd:eF", 0},
-		{"", -EINVAL},
-		{"02:00:00:00:00", -EINVAL},
-		{"02:00:00:00:00:0", -EINVAL},
-		{"02:00:00:00:00:011", -EINVAL},
-		{"02-00-00-00-00-01", -EINVAL},
-		{"02:00:00:00:00:0g", -EINVAL},
-		{"02:00:00:00:00:0\x11", -EINVAL},
-		{"01:00:5e:00:00:01", -EINVAL}, /* multicast */
-		{"ff:ff:ff:ff:ff:ff", -EINVAL},
-		{"00:00:00:00:00:00", -EINVAL},
+		{ "02:00:00:00:00:01", 0 },
+		{ "52:54:00:aB:Cd:eF", 0 },
+		{ "", -EINVAL },
+		{ "02:00:00:00:00", -EINVAL },
+		{ "02:00:00:00:00:0", -EINVAL },
+		{ "02:00:00:00:00:011", -EINVAL },
+		{ "02-00-00-00-00-01", -EINVAL },
+		{ "02:00:00:00:00:0g", -EINVAL },
+		{ "02:00:00:00:00:0\x11", -EINVAL },
+		{ "01:00:5e:00:00:01", -EINVAL }, /* multicast */
+		{ "ff:ff:ff:ff:ff:ff", -EINVAL },
+		{ "00:00:00:00:00:00", -EINVAL },
 	};
 	uint8_t mac[MAC_BYTES];
 
@@ -72,7 +72,7 @@ static void test_parse(void **state)
 
 static void test_parse_and_format(void **state)
 {
-	static const uint8_t want[MAC_BYTES] = {0x52, 0x54, 0x00, 0xab, 0xcd, 0xef};
+	static const uint8_t want[MAC_BYTES] = { 0x52, 0x54, 0x00, 0xab, 0xcd, 0xef };
 	char text[MAC_TEXT_BYTES];
 	uint8_t mac[MAC_BYTES];
 

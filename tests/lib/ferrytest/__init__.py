@@ -3,13 +3,13 @@
 from .case import (Skip, alone, each, require_file, require_kvm, require_root, require_tool,
                    timeout, tmp_dir)
 from .control import Control
-from .guest import Guest, Qemu, guest_image
+from .guest import Guest, Qemu, QemuPC, guest_image
 from .leaks import fds, links, memory_of, no_leaks, unix_sockets
 from .netns import NetNs
 from .proc import Proc, descendants, run
 
 __all__ = [
-    "Control", "Guest", "NetNs", "Proc", "Qemu", "Skip", "alone", "descendants", "each", "fds",
-    "guest_image", "links", "memory_of", "no_leaks", "require_file", "require_kvm",
-    "require_root", "require_tool", "run", "timeout", "tmp_dir", "unix_sockets",
+    "Control", "Guest", "NetNs", "Proc", "Qemu", "QemuPC", "Skip", "alone", "descendants",
+    "each", "fds", "guest_image", "links", "memory_of", "no_leaks", "require_file",
+    "require_kvm", "require_root", "require_tool", "run", "timeout", "tmp_dir", "unix_sockets",
 ]

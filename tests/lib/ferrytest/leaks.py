@@ -44,14 +44,18 @@ def files_below(folder):
 
 @contextlib.contextmanager
 def no_leaks(netns=None, folders=()):
-    """Fail if the block leaves processes, interfaces, sockets or files behind."""
+    """Fail if the block leaves processes, interfaces or descriptors behind.
+
+    Files and bound sockets are looked for below `folders`: other tests run too.
+    """
+    below = tuple(map(str, folders))
+
     def snapshot():
         return {
             "process": {f"{pid} {name}" for pid, name in descendants(os.getpid()).items()},
             "interface": links(netns),
             "descriptor": {f"{number} {target}" for number, target in fds().items()},
-            "socket": unix_sockets() if not folders else
-                      {path for path in unix_sockets() if path.startswith(tuple(map(str, folders)))},
+            "socket": {path for path in unix_sockets() if path.startswith(below)},
             "file": set().union(*(files_below(folder) for folder in folders)),
         }
     before = snapshot()

@@ -54,7 +54,8 @@ def load(path):
 def function_cases(name, function):
     """One case, or one for each set of arguments."""
     for kwargs in getattr(function, "each", [{}]):
-        label = ",".join(f"{key}={value}" for key, value in kwargs.items())
+        label = ",".join(f"{key}={getattr(value, '__name__', value)}".lower()
+                         for key, value in kwargs.items())
         full = f"{name}[{label}]" if label else name
         yield Case(full, caller(full, function, kwargs),
                    getattr(function, "timeout_s", DEFAULT_TIMEOUT_S),
