@@ -70,7 +70,7 @@ $(O)/ferry: $(O)/vmm/main.o $(LIB)
 $(LIB): $(FERRY_OBJS)
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
 
-$(O)/%.o: %.c $(GENERATED)
+$(O)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 

@@ -1,5 +1,9 @@
 # Core: what devices build on. Top: what ties everything together.
 vmm_CORE := \
+	vmm/acpi.c \
+	vmm/boot.c \
+	vmm/boot_bzimage.c \
+	vmm/boot_elf.c \
 	vmm/bus.c \
 	vmm/cpuid.c \
 	vmm/gmem.c \
@@ -14,3 +18,10 @@ vmm_CORE := \
 vmm_TOP :=
 
 FERRY_SRCS += $(vmm_CORE) $(vmm_TOP)
+
+# The AML as a C array, dsdt_aml_code.
+$(O)/vmm/acpi.o: $(O)/vmm/dsdt.hex
+$(O)/vmm/dsdt.hex: vmm/dsdt.asl
+	@mkdir -p $(@D)
+	$(call say,IASL,$<)iasl -we -vs -tc -p $(@:.hex=) $< >$(@:.hex=.log) || \
+	  { cat $(@:.hex=.log) >&2; exit 1; }

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* ACPI tables: what the guest's firmware would have left in memory. */
+#ifndef FERRY_VMM_ACPI_H
+#define FERRY_VMM_ACPI_H
+
+#include <stdint.h>
+
+#include "util/compiler.h"
+#include "vmm/gmem.h"
+
+/*
+ * Write RSDP, XSDT, FADT, FACS, MADT, MCFG and DSDT for @nr_vcpus vCPUs at
+ * MAP_ACPI. The DSDT is dsdt.asl, compiled when ferry is built; nothing in it
+ * depends on the guest's configuration, so that a guest finds the same tables
+ * wherever it runs. 0 with the RSDP's address, or -errno.
+ * Source: ACPI 6.4, 5.2; PCI Firmware 3.3, 4.1.2 (MCFG).
+ */
+__must_check int acpi_write(struct gmem *gm, unsigned nr_vcpus, gpa_t *ret_rsdp_gpa);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* Kernels: from a file to a guest that is ready to run it. */
+#ifndef FERRY_VMM_BOOT_H
+#define FERRY_VMM_BOOT_H
+
+#include "util/err.h"
+#include "vmm/gmem.h"
+
+struct boot;
+struct vm;
+
+/* Longest command line, its final zero included; a bzImage names a lower limit. */
+#define BOOT_CMDLINE_BYTES 65536U
+
+struct boot_params_files {
+	const char *kernel;  /* PVH ELF or bzImage */
+	const char *initrd;  /* NULL: none */
+	const char *cmdline; /* NULL: empty */
+};
+
+/*
+ * Open and check kernel and initrd. The files are read anew on each load, so a
+ * guest that reboots starts from the same open files. @e names the file and
+ * what is wrong with it. Images are hostile: every number in them is checked.
+ */
+__must_check int boot_open(struct boot **ret, const struct boot_params_files *files, struct err *e);
+void boot_close(struct boot *boot);
+
+/*
+ * Copy kernel, initrd, command line and memory map into the memory of @vm,
+ * write the ACPI tables, and point vCPU 0 at the entry. The vCPUs are in
+ * power-on state and parked. Main thread.
+ */
+__must_check int boot_load(struct boot *boot, struct vm *vm, struct err *e);
+
+#endif
