@@ -132,6 +132,8 @@ static uint64_t next_timeout_ns(const struct loop *loop)
 	const struct loop_timer *t = TAILQ_FIRST(&loop->timers);
 	uint64_t now;
 
+	if (!STAILQ_EMPTY(&loop->deferred))
+		return 0;
 	if (!t)
 		return UINT64_MAX;
 	now = clock_now_ns();
@@ -169,6 +171,32 @@ static void run_work(struct loop *loop)
 
 	while ((work = take_work(loop)))
 		work->fn(work->opaque);
+}
+
+void loop_defer(struct loop *loop, struct loop_work *work)
+{
+	if (work->queued)
+		return;
+	work->queued = true;
+	STAILQ_INSERT_TAIL(&loop->deferred, work, link);
+}
+
+/*
+ * What they defer in turn waits for the next turn, so that events get theirs.
+ * Counted, because a callback may drain and so run the rest of the list.
+ */
+static void run_deferred(struct loop *loop)
+{
+	struct loop_work *work;
+	unsigned n = 0;
+
+	STAILQ_FOREACH(work, &loop->deferred, link)
+	n++;
+	while (n-- > 0 && (work = STAILQ_FIRST(&loop->deferred))) {
+		STAILQ_REMOVE_HEAD(&loop->deferred, link);
+		work->queued = false;
+		work->fn(work->opaque);
+	}
 }
 
 static void wake_up(void *opaque, unsigned events)
@@ -237,6 +265,7 @@ static int turn(struct loop *loop)
 	if (rc < 0)
 		return rc;
 	run_timers(loop);
+	run_deferred(loop);
 	return 0;
 }
 
@@ -301,6 +330,7 @@ int loop_new(struct loop **ret, unsigned flags)
 		return -ENOMEM;
 	TAILQ_INIT(&loop->timers);
 	STAILQ_INIT(&loop->work);
+	STAILQ_INIT(&loop->deferred);
 	mutex_init(&loop->lock);
 	loop->epoll_fd = -1;
 	loop->poller = flags & LOOP_NO_URING ? &loop_epoll_poller : &loop_uring_poller;

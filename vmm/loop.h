@@ -113,7 +113,7 @@ void loop_disarm(struct loop *loop, struct loop_timer *t);
 struct loop_work {
 	void (*fn)(void *opaque);
 	void *opaque;
-	bool queued; /* the loop's */
+	bool queued; /* the loop's; one of post and defer at a time */
 	STAILQ_ENTRY(loop_work) link;
 };
 
@@ -122,6 +122,13 @@ struct loop_work {
  * runs once. Any thread. Work keeps its order.
  */
 void loop_post(struct loop *loop, struct loop_work *work);
+
+/*
+ * Run @work once this turn's events have all been handled, before the loop
+ * submits and sleeps: how a device treats a batch of completions as one. Like
+ * loop_post() without its system call; the loop's own thread only.
+ */
+void loop_defer(struct loop *loop, struct loop_work *work);
 
 /*
  * Call @fn on the loop's thread and wait until it was done; on the loop's own

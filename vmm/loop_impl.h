@@ -49,6 +49,7 @@ struct loop {
 	unsigned nr_slots;               /* slots in use lie below it */
 	TAILQ_HEAD(, loop_timer) timers; /* by deadline */
 	struct loop_fd wake;
+	STAILQ_HEAD(, loop_work) deferred;
 
 	struct mutex lock; /* protects: work, queued of each; order: innermost */
 	STAILQ_HEAD(, loop_work) work;
