@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* virtio-blk: a disk image as a block device of the guest (VIRTIO 1.2, 5.2). */
+#ifndef FERRY_VIRTIO_BLK_H
+#define FERRY_VIRTIO_BLK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/err.h"
+#include "virtio/block/block.h"
+#include "virtio/virtio.h"
+
+struct pci_host;
+
+#define BLK_MAX_QUEUES         16U
+#define BLK_DEFAULT_QUEUE_SIZE 256U
+#define BLK_MIN_QUEUE_SIZE     4U /* header, data and status are three buffers */
+#define BLK_SERIAL_BYTES       20U
+#define BLK_DEFAULT_BURST_MS   100U
+
+/* Who does the input and output. */
+enum blk_engine {
+	BLK_ENGINE_AUTO, /* io_uring, threads where the host refuses it */
+	BLK_ENGINE_URING,
+	BLK_ENGINE_THREADS,
+};
+
+/*
+ * A disk. Zero means the default everywhere, so that a caller sets what it
+ * knows. Nothing is kept of it, strings included, after blk_new().
+ */
+struct blk_config {
+	const char *id;   /* "disk0": unique in the guest, names the threads */
+	const char *path; /* raw image or block device */
+	bool readonly;
+	bool overlay; /* writes go to a temporary file and vanish */
+	enum block_direct direct;
+	enum blk_engine engine;
+	unsigned queues;     /* at most BLK_MAX_QUEUES; 0: one per vCPU, at most 4 */
+	uint16_t queue_size; /* power of two, BLK_MIN_QUEUE_SIZE..VQ_MAX_SIZE */
+	const char *serial;  /* at most BLK_SERIAL_BYTES; NULL: the id */
+	uint64_t iops, bps;  /* limits of the whole disk per second; 0: none */
+	unsigned burst_ms;   /* how much unused allowance may gather */
+	unsigned slot;       /* PCI device number; 0: first free */
+};
+
+/*
+ * Open the image, take its lock, make one loop per queue and put the device
+ * on @pci. On success the machine owns it (*ret is for reference and may be
+ * used until the machine frees it). 0, or -errno with the reason in @e.
+ * Main thread.
+ */
+__must_check int blk_new(struct vm *vm, struct pci_host *pci, const struct blk_config *cfg,
+			 struct virtio_dev **ret, struct err *e);
+
+/*
+ * Do what blk_new() would, but keep nothing: for --dry-run. A lock that
+ * somebody else holds is reported, too.
+ */
+__must_check int blk_check(const struct blk_config *cfg, struct err *e);
+
+/* Counters since the device was made, summed over its queues. */
+struct blk_stats {
+	uint64_t ops[BLOCK_OP_MAX];
+	uint64_t bytes[BLOCK_OP_MAX];
+	uint64_t errors[BLOCK_OP_MAX];
+	uint64_t latency_ns[BLOCK_OP_MAX]; /* sum over ops */
+	uint64_t in_flight;
+	uint64_t throttled; /* how often a queue waited for its limit */
+};
+
+/* Read the counters; each is exact, but not all of one moment. Any thread. */
+void blk_get_stats(const struct virtio_dev *dev, struct blk_stats *ret);
+
+/* What became of the choices left to ferry, for people: "io_uring, direct". */
+void blk_describe(const struct virtio_dev *dev, char *buf, size_t len);
+
+#endif
