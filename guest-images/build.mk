@@ -9,6 +9,7 @@ GUEST_DIR   := $(O)/guest-images
 GUEST_FLAGS := -m64 -march=x86-64 -ffreestanding -fno-pic -fno-pie -fcf-protection=none \
                -fno-stack-protector -fno-asynchronous-unwind-tables -Iguest-images/lib
 GUEST_CFLAGS := -std=c17 -O2 -g $(WARN) $(GUEST_FLAGS)
+GUEST_LINT_FLAGS := -std=c17 $(GUEST_FLAGS)
 GUEST_LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
                  -Wl,-z,noexecstack
 

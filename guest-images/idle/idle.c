@@ -5,7 +5,8 @@
 int guest_main(void)
 {
 	uint64_t tick_ns = param_number("tick", 0) * NS_PER_MS;
-	uint64_t ticks = 0, next_ns, seq;
+	uint64_t next_ns, seq;
+	uint64_t ticks = 0;
 
 	irq_init();
 	console_irq_enable();

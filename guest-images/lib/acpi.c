@@ -103,7 +103,7 @@ int acpi_s5_type(void)
 		return -1;
 	end = (const uint8_t *)dsdt + dsdt->bytes;
 	for (aml = (const uint8_t *)(dsdt + 1); aml + 10 < end; aml++) {
-		if (memcmp(aml, "_S5_\x12", 5))
+		if (memcmp(aml, "_S5_\x12", 5) != 0)
 			continue;
 		aml += 5;
 		aml += (*aml >> 6) + 2; /* PkgLength, element count */
@@ -173,11 +173,6 @@ static const union madt_entry *madt_next(const union madt_entry *entry)
 	return at + 2 <= (const uint8_t *)madt + madt->bytes ? (const void *)at : NULL;
 }
 
-/* NOLINTBEGIN(bugprone-macro-parentheses): entry is declared here */
-#define madt_for_each(entry)                                                                       \
-	for (const union madt_entry *entry = madt_next(NULL); entry; entry = madt_next(entry))
-/* NOLINTEND(bugprone-macro-parentheses) */
-
 static bool madt_is_cpu(const union madt_entry *entry, uint32_t *ret_apic_id)
 {
 	if (entry->type == MADT_LOCAL_APIC && (entry->apic.flags & MADT_ENABLED)) {
@@ -193,19 +188,21 @@ static bool madt_is_cpu(const union madt_entry *entry, uint32_t *ret_apic_id)
 
 unsigned int acpi_cpu_count(void)
 {
+	const union madt_entry *entry;
 	unsigned int count = 0;
 	uint32_t apic_id;
 
-	madt_for_each(entry)
+	for (entry = madt_next(NULL); entry; entry = madt_next(entry))
 		count += madt_is_cpu(entry, &apic_id);
 	return count ? count : 1;
 }
 
 uint32_t acpi_cpu_apic_id(unsigned int n)
 {
+	const union madt_entry *entry;
 	uint32_t apic_id = 0;
 
-	madt_for_each(entry)
+	for (entry = madt_next(NULL); entry; entry = madt_next(entry))
 		if (madt_is_cpu(entry, &apic_id) && !n--)
 			break;
 	return apic_id;
@@ -213,7 +210,9 @@ uint32_t acpi_cpu_apic_id(unsigned int n)
 
 uint64_t acpi_ioapic_gpa(void)
 {
-	madt_for_each(entry)
+	const union madt_entry *entry;
+
+	for (entry = madt_next(NULL); entry; entry = madt_next(entry))
 		if (entry->type == MADT_IO_APIC && entry->io_apic.gsi_base == 0)
 			return entry->io_apic.gpa;
 	return 0xfec00000;
@@ -222,7 +221,9 @@ uint64_t acpi_ioapic_gpa(void)
 /* 5.2.12.5; the MPS INTI flags are polarity (3: active low) and trigger mode (3: level). */
 struct acpi_isa_route acpi_isa_route(unsigned int isa_irq)
 {
-	madt_for_each(entry)
+	const union madt_entry *entry;
+
+	for (entry = madt_next(NULL); entry; entry = madt_next(entry))
 		if (entry->type == MADT_OVERRIDE && entry->override.source == isa_irq)
 			return (struct acpi_isa_route){
 				.gsi = entry->override.gsi,

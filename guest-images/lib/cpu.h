@@ -43,14 +43,6 @@ struct cpu {
 	uint8_t pad3[CPU_IO_MAP - CPU_IRQ_COUNT - VECTOR_MAX * 4 - 28];
 	uint8_t io_map[CPU_IO_MAP_BYTES + 8]; /* 0: allowed; ends with a byte of ones */
 };
-_Static_assert(offsetof(struct cpu, irq_seq) == CPU_IRQ_SEQ, "layout.h");
-_Static_assert(offsetof(struct cpu, trap) == CPU_TRAP, "layout.h");
-_Static_assert(offsetof(struct cpu, user_rsp) == CPU_USER_RSP, "layout.h");
-_Static_assert(offsetof(struct cpu, entry) == CPU_ENTRY, "layout.h");
-_Static_assert(offsetof(struct cpu, tss) == CPU_TSS, "layout.h");
-_Static_assert(offsetof(struct cpu, tss_selector) == CPU_TSS + CPU_TSS_BYTES, "layout.h");
-_Static_assert(offsetof(struct cpu, irq_count) == CPU_IRQ_COUNT, "layout.h");
-_Static_assert(sizeof(struct cpu) == CPU_BYTES, "layout.h");
 
 extern struct cpu boot_cpu;
 

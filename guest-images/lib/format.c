@@ -130,10 +130,12 @@ static void convert(struct output *out, struct conversion *conv, char kind, va_l
 
 int vsnprintf(char *to, size_t bytes, const char *format, va_list arguments)
 {
-	struct output out = { .next = to, .end = to + (bytes ? bytes - 1 : 0) };
+	struct output out = { 0 };
 	struct conversion conv;
 	va_list copy;
 
+	out.next = to;
+	out.end = to + (bytes ? bytes - 1 : 0);
 	va_copy(copy, arguments);
 	for (; *format; format++) {
 		if (*format != '%') {

@@ -62,8 +62,10 @@ void irq_send_others(unsigned int vector);
 /* INIT, then SIPI: the CPU starts in real mode at entry_gpa, a page below 1 MiB. */
 void lapic_start_cpu(uint32_t apic_id, uint32_t entry_gpa);
 
-/* A register of the calling CPU's LAPIC, by its offset. */
+/* A register of this CPU's LAPIC (SDM vol. 3, table 11-1). */
 uint32_t lapic_read(uint32_t offset);
+
+/* The same, for writing. */
 void lapic_write(uint32_t offset, uint32_t value);
 
 #endif

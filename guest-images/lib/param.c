@@ -25,7 +25,7 @@ const char *param_get(const char *key)
 	for (size_t at = 0; at < words_bytes; at += strlen(words + at) + 1) {
 		const char *end = words + at + length;
 
-		if (strncmp(words + at, key, length))
+		if (strncmp(words + at, key, length) != 0)
 			continue;
 		if (*end == '=')
 			found = end + 1;

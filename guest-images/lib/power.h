@@ -21,11 +21,13 @@ _Noreturn void power_off(void);
 /* The ACPI reset register, then 0xcf9, then the keyboard controller. */
 _Noreturn void power_reset(void);
 
-/* The debug-exit port. */
+/* Writes the value to the debug-exit port. */
 _Noreturn void power_exit(uint8_t value);
 
 /* Halts this CPU with interrupts off, for good. */
 _Noreturn void power_halt(void);
+
+/* Takes the IDT away and causes an exception. */
 _Noreturn void power_triple_fault(void);
 
 /* An exception that the runtime reports: ends with EXIT_PANIC. */
@@ -41,11 +43,12 @@ _Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2
 _Noreturn void power_usage(const char *key);
 
 /*
- * The power button: enable() routes the SCI and returns its vector (0 if the
- * machine has no PM1 event block). pressed() reads and clears the status, and
- * acknowledges the interrupt. Boot CPU only.
+ * Routes the power button's interrupt, the SCI, to the boot CPU; returns its
+ * vector, or 0 if the machine has no PM1 event block.
  */
 unsigned int power_button_enable(void);
+
+/* Reads and clears the button's status and acknowledges the interrupt. Boot CPU only. */
 bool power_button_pressed(void);
 
 #endif

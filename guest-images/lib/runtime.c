@@ -2,6 +2,15 @@
 /* The first C in CPL 3, and what becomes of exceptions. */
 #include "guest.h"
 
+_Static_assert(offsetof(struct cpu, irq_seq) == CPU_IRQ_SEQ, "layout.h");
+_Static_assert(offsetof(struct cpu, trap) == CPU_TRAP, "layout.h");
+_Static_assert(offsetof(struct cpu, user_rsp) == CPU_USER_RSP, "layout.h");
+_Static_assert(offsetof(struct cpu, entry) == CPU_ENTRY, "layout.h");
+_Static_assert(offsetof(struct cpu, tss) == CPU_TSS, "layout.h");
+_Static_assert(offsetof(struct cpu, tss_selector) == CPU_TSS + CPU_TSS_BYTES, "layout.h");
+_Static_assert(offsetof(struct cpu, irq_count) == CPU_IRQ_COUNT, "layout.h");
+_Static_assert(sizeof(struct cpu) == CPU_BYTES, "layout.h");
+
 _Noreturn void runtime_start(const struct pvh_start_info *info);
 _Noreturn void trap_report(void);
 
