@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The 16550 by polling; its registers are those of the PC16550D data sheet. */
+/* The 16550 (PC16550D data sheet), whose queues entry.S has switched on. */
 #include "console.h"
 #include "cpu.h"
 #include "io.h"
@@ -9,29 +9,18 @@
 #define COM1     0x3f8
 #define REG_DATA (COM1 + 0)
 #define REG_IER  (COM1 + 1)
-#define REG_FCR  (COM1 + 2)
 #define REG_MCR  (COM1 + 4)
 #define REG_LSR  (COM1 + 5)
 
 #define IER_RECEIVE     0x01
-#define FCR_ENABLE      0x01
 #define MCR_DTR_RTS_OUT 0x0b /* OUT2 lets the interrupt through */
 #define LSR_DATA_READY  0x01
 
-static void console_init(void)
+	/* The loop over the FIFO is in CPL 0, where an access to a port is much faster without
+	   VT-x. */
+	void
+	console_write(const char *bytes, size_t count)
 {
-	static bool done;
-
-	if (done)
-		return;
-	done = true;
-	out8(REG_FCR, FCR_ENABLE);
-}
-
-/* The loop over the FIFO is in CPL 0, where an access to a port is much faster without VT-x. */
-void console_write(const char *bytes, size_t count)
-{
-	console_init();
 	while (count) {
 		size_t left = kernel_call(KERNEL_SERIAL_WRITE, (uintptr_t)bytes, count);
 
@@ -56,7 +45,6 @@ void print(const char *format, ...)
 
 int console_read(void)
 {
-	console_init();
 	if (!(in8(REG_LSR) & LSR_DATA_READY))
 		return -1;
 	return in8(REG_DATA);
@@ -66,7 +54,6 @@ unsigned int console_irq_enable(void)
 {
 	unsigned int vector = irq_route_isa(CONSOLE_ISA_IRQ);
 
-	console_init();
 	out8(REG_MCR, MCR_DTR_RTS_OUT);
 	out8(REG_IER, IER_RECEIVE);
 	return vector;

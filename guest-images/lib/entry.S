@@ -24,6 +24,9 @@
 #define MSR_GS_BASE 0xc0000101
 #define RFLAGS_IOPL3 0x3002
 
+#define SERIAL_FCR 0x3fa
+#define FCR_ENABLE 0x01
+
 #define PTE_TABLE 0x27		  /* present, writable, user, accessed */
 #define PTE_RAM	  0xe7		  /* ... dirty, large */
 #define PTE_MMIO  0xff		  /* ... uncached: PCD and PWT */
@@ -37,6 +40,9 @@
 	.code32
 	.globl pvh_entry
 pvh_entry:
+	mov $SERIAL_FCR, %edx		/* here it costs a sixth of what it does in CPL 3 */
+	mov $FCR_ENABLE, %al
+	out %al, %dx
 	mov $boot_cpu, %ebp
 	mov %ebx, %edi
 enter_long_mode:		/* EBP: struct cpu, EDI: argument, EFER.LME clear */
