@@ -16,10 +16,8 @@
 #define MCR_DTR_RTS_OUT 0x0b /* OUT2 lets the interrupt through */
 #define LSR_DATA_READY  0x01
 
-	/* The loop over the FIFO is in CPL 0, where an access to a port is much faster without
-	   VT-x. */
-	void
-	console_write(const char *bytes, size_t count)
+/* The loop over the bytes is in CPL 0, where a port costs much less without VT-x. */
+void console_write(const char *bytes, size_t count)
 {
 	while (count) {
 		size_t left = kernel_call(KERNEL_SERIAL_WRITE, (uintptr_t)bytes, count);
