@@ -28,6 +28,8 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 # How long before the limit a hanging test prints where it hangs.
 TRACEBACK_LEAD_S = 0.5
+# How long a process may take to notice that its test has ended.
+GRACE_S = 0.5
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -169,13 +171,25 @@ def redirect(log):
 
 def left_behind(name):
     """A failed result if the test left processes running; they are killed."""
-    left = descendants(os.getpid())
+    left = {pid: comm for pid, comm in descendants(os.getpid()).items() if not ends_soon(pid)}
     if not left:
         return []
     names = ", ".join(f"{pid} ({comm})" for pid, comm in left.items())
     for pid in left:
         kill_tree(pid)
     return [(f"{name} (processes)", FAIL, f"left running: {names}")]
+
+
+def ends_soon(pid):
+    """Does the process end by itself, now that whoever used it is gone?"""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([pidfd], [], [], GRACE_S)[0])
+    finally:
+        os.close(pidfd)
 
 
 __all__ = ["Outcome", "Runner", "PASS", "FAIL", "SKIP"]
