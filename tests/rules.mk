@@ -61,6 +61,10 @@ e2e: $(O)/ferry linux-guest ## ferry with the Linux guest
 fuzz: $(FUZZ_BINS) ## every fuzz target, FUZZ_SECONDS=n each
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN_TESTS) fuzz
 
+fuzz-merge: $(FUZZ_BINS) ## keep what long fuzzing found, in tests/fuzz/corpus
+	$(Q)for bin in $(FUZZ_BINS); do name=$${bin##*/}; seeds=tests/fuzz/corpus/$${name#fuzz_}; \
+	  mkdir -p $$seeds && $$bin -merge=1 $$seeds $(O)/fuzz/corpus/$$name || exit 1; done
+
 test: ## install what is missing, build, run every test
 	$(Q)scripts/install-deps.sh build test linux-guest
 	$(Q)$(MAKE) --no-print-directory all-tests
@@ -81,4 +85,4 @@ sanitized-tests: $(O)/ferry $(GUESTS) $(UNIT_BINS)
 bench: $(O)/ferry $(GUESTS) ## the same guests under ferry and QEMU, side by side
 	$(Q)FERRY=$(O)/ferry BUILD=$(O) bench/run
 
-.PHONY: unit integration e2e fuzz test all-tests test-programs asan tsan sanitized-tests bench
+.PHONY: unit integration e2e fuzz fuzz-merge test all-tests test-programs asan tsan sanitized-tests bench
