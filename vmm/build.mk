@@ -15,7 +15,12 @@ vmm_CORE := \
 	vmm/vcpu.c \
 	vmm/vcpu_state.c \
 	vmm/vm.c
-vmm_TOP :=
+vmm_TOP := \
+	vmm/config.c \
+	vmm/config_field.c \
+	vmm/config_file.c \
+	vmm/runtime.c \
+	vmm/runtime_list.c
 
 FERRY_SRCS += $(vmm_CORE) $(vmm_TOP)
 

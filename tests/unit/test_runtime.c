@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+// Names of guests: one owner each, nothing left when the owner dies.
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "util/compiler.h"
+#include "vmm/runtime.h"
+
+static char dir[64];
+
+static int setup(void **state)
+{
+	(void)state;
+	(void)snprintf(dir, sizeof(dir), "/tmp/ferry-test-runtime-XXXXXX");
+	return mkdtemp(dir) ? setenv("XDG_RUNTIME_DIR", dir, 1) : -1;
+}
+
+static int teardown(void **state)
+{
+	char path[128];
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/ferry/lock", dir);
+	(void)unlink(path);
+	(void)snprintf(path, sizeof(path), "%s/ferry", dir);
+	(void)rmdir(path);
+	return rmdir(dir); /* fails if anything else is left */
+}
+
+static void test_names(void **state)
+{
+	static const char *const good[] = {"a", "web", "Web-2.old_x", "0"};
+	static const char *const bad[] = {
+		"",    ".x",  "-x",       "a/b",
+		"a b", "a\n", "\xc3\xa4", "..",
+		"a,b", "a=b", "@a",       "a123456789b123456789c123456789d123456789e12345678"};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(good); i++)
+		assert_int_equal(runtime_check_name(good[i], NULL), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(runtime_check_name(bad[i], NULL), -EINVAL);
+}
+
+/* Whatever kind the first is, a second guest of either kind is refused. */
+static void test_unique(void **state)
+{
+	struct runtime_claim first, second;
+	struct err e;
+
+	(void)state;
+	for (int a = 0; a <= 1; a++) {
+		assert_int_equal(runtime_check_free("web", &e), 0);
+		assert_int_equal(runtime_claim(&first, "web", a, &e), 0);
+		assert_int_equal(runtime_check_free("web", &e), -EEXIST);
+		for (int b = 0; b <= 1; b++) {
+			assert_int_equal(runtime_claim(&second, "web", b, &e), -EEXIST);
+			assert_non_null(strstr(e.text, "web is running already"));
+		}
+		assert_int_equal(runtime_claim(&second, "web2", a, &e), 0);
+		runtime_release(&second);
+		runtime_release(&first);
+		runtime_release(&first);
+	}
+}
+
+static void test_connect_and_list(void **state)
+{
+	struct runtime_claim web, db;
+	struct stat st;
+	struct err e;
+	char **names;
+	int fd;
+
+	(void)state;
+	assert_int_equal(runtime_connect("web", &e), -ENOENT);
+	assert_int_equal(runtime_claim(&web, "web", false, &e), 0);
+	assert_int_equal(runtime_claim(&db, "db", true, &e), 0);
+	assert_int_equal(stat(web.path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(stat(db.path, &st), -1);
+	fd = runtime_connect("web", &e);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	fd = runtime_connect("db", &e);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	assert_int_equal(runtime_names(&names, &e), 2);
+	assert_string_equal(names[0], "db");
+	assert_string_equal(names[1], "web");
+	runtime_free_names(names, 2);
+	runtime_release(&web);
+	runtime_release(&db);
+	assert_int_equal(runtime_names(&names, &e), 0);
+	runtime_free_names(names, 0);
+}
+
+/* A child claims the name and is killed. */
+static void claim_and_die(const char *name)
+{
+	struct runtime_claim claim;
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (runtime_claim(&claim, name, false, NULL) == 0)
+			(void)raise(SIGKILL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+}
+
+static void test_killed(void **state)
+{
+	struct runtime_claim claim;
+	struct stat st;
+	struct err e;
+	char path[128];
+	char **names;
+
+	(void)state;
+	claim_and_die("web");
+	assert_int_equal(runtime_claim(&claim, "web", false, &e), 0);
+	runtime_release(&claim);
+
+	claim_and_die("web");
+	(void)snprintf(path, sizeof(path), "%s/ferry/web.sock", dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(runtime_names(&names, &e), 0);
+	runtime_free_names(names, 0);
+	assert_int_equal(stat(path, &st), -1);
+}
+
+static void test_unsafe_dir(void **state)
+{
+	struct runtime_claim claim;
+	struct err e;
+	char path[128];
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/ferry", dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(chmod(path, 0777), 0);
+	assert_int_equal(runtime_claim(&claim, "web", false, &e), -EPERM);
+	assert_non_null(strstr(e.text, "chmod 700"));
+	assert_int_equal(chmod(path, 0700), 0);
+	assert_int_equal(runtime_claim(&claim, "web", false, &e), 0);
+	runtime_release(&claim);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names),
+		cmocka_unit_test_setup_teardown(test_unique, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_connect_and_list, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unsafe_dir, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

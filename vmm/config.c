@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT
+// What a guest is to be: the table of settings, and what they mean together.
+#include "vmm/config.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util/io.h"
+#include "vmm/gmem.h"
+#include "vmm/runtime.h"
+#include "vmm/vm.h"
+
+#define MAX_QUEUES 16
+
+/* --- disks --- */
+
+static const char *const direct_choices[] = {"auto", "on", "off", NULL};
+
+#define DISK(member) offsetof(struct disk_config, member)
+
+static const struct field disk_fields[] = {
+	{"path", &field_string, DISK(path), .arg = "PATH", .help = "raw image or block device"},
+	{"id", &field_string, DISK(id), .arg = "ID", .help = "name of the disk in ferry (disk0)"},
+	{"serial", &field_string, DISK(serial), .arg = "TEXT", .help = "serial number"},
+	{"readonly", &field_flag, DISK(readonly), .help = "refuse writes"},
+	{"overlay", &field_flag, DISK(overlay), .help = "forget writes at the end"},
+	{"queues", &field_uint, DISK(queues), .arg = "N", .help = "virtqueues (1)", .min = 1,
+	 .max = MAX_QUEUES},
+	{"iops", &field_number, DISK(iops), .arg = "N", .help = "most requests a second",
+	 .max = 1000 * 1000 * 1000},
+	{"bps", &field_bytes, DISK(bytes_per_s), .arg = "SIZE", .help = "most bytes a second",
+	 .max = 1024 * GIB},
+	{"direct", &field_choice, DISK(direct), .arg = "WHEN",
+	 .help = "bypass the page cache: auto, on or off", .choices = direct_choices},
+};
+
+static void disk_init(void *item)
+{
+	*(struct disk_config *)item = (struct disk_config){.queues = 1};
+}
+
+static int disk_check(void *item, struct err *e)
+{
+	const struct disk_config *disk = item;
+
+	if (!*disk->path)
+		return err_set(e, -EINVAL, "the path of the image is missing");
+	if (disk->readonly && disk->overlay)
+		return err_set(e, -EINVAL, "readonly and overlay exclude each other");
+	return 0;
+}
+
+static const struct field_record disk_record = {
+	.what = "disk",
+	.bytes = sizeof(struct disk_config),
+	.fields = disk_fields,
+	.nr_fields = ARRAY_SIZE(disk_fields),
+	.max_items = CONFIG_MAX_DISKS,
+	.init = disk_init,
+	.check = disk_check,
+};
+
+/* --- nics --- */
+
+static const struct field forward_fields[] = {
+	{"forward", &field_string, 0, .arg = "RULE", .help = "PROTO:[ADDR:]PORT-[ADDR:]PORT"},
+};
+
+static const struct field_record forward_record = {
+	.what = "forward",
+	.bytes = sizeof(char *),
+	.fields = forward_fields,
+	.nr_fields = ARRAY_SIZE(forward_fields),
+	.max_items = 64,
+};
+
+#define NIC(member) offsetof(struct nic_config, member)
+
+static const struct field nic_fields[] = {
+	{"backend", &field_string, NIC(backend), .arg = "KIND",
+	 .help = "user, tap, tap:NAME or none"},
+	{"id", &field_string, NIC(id), .arg = "ID", .help = "name of the nic in ferry (net0)"},
+	{"mac", &field_string, NIC(mac), .arg = "MAC", .help = "address (derived from the name)"},
+	{"bridge", &field_string, NIC(bridge), .arg = "NAME", .help = "bridge to put the tap on"},
+	{"queues", &field_uint, NIC(queues), .arg = "N", .help = "queue pairs (1)", .min = 1,
+	 .max = MAX_QUEUES},
+	{"hostfwd", &field_list, NIC(hostfwd), .arg = "RULE",
+	 .help = "forward a host port; repeatable", .record = &forward_record},
+};
+
+static void nic_init(void *item)
+{
+	*(struct nic_config *)item = (struct nic_config){.queues = 1};
+}
+
+static int nic_parse_backend(struct nic_config *nic, struct err *e)
+{
+	if (!strcmp(nic->backend, "none"))
+		nic->kind = NIC_NONE;
+	else if (!strcmp(nic->backend, "user"))
+		nic->kind = NIC_USER;
+	else if (!strcmp(nic->backend, "tap") || !strncmp(nic->backend, "tap:", 4))
+		nic->kind = NIC_TAP;
+	else
+		return err_set(e, -EINVAL, "'%s' is not one of: user, tap, tap:NAME, none",
+			       nic->backend);
+	nic->ifname = nic->backend[3] == ':' ? nic->backend + 4 : NULL;
+	if (nic->ifname && !*nic->ifname)
+		return err_set(e, -EINVAL, "the name of the tap is missing: write tap:NAME or tap");
+	return 0;
+}
+
+static int nic_check(void *item, struct err *e)
+{
+	struct nic_config *nic = item;
+	int rc = nic_parse_backend(nic, e);
+
+	if (rc < 0)
+		return rc;
+	if (nic->kind != NIC_USER && nic->hostfwd.nr)
+		return err_set(e, -EINVAL, "hostfwd works with user only");
+	if (nic->kind != NIC_TAP && nic->bridge)
+		return err_set(e, -EINVAL, "bridge works with tap only");
+	if (nic->kind != NIC_TAP && nic->queues > 1)
+		return err_set(e, -EINVAL, "several queues work with tap only");
+	return 0;
+}
+
+static const struct field_record nic_record = {
+	.what = "nic",
+	.bytes = sizeof(struct nic_config),
+	.fields = nic_fields,
+	.nr_fields = ARRAY_SIZE(nic_fields),
+	.max_items = CONFIG_MAX_NICS,
+	.init = nic_init,
+	.check = nic_check,
+};
+
+/* --- the guest --- */
+
+static const char *const crash_choices[] = {"destroy", "restart", "preserve", NULL};
+static const char *const reboot_choices[] = {"restart", "destroy", NULL};
+
+#define CFG(member) offsetof(struct config, member)
+
+const struct field config_fields[] = {
+	{"name", &field_string, CFG(name), .arg = "NAME", .help = "what the guest is called"},
+	{"kernel", &field_string, CFG(kernel), .arg = "FILE",
+	 .help = "kernel: ELF with PVH entry, or bzImage"},
+	{"initrd", &field_string, CFG(initrd), .arg = "FILE", .help = "initial RAM disk"},
+	{"append", &field_string, CFG(append), .arg = "TEXT", .help = "kernel command line"},
+	{"memory", &field_bytes, CFG(memory_bytes), .arg = "SIZE", .help = "RAM (256M)",
+	 .min = GMEM_MIN_BYTES, .max = GMEM_MAX_BYTES},
+	{"vcpus", &field_uint, CFG(vcpus), .arg = "N", .help = "virtual CPUs (1)", .min = 1,
+	 .max = VM_MAX_VCPUS},
+	{"disk", &field_list, CFG(disks), .arg = "PATH[,...]", .help = "add a disk",
+	 .record = &disk_record},
+	{"net", &field_list, CFG(nics), .arg = "KIND[,...]",
+	 .help = "add a network card: user (default), tap or none", .record = &nic_record},
+	{"rng", &field_flag, CFG(rng), .help = "add an entropy device"},
+	{"balloon", &field_flag, CFG(balloon), .help = "add a memory balloon"},
+	{"console", &field_string, CFG(console), .arg = "WHERE",
+	 .help = "stdio (default), pty, file:PATH, unix:PATH or none"},
+	{"ephemeral", &field_flag, CFG(ephemeral), .help = "leave nothing behind"},
+	{"timeout", &field_uint, CFG(timeout_s), .arg = "SECONDS",
+	 .help = "end the guest after so long, with status 124"},
+	{"on-crash", &field_choice, CFG(on_crash), .arg = "ACTION",
+	 .help = "destroy (default), restart or preserve", .choices = crash_choices},
+	{"on-reboot", &field_choice, CFG(on_reboot), .arg = "ACTION",
+	 .help = "restart (default) or destroy", .choices = reboot_choices},
+	{"hugepages", &field_flag, CFG(hugepages), .help = "back RAM by 2 MiB huge pages"},
+	{"dry-run", &field_flag, CFG(dry_run), .cli_only = true,
+	 .help = "check everything, print the settings, start nothing"},
+	{"json", &field_flag, CFG(json), .cli_only = true,
+	 .help = "report start and end as JSON on standard error"},
+	{"verbose", &field_flag, CFG(verbose), .cli_only = true, .letter = 'v', .help = "log more"},
+};
+const size_t config_nr_fields = ARRAY_SIZE(config_fields);
+
+void config_init(struct config *cfg)
+{
+	*cfg = (struct config){.memory_bytes = 256 * MIB, .vcpus = 1};
+}
+
+void config_fini(struct config *cfg)
+{
+	fields_free(config_fields, config_nr_fields, cfg);
+}
+
+json_t *config_to_json(const struct config *cfg)
+{
+	json_t *obj = fields_to_json(config_fields, config_nr_fields, cfg);
+
+	for (size_t i = 0; obj && i < config_nr_fields; i++) {
+		if (config_fields[i].cli_only)
+			(void)json_object_del(obj, config_fields[i].name);
+	}
+	return obj;
+}
+
+/*
+ * A name made of the kernel's: "build/hello.elf" gives "hello-PID". No two
+ * guests that run have it.
+ */
+static int derive_name(struct config *cfg, struct err *e)
+{
+	_cleanup_free_ char *path = strdup(cfg->kernel);
+	char stem[24], *base;
+	size_t len = 0;
+
+	if (!path)
+		return err_set(e, -ENOMEM, "out of memory");
+	base = basename(path);
+	base[strcspn(base, ".")] = '\0';
+	for (; *base && len < sizeof(stem) - 1; base++) {
+		if (runtime_name_char(*base) && (len || runtime_name_start(*base)))
+			stem[len++] = *base;
+	}
+	stem[len] = '\0';
+	if (asprintf(&cfg->name, "%s-%d", len ? stem : "guest", getpid()) < 0) {
+		cfg->name = NULL;
+		return err_set(e, -ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+/* Without any --net there is one for user networking; "none" stands alone. */
+static int settle_nics(struct config *cfg, struct err *e)
+{
+	const struct nic_config *nics;
+
+	if (cfg->nics.nr == 0) {
+		const struct field *f = field_find(config_fields, config_nr_fields, "net");
+
+		return field_set(f, cfg, "user", e);
+	}
+	nics = cfg->nics.items;
+	for (size_t i = 0; i < cfg->nics.nr; i++) {
+		if (nics[i].kind == NIC_NONE && cfg->nics.nr > 1)
+			return err_set(e, -EINVAL, "net: none and another nic exclude each other");
+	}
+	return 0;
+}
+
+static int settle_id(char **id, const char *prefix, size_t index, struct err *e)
+{
+	if (*id)
+		return runtime_check_name(*id, e) < 0 ? err_prefix(e, "id") : 0;
+	if (asprintf(id, "%s%zu", prefix, index) < 0) {
+		*id = NULL;
+		return err_set(e, -ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+static const char *item_id(const struct config *cfg, size_t i)
+{
+	if (i < cfg->disks.nr)
+		return ((const struct disk_config *)cfg->disks.items)[i].id;
+	return ((const struct nic_config *)cfg->nics.items)[i - cfg->disks.nr].id;
+}
+
+static int settle_ids(struct config *cfg, struct err *e)
+{
+	struct disk_config *disks = cfg->disks.items;
+	struct nic_config *nics = cfg->nics.items;
+	size_t nr = cfg->disks.nr + cfg->nics.nr;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < cfg->disks.nr; i++)
+		rc = settle_id(&disks[i].id, "disk", i, e);
+	for (size_t i = 0; rc == 0 && i < cfg->nics.nr; i++)
+		rc = settle_id(&nics[i].id, "net", i, e);
+	for (size_t i = 1; rc == 0 && i < nr; i++) {
+		for (size_t j = 0; rc == 0 && j < i; j++) {
+			if (!strcmp(item_id(cfg, i), item_id(cfg, j)))
+				rc = err_set(e, -EINVAL, "two devices have the id %s",
+					     item_id(cfg, i));
+		}
+	}
+	return rc;
+}
+
+int config_finish(struct config *cfg, struct err *e)
+{
+	int rc;
+
+	if (!cfg->kernel || !*cfg->kernel)
+		return err_set(e, -EINVAL, "no kernel given: add --kernel FILE");
+	rc = cfg->name ? runtime_check_name(cfg->name, e) : derive_name(cfg, e);
+	if (rc == 0 && cfg->memory_bytes % GMEM_PAGE_BYTES)
+		rc = err_set(e, -EINVAL, "memory: not a multiple of 4K");
+	if (rc == 0)
+		rc = settle_nics(cfg, e);
+	if (rc == 0)
+		rc = settle_ids(cfg, e);
+	return rc;
+}

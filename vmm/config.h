@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* What a guest is to be: settings of the command line and configuration file. */
+#ifndef FERRY_VMM_CONFIG_H
+#define FERRY_VMM_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+#include "vmm/config_field.h"
+
+#define CONFIG_MAX_DISKS 16
+#define CONFIG_MAX_NICS  8
+
+/* What to do when the guest crashes. */
+enum on_crash { ON_CRASH_DESTROY, ON_CRASH_RESTART, ON_CRASH_PRESERVE };
+
+/* What to do when the guest asks for a reset. */
+enum on_reboot { ON_REBOOT_RESTART, ON_REBOOT_DESTROY };
+
+enum disk_direct { DISK_DIRECT_AUTO, DISK_DIRECT_ON, DISK_DIRECT_OFF };
+
+/* One --disk. */
+struct disk_config {
+	char *path;
+	char *id;
+	char *serial;
+	bool readonly, overlay;
+	unsigned queues;
+	uint64_t iops, bytes_per_s; /* 0: no limit */
+	unsigned direct;            /* enum disk_direct */
+};
+
+enum nic_kind { NIC_NONE, NIC_USER, NIC_TAP };
+
+/* One --net. */
+struct nic_config {
+	char *backend; /* "user", "tap" or "tap:NAME", "none" */
+	char *id;
+	unsigned kind; /* enum nic_kind, from backend */
+	char *ifname;  /* of a tap, from backend; NULL: a new one */
+	char *bridge;
+	char *mac;                 /* NULL: derived from the guest's name */
+	struct field_list hostfwd; /* of char * */
+	unsigned queues;
+};
+
+struct config {
+	char *name;
+	char *kernel, *initrd, *append;
+	uint64_t memory_bytes;
+	unsigned vcpus;
+	struct field_list disks; /* of struct disk_config */
+	struct field_list nics;  /* of struct nic_config */
+	bool rng, balloon, hugepages;
+	char *console; /* "stdio", "pty", "file:PATH", "unix:PATH", "none" */
+	bool ephemeral;
+	unsigned timeout_s; /* 0: none */
+	unsigned on_crash;  /* enum on_crash */
+	unsigned on_reboot; /* enum on_reboot */
+
+	/* the command line's alone */
+	bool dry_run, json, verbose;
+};
+
+/* All settings of a guest. */
+extern const struct field config_fields[];
+extern const size_t config_nr_fields;
+
+/* Defaults. */
+void config_init(struct config *cfg);
+void config_fini(struct config *cfg);
+
+/*
+ * Read @path, over what @cfg has; lists are appended to. 0, or -errno with the
+ * file, the line and the reason in @e.
+ */
+__must_check int config_read_file(struct config *cfg, const char *path, struct err *e);
+
+/* The same for text that is already in memory; @name is for messages. */
+__must_check int config_read_text(struct config *cfg, const char *text, const char *name,
+				  struct err *e);
+
+/*
+ * Judge settings together once all are known, and derive those that were not
+ * given: the name, a nic, the ids of disks and nics. 0 or -EINVAL.
+ */
+__must_check int config_finish(struct config *cfg, struct err *e);
+
+/* The effective settings as an object; NULL: no memory. */
+json_t *config_to_json(const struct config *cfg);
+
+#endif
