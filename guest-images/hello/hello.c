@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The shortest guest: says what it runs on and powers off, or ends in any other way that a guest
- * can. */
+/* The shortest guest: says what it runs on, then ends in any way that a guest can. */
 #include "guest.h"
 
 #define LINE_BYTES 64

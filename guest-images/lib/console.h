@@ -10,8 +10,10 @@
 /* Sends all bytes; waits while the device's queue is full. */
 void console_write(const char *bytes, size_t count);
 
-/* printf of the conversions %c %s %d %i %u %x %p %%, with 0, -, width, *, l, ll and z; 512 bytes at
- * most. */
+/*
+ * printf of at most 511 bytes; conversions %c %s %d %i %u %x %p %%, with 0, -, #,
+ * width, *, l, ll and z.
+ */
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The next byte of input, or -1 if there is none now. */

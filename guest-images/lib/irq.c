@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* 8259s off, LAPIC on, I/O APIC routes; registers as in SDM vol. 3, 11 and the 82093AA data sheet.
- */
+/* The 8259s off, the LAPIC (SDM vol. 3, 11) on, routes of the I/O APIC (82093AA data sheet). */
 #include "irq.h"
 #include "acpi.h"
 #include "clock.h"

@@ -6,12 +6,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The value of a key, "" for a word without one, NULL if the key is not there. The last one wins.
- */
+/* The value of a key: "" for a word without one, NULL without the word. The last one wins. */
 const char *param_get(const char *key);
 
-/* Decimal or 0x hexadecimal, with a suffix K, M or G; `otherwise` if absent. A bad number ends the
- * guest. */
+/*
+ * The value as a number, decimal or 0x hexadecimal, with a suffix K, M or G;
+ * `otherwise` without the word. What is not a number ends the guest.
+ */
 uint64_t param_number(const char *key, uint64_t otherwise);
 
 /* Whether `word` is the value of key: param_is("crash", "hlt"). */

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Strings. Copies are `rep movsb`: fast in CPL 3, and the compiler cannot turn it into a call of
- * itself. */
+/*
+ * Strings. memcpy() and memset() are `rep` instructions: fast in CPL 3, and the
+ * compiler cannot turn them into calls of themselves.
+ */
 #include "text.h"
 
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes)
