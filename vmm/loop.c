@@ -151,6 +151,16 @@ void loop_post(struct loop *loop, struct loop_work *work)
 	eventfd_signal(loop->wake.fd);
 }
 
+void loop_unpost(struct loop *loop, struct loop_work *work)
+{
+	mutex_lock(&loop->lock);
+	if (work->queued) {
+		STAILQ_REMOVE(&loop->work, work, loop_work, link);
+		work->queued = false;
+	}
+	mutex_unlock(&loop->lock);
+}
+
 static struct loop_work *take_work(struct loop *loop)
 {
 	struct loop_work *work;

@@ -123,6 +123,9 @@ struct loop_work {
  */
 void loop_post(struct loop *loop, struct loop_work *work);
 
+/* Take @work back if it has not run yet. Any thread. */
+void loop_unpost(struct loop *loop, struct loop_work *work);
+
 /*
  * Run @work once this turn's events have all been handled, before the loop
  * submits and sleeps: how a device treats a batch of completions as one. Like

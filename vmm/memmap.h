@@ -35,12 +35,16 @@
 #define MAP_1M         0x100000ULL
 
 /* Ports and GSIs of the platform devices. */
-#define PORT_PM1A_EVT   0x600
-#define PORT_PM1A_CNT   0x604
-#define PORT_PM_TMR     0x608
-#define PORT_RESET      0xcf9
-#define PORT_DEBUG_EXIT 0xf4
-#define PORT_PVPANIC    0x505
+#define PORT_I8042_DATA   0x60
+#define PORT_I8042_STATUS 0x64
+#define PORT_RTC          0x70
+#define PORT_SERIAL       0x3f8
+#define PORT_PM1A_EVT     0x600
+#define PORT_PM1A_CNT     0x604
+#define PORT_PM_TMR       0x608
+#define PORT_RESET        0xcf9
+#define PORT_DEBUG_EXIT   0xf4
+#define PORT_PVPANIC      0x505
 
 #define GSI_SERIAL    4
 #define GSI_RTC       8

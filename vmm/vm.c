@@ -169,6 +169,7 @@ void vm_free(struct vm *vm)
 	if (!vm)
 		return;
 	join_vcpus(vm);
+	loop_unpost(vm->main_loop, &vm->event_work);
 	free_devices(vm);
 	for (unsigned i = 0; i < vm->nr_vcpus; i++)
 		vcpu_free(vm->vcpus[i]);

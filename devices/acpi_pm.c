@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+// ACPI fixed hardware (ACPI 6.4, 4.8.3): sleep states, power button, PM timer.
+#include <errno.h>
+#include <stdlib.h>
+
+#include "devices/isa.h"
+#include "util/clock.h"
+#include "vmm/memmap.h"
+#include "vmm/vm.h"
+
+#define EVT_BYTES 4U
+#define CNT_BYTES 2U
+#define TMR_BYTES 4U
+
+/* PM1 status and enable, 4.8.3.1 */
+#define PM1_TMR     (1U << 0)
+#define PM1_GBL     (1U << 5)
+#define PM1_PWRBTN  (1U << 8)
+#define PM1_RTC     (1U << 10)
+#define PM1_WAK     (1U << 15)
+#define PM1_EN_MASK (PM1_TMR | PM1_GBL | PM1_PWRBTN | PM1_RTC)
+
+/* PM1 control, 4.8.3.2 */
+#define CNT_SCI_EN       (1U << 0)
+#define CNT_SLP_TYP(cnt) ((cnt) >> 10 & 7)
+#define CNT_SLP_EN       (1U << 13)
+#define CNT_KEPT         (7U << 10) /* bits that read back */
+#define SLP_TYP_S5       5U         /* \_S5 in dsdt.asl */
+
+#define PM_TIMER_HZ 3579545ULL
+
+struct acpi_pm_state {
+	uint16_t sts, en, cnt;
+	uint8_t sci_level;
+};
+
+struct acpi_pm {
+	struct device device;
+	struct vm *vm;     /* const */
+	struct mutex lock; /* protects: state; order: before irq */
+	struct acpi_pm_state state;
+};
+
+static void update_sci_locked(struct acpi_pm *pm)
+{
+	struct acpi_pm_state *st = &pm->state;
+	bool level = st->sts & st->en & PM1_EN_MASK;
+
+	if (level == st->sci_level)
+		return;
+	st->sci_level = level;
+	irq_set_line(&pm->vm->irq, GSI_SCI, level);
+}
+
+static uint64_t low_bytes(uint64_t value, unsigned size)
+{
+	return size >= 8 ? value : value & ((1ULL << (8 * size)) - 1);
+}
+
+/* Status in the low word, enable in the high one: any byte of it. */
+static uint64_t evt_read(void *opaque, uint64_t offset, unsigned size)
+{
+	struct acpi_pm *pm = opaque;
+	uint32_t both;
+
+	mutex_lock(&pm->lock);
+	both = pm->state.sts | (uint32_t)pm->state.en << 16;
+	mutex_unlock(&pm->lock);
+	return low_bytes(both >> (8 * offset), size);
+}
+
+static void evt_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	struct acpi_pm *pm = opaque;
+	uint32_t mask = (uint32_t)(low_bytes(UINT64_MAX, size) << (8 * offset));
+	uint32_t bits = (uint32_t)(value << (8 * offset)) & mask;
+
+	mutex_lock(&pm->lock);
+	pm->state.sts &= (uint16_t)~bits; /* write 1 to clear */
+	pm->state.en = (uint16_t)((pm->state.en & ~(mask >> 16)) | (bits >> 16 & PM1_EN_MASK));
+	update_sci_locked(pm);
+	mutex_unlock(&pm->lock);
+}
+
+static uint64_t cnt_read(void *opaque, uint64_t offset, unsigned size)
+{
+	struct acpi_pm *pm = opaque;
+	uint16_t cnt;
+
+	mutex_lock(&pm->lock);
+	cnt = pm->state.cnt | CNT_SCI_EN; /* there is no legacy mode to leave */
+	mutex_unlock(&pm->lock);
+	return low_bytes((uint64_t)cnt >> (8 * offset), size);
+}
+
+static void cnt_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	struct acpi_pm *pm = opaque;
+	uint16_t mask = (uint16_t)(low_bytes(UINT64_MAX, size) << (8 * offset));
+	uint16_t cnt;
+
+	mutex_lock(&pm->lock);
+	cnt = (uint16_t)((pm->state.cnt & ~mask) | ((value << (8 * offset)) & mask));
+	pm->state.cnt = cnt & CNT_KEPT;
+	mutex_unlock(&pm->lock);
+	if (cnt & CNT_SLP_EN && CNT_SLP_TYP(cnt) == SLP_TYP_S5)
+		vm_raise_event(pm->vm, VM_EVENT_POWEROFF, 0);
+}
+
+/* A free-running 32-bit counter, 4.8.3.3; its carry interrupt is not offered. */
+static uint64_t tmr_read(void *opaque, uint64_t offset, unsigned size)
+{
+	uint64_t now = clock_now_ns();
+	uint64_t ticks =
+		now / NSEC_PER_SEC * PM_TIMER_HZ + now % NSEC_PER_SEC * PM_TIMER_HZ / NSEC_PER_SEC;
+
+	(void)opaque;
+	return low_bytes((ticks & UINT32_MAX) >> (8 * offset), size);
+}
+
+static void tmr_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	(void)opaque, (void)offset, (void)value, (void)size;
+}
+
+static const struct bus_ops evt_ports = { .read = evt_read, .write = evt_write };
+static const struct bus_ops cnt_ports = { .read = cnt_read, .write = cnt_write };
+static const struct bus_ops tmr_ports = { .read = tmr_read, .write = tmr_write };
+
+void acpi_pm_power_button(struct acpi_pm *pm)
+{
+	mutex_lock(&pm->lock);
+	pm->state.sts |= PM1_PWRBTN;
+	update_sci_locked(pm);
+	mutex_unlock(&pm->lock);
+}
+
+static void acpi_pm_reset(struct device *dev)
+{
+	struct acpi_pm *pm = container_of(dev, struct acpi_pm, device);
+
+	mutex_lock(&pm->lock);
+	irq_set_line(&pm->vm->irq, GSI_SCI, false);
+	pm->state = (struct acpi_pm_state){ 0 };
+	mutex_unlock(&pm->lock);
+}
+
+static void acpi_pm_free(struct device *dev)
+{
+	struct acpi_pm *pm = container_of(dev, struct acpi_pm, device);
+
+	bus_remove(&pm->vm->pio, PORT_PM1A_EVT, pm);
+	bus_remove(&pm->vm->pio, PORT_PM1A_CNT, pm);
+	bus_remove(&pm->vm->pio, PORT_PM_TMR, pm);
+	mutex_fini(&pm->lock);
+	free(pm);
+}
+
+static const struct device_ops acpi_pm_ops = {
+	.type = "acpi-pm",
+	.reset = acpi_pm_reset,
+	.free = acpi_pm_free,
+};
+
+int acpi_pm_new(struct vm *vm, struct acpi_pm **ret)
+{
+	struct acpi_pm *pm = calloc(1, sizeof(*pm));
+	int rc;
+
+	if (!pm)
+		return -ENOMEM;
+	pm->device = (struct device){ .ops = &acpi_pm_ops, .id = "acpi-pm" };
+	pm->vm = vm;
+	mutex_init(&pm->lock);
+	if ((rc = bus_add(&vm->pio, PORT_PM1A_EVT, EVT_BYTES, &evt_ports, pm)) < 0 ||
+	    (rc = bus_add(&vm->pio, PORT_PM1A_CNT, CNT_BYTES, &cnt_ports, pm)) < 0 ||
+	    (rc = bus_add(&vm->pio, PORT_PM_TMR, TMR_BYTES, &tmr_ports, pm)) < 0 ||
+	    (rc = vm_add_device(vm, &pm->device)) < 0) {
+		acpi_pm_free(&pm->device);
+		return rc;
+	}
+	*ret = pm;
+	return 0;
+}
