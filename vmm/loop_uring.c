@@ -3,6 +3,8 @@
 // armed again after their callback and submitted with everything else.
 #include <errno.h>
 #include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "util/clock.h"
 #include "vmm/loop_impl.h"
@@ -50,12 +52,14 @@ static void uring_fini(struct loop *loop)
 
 static int uring_enter(struct loop *loop)
 {
-	int rc = io_uring_enable_rings(&loop->ring);
-
+	/* liburing 2.3 declares io_uring_enable_rings(), but does not export it. */
+	if (syscall(__NR_io_uring_register, loop->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
+		    0) < 0)
+		return -errno;
+	loop->ring.flags &= ~IORING_SETUP_R_DISABLED;
 	/* Saves a descriptor look-up a call; old kernels lack it. */
-	if (rc == 0)
-		(void)io_uring_register_ring_fd(&loop->ring);
-	return rc;
+	(void)io_uring_register_ring_fd(&loop->ring);
+	return 0;
 }
 
 static struct io_uring_sqe *get_sqe(struct loop *loop)
