@@ -96,11 +96,14 @@ bool irq_is_level(unsigned int vector)
 	return vector < VECTOR_EDGE;
 }
 
-/* Only if it is in service: an EOI too many would end another one. */
+/* The EOI only if it is in service: one too many would end another interrupt. */
 void irq_ack(unsigned int vector)
 {
-	if (irq_is_level(vector) && (lapic_read(LAPIC_ISR + vector / 32 * 16) >> vector % 32 & 1))
+	if (!irq_is_level(vector))
+		return;
+	if (lapic_read(LAPIC_ISR + vector / 32 * 16) >> vector % 32 & 1)
 		lapic_write(LAPIC_EOI, 0);
+	lapic_write(LAPIC_TPR, 0);
 }
 
 static void icr_write(uint32_t high, uint32_t low)

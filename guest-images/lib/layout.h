@@ -29,6 +29,7 @@
 #define VECTOR_MAX      0x80
 
 #define LAPIC_GPA 0xfee00000
+#define LAPIC_TPR 0x080
 #define LAPIC_EOI 0x0b0
 
 /* struct cpu, found through %gs. */

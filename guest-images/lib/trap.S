@@ -37,8 +37,7 @@ irq_\vector:
 	.elseif \vector >= VECTOR_EDGE
 	jmp irq_edge
 	.else
-	incq %gs:CPU_IRQ_SEQ
-	iretq				/* irq_ack() follows */
+	jmp irq_level
 	.endif
 	.endm
 
@@ -54,6 +53,18 @@ irq_edge:
 	push %rax
 	xor %eax, %eax
 	movabs %eax, LAPIC_GPA + LAPIC_EOI
+	pop %rax
+	iretq
+
+/*
+ * The priority holds back this class until irq_ack(): a KVM without hardware
+ * virtualisation ends an interrupt by itself, and the line is still up.
+ */
+irq_level:
+	incq %gs:CPU_IRQ_SEQ
+	push %rax
+	mov $VECTOR_EDGE - 1, %eax
+	movabs %eax, LAPIC_GPA + LAPIC_TPR
 	pop %rax
 	iretq
 
