@@ -2,8 +2,8 @@
 # Their flags have nothing in common with the host programs'.
 
 GUEST_NAMES := dirty hello idle smp
-GUEST_LIB   := acpi.c clock.c console.c entry.S format.c irq.c memory.c param.c power.c runtime.c \
-               smp.c text.c trap.S
+GUEST_LIB   := acpi.c clock.c console.c entry.S format.c irq.c memory.c param.c pci.c power.c runtime.c \
+               smp.c text.c trap.S virtio.c virtq.c
 
 GUEST_DIR   := $(O)/guest-images
 GUEST_FLAGS := -m64 -march=x86-64 -ffreestanding -fno-pic -fno-pie -fcf-protection=none \
