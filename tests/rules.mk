@@ -79,8 +79,11 @@ asan: ## unit and integration tests with address and undefined-behaviour sanitiz
 tsan: ## unit and integration tests with the thread sanitizer
 	$(Q)$(MAKE) --no-print-directory O=$(O)/tsan SAN=thread sanitized-tests
 
+# Tests that run a guest under QEMU say nothing about ferry.
+sanitized-tests: T ?= ^(?!.*vmm=qemu)
 sanitized-tests: $(O)/ferry $(GUESTS) $(UNIT_BINS)
-	$(Q)$(RUN_TESTS) unit integration
+	$(Q)UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1 \
+	  $(RUN_TESTS) unit integration
 
 bench: $(O)/ferry $(GUESTS) ## the same guests under ferry and QEMU, side by side
 	$(Q)FERRY=$(O)/ferry BUILD=$(O) bench/run

@@ -3,6 +3,7 @@
 import itertools
 import os
 import pathlib
+import re
 import signal
 import tempfile
 
@@ -13,6 +14,8 @@ from .proc import Proc
 
 # CPU flags that a KVM without hardware behind it offers but cannot do.
 QEMU_CPU = "host,-arch-capabilities,-cx16"
+
+SANITIZER_REPORT = re.compile(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:)")
 
 serial_numbers = itertools.count(1)
 
@@ -79,11 +82,13 @@ class Guest(Proc):
         return Proc(FERRY, *argv, env={"XDG_RUNTIME_DIR": str(self.runtime)}, **kwargs)
 
     def stop(self):
-        """Kill and clean up."""
+        """Kill, clean up, and fail if a sanitizer has something to say."""
         super().stop()
         if self.own_runtime:
             self.own_runtime.cleanup()
             self.own_runtime = None
+        report = SANITIZER_REPORT.search(self.err.text)
+        assert not report, self.err.text[report.start():]
 
 
 class Qemu(Proc):
