@@ -177,11 +177,20 @@ int irq_msi_unmask(struct irq *irq, struct irq_msi *msi, uint64_t addr, uint32_t
 {
 	MUTEX_SCOPE(&irq->lock);
 	int rc = route_locked(irq, msi->gsi, addr, data);
+	uint64_t count;
+	bool pending;
 
 	if (rc < 0 || msi->wired)
 		return rc;
+	/*
+	 * KVM injects what is pending when the irqfd is attached, but leaves it in
+	 * the eventfd, where it would look pending again after the next mask.
+	 */
+	pending = read(msi->fd, &count, sizeof(count)) > 0;
 	rc = kvm_irqfd(irq->vm_fd, true, msi->fd, msi->gsi);
 	msi->wired = rc == 0;
+	if (pending)
+		eventfd_signal(msi->fd);
 	return rc;
 }
 
