@@ -3,10 +3,12 @@
 #ifndef FERRY_DEVICES_MSIX_H
 #define FERRY_DEVICES_MSIX_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "util/compiler.h"
+#include "util/log.h"
 #include "util/thread.h"
 #include "vmm/bus.h"
 #include "vmm/irq.h"
@@ -32,12 +34,19 @@ struct msix_state {
 struct msix {
 	struct irq *irq;     /* const */
 	unsigned nr_vectors; /* const */
-	struct mutex lock;   /* protects: state; order: after pci_func.lock, before irq.lock */
+	struct mutex lock;   /* protects: state; order: after pci_host.lock, before irq.lock */
 	struct msix_state state;
 	struct irq_msi *vectors; /* const array; see irq.h for their locking */
+	/* state.enabled for those who raise: release in msix.c, acquire in msix_is_enabled(). */
+	_Atomic bool enabled;
+	struct log_limit log;
 };
 
-/* All vectors masked; -errno where KVM or memory runs out. */
+/*
+ * Prepare @nr_vectors (1 to MSIX_MAX_VECTORS) vectors in power-on state. 0,
+ * -EINVAL, or -errno of irq_msi_init(). msix_fini() undoes it; on a zeroed or
+ * fini'd structure it does nothing.
+ */
 __must_check int msix_init(struct msix *m, struct irq *irq, unsigned nr_vectors);
 void msix_fini(struct msix *m);
 
@@ -46,7 +55,12 @@ extern const struct bus_ops msix_bar_ops;
 
 /* Message control was written: apply enable and function mask. */
 void msix_set_control(struct msix *m, bool enabled, bool all_masked);
-bool msix_is_enabled(struct msix *m);
+
+/* The driver chose MSI-X; otherwise interrupts go by INTx. Lock-free, any thread. */
+static inline bool msix_is_enabled(const struct msix *m)
+{
+	return atomic_load_explicit(&m->enabled, memory_order_acquire);
+}
 
 /*
  * Raise @vector: delivered now, or pending until it is unmasked. Lock-free,

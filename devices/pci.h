@@ -12,15 +12,30 @@
 #include "vmm/bus.h"
 
 struct vm;
+struct pci_host;
 
-#define PCI_CFG_BYTES   4096U
+/*
+ * Theory of operation
+ *
+ * One bus, one function a device. Functions are PCI Express root complex
+ * integrated endpoints (PCIe 4.0, 1.3.2.3): no ports, no links, so nothing of
+ * PCIe but ECAM and the Express capability is needed, and guests still see
+ * express devices. No function has extended capabilities: registers from 256
+ * on read as zero.
+ *
+ * Configuration space is an array of bytes with a mask of the bits that the
+ * guest may write. After a write the parts of ferry that follow from it are
+ * brought in step: BARs on the MMIO bus, MSI-X, the INTx line. All of that
+ * happens under the host's lock; configuration accesses are rare.
+ */
+#define PCI_CFG_BYTES   256U
 #define PCI_MAX_DEVICES 32
 #define PCI_NR_BARS     6
 
 /*
  * A memory BAR. @ops get offsets into the BAR. @mapped, if set, is called
- * after the guest moved, enabled or disabled it (addr 0: disabled), on the
- * vCPU's thread with the function's lock held, so that ioeventfds can follow.
+ * after the guest moved, enabled or disabled it (addr 0: disabled), with the
+ * host's lock held, so that ioeventfds can follow.
  */
 struct pci_bar {
 	uint64_t bytes; /* power of two, >= 16; 0: not there */
@@ -28,28 +43,33 @@ struct pci_bar {
 	void *opaque;
 	void (*mapped)(void *opaque, uint64_t addr);
 	bool is_64bit;
-	uint64_t addr; /* where it is decoded now; 0: nowhere */
+	uint64_t home_addr; /* power-on address; set by pci_add() */
+	uint64_t addr;      /* where it is decoded now; 0: nowhere */
 };
 
 /* The part of a function that is saved: configuration space as the guest left it. */
 struct pci_state {
 	uint8_t cfg[PCI_CFG_BYTES];
-	uint8_t intx_level;
 };
 
 struct pci_func {
-	struct vm *vm;     /* const after pci_add() */
-	unsigned device;   /* const after pci_add(): device number, function 0 */
-	struct mutex lock; /* protects: state, bars[].addr; order: after virtio
-			    * transport lock, before irq.lock and bus.lock */
-	struct pci_state state;
-	uint8_t writable[PCI_CFG_BYTES]; /* const after set-up: bits that the guest may write */
-	struct pci_bar bars[PCI_NR_BARS];
-	struct msix msix;  /* nr_vectors 0: none */
-	unsigned next_cap; /* where the next capability goes (set-up only) */
+	struct vm *vm;          /* const */
+	struct pci_host *host;  /* const while on the bus */
+	unsigned device;        /* const while on the bus: device number, function 0 */
+	struct pci_state state; /* host.lock */
+	/* const after set-up: the bits that the guest may write, and power-on values */
+	uint8_t writable[PCI_CFG_BYTES];
+	uint8_t power_on[PCI_CFG_BYTES];
+	struct pci_bar bars[PCI_NR_BARS]; /* addr: host.lock; the rest const after pci_add() */
+	struct msix msix;                 /* nr_vectors 0: none */
+	unsigned msix_cap;                /* its capability; 0: none */
+	unsigned last_cap, next_cap;      /* set-up only: end of the list, free space */
 
-	/* Accesses to [hook_start, hook_start + hook_bytes) of configuration
-	 * space (virtio's PCI_CFG capability window); NULL: none. No lock held. */
+	/*
+	 * Accesses to [hook_start, hook_start + hook_bytes) of configuration
+	 * space (virtio's PCI_CFG capability window); NULL: none. Called before a
+	 * read and after a write, with no lock held.
+	 */
 	void (*cfg_hook)(struct pci_func *f, unsigned offset, unsigned size, bool write);
 	unsigned hook_start, hook_bytes;
 };
@@ -59,19 +79,20 @@ struct pci_ids {
 	uint8_t class_code, subclass, prog_if, revision;
 };
 
-struct pci_host;
-
 /*
- * The host bridge (device 0) with ECAM at MAP_ECAM and ports 0xcf8-0xcff.
- * Accesses to anything that is not there read as all ones.
+ * The host bridge (device 0) with ECAM at MAP_ECAM, ports 0xcf8-0xcff, and the
+ * reset control register that chipsets have at 0xcf9. Accesses to anything
+ * that is not there read as all ones. It goes into the machine's device list
+ * as "pci", which frees it after the functions on it.
  */
 __must_check int pci_host_new(struct vm *vm, struct pci_host **ret);
-void pci_host_free(struct pci_host *host);
-/* Power-on values for every function: BARs where ferry put them, decoding enabled. */
-void pci_host_reset(struct pci_host *host);
 
-/* Write the header; the function is not on the bus yet. */
-void pci_func_init(struct pci_func *f, const struct pci_ids *ids);
+/*
+ * Write the header and the Express capability; the function is not on the bus
+ * yet. pci_func_fini() releases it after pci_remove().
+ */
+void pci_func_init(struct pci_func *f, struct vm *vm, const struct pci_ids *ids);
+void pci_func_fini(struct pci_func *f);
 
 /*
  * Append a capability (PCI 3.0, 6.7) of @bytes, whose first two bytes are
@@ -82,19 +103,36 @@ unsigned pci_add_cap(struct pci_func *f, uint8_t id, const void *body, unsigned 
 /* Describe BAR @n; before pci_add(). */
 void pci_set_bar(struct pci_func *f, unsigned n, const struct pci_bar *bar);
 
+/* Give the function @nr_vectors MSI-X vectors, table and PBA in BAR @bar. 0 or -errno. */
+__must_check int pci_add_msix(struct pci_func *f, unsigned bar, unsigned nr_vectors);
+
 /*
  * Put @f on the bus at @device (1-31), or at the first free one if it is 0:
  * BARs get addresses in the PCI window and are decoded at once. 0, -ENOSPC,
  * -EEXIST or -errno. Main thread, vCPUs parked or not yet started.
  */
 __must_check int pci_add(struct pci_host *host, struct pci_func *f, unsigned device);
-/* Take it off the bus again: ranges and interrupts are gone. */
-void pci_remove(struct pci_host *host, struct pci_func *f);
+/* Take it off the bus again: ranges and interrupts are gone. Not there: no-op. */
+void pci_remove(struct pci_func *f);
+
+/*
+ * Power-on values: BARs where ferry put them and decoded, MSI-X off with
+ * nothing pending, INTA released. The owner of @f calls it when its own reset
+ * is done, so that nothing raises interrupts any more.
+ */
+void pci_reset(struct pci_func *f);
 
 /* Assert or release the function's INTA; shared lines are ORed. Any thread. */
 void pci_set_intx(struct pci_func *f, bool level);
 
 /* The GSI that INTA of @device reaches: for the ACPI _PRT and the MADT. */
 unsigned pci_intx_gsi(unsigned device);
+
+/*
+ * A guest's access to configuration space: 1, 2 or 4 bytes at @offset. What
+ * ECAM and 0xcfc come down to; any thread, no lock held.
+ */
+uint32_t pci_cfg_read(struct pci_func *f, unsigned offset, unsigned size);
+void pci_cfg_write(struct pci_func *f, unsigned offset, uint32_t value, unsigned size);
 
 #endif
