@@ -124,7 +124,7 @@ static int add_buffer(const struct vq *q, struct vq_chain *chain, const struct v
 		return -EPROTO;
 	if (chain->out_bytes + chain->in_bytes + d->len > CHAIN_MAX_BYTES)
 		return -EPROTO;
-	chain->iov[n] = (struct iovec){base, d->len};
+	chain->iov[n] = (struct iovec){ base, d->len };
 	if (write) {
 		chain->nr_in++;
 		chain->in_bytes += d->len;
@@ -157,7 +157,7 @@ static int enter_indirect(const struct vq *q, struct table *t, const struct vrin
 
 static int walk(const struct vq *q, struct vq_chain *chain)
 {
-	struct table t = {.desc = q->desc, .nr = q->state.size};
+	struct table t = { .desc = q->desc, .nr = q->state.size };
 	unsigned next = chain->head;
 
 	for (unsigned n = 0; n < q->state.size && next < t.nr;) {
@@ -240,7 +240,7 @@ void vq_fill(struct vq *q, const struct vq_chain *chain, uint32_t written, unsig
 		&used->ring[(uint16_t)(q->state.used_idx + ahead) & (q->state.size - 1)];
 
 	mark_in_dirty(q->gm, chain);
-	*elem = (struct vring_used_elem){.id = chain->head, .len = written};
+	*elem = (struct vring_used_elem){ .id = chain->head, .len = written };
 	gmem_mark_dirty_hva(q->gm, elem, sizeof(*elem));
 }
 

@@ -58,8 +58,8 @@ static void check_chain(const struct vq *q, const struct vq_chain *c)
 static void work(struct vq *q)
 {
 	struct iovec iov[MAX_IOV];
-	struct vq_chain chain = {.iov = iov, .max_iov = MAX_IOV};
-	uint8_t buf[64] = {0};
+	struct vq_chain chain = { .iov = iov, .max_iov = MAX_IOV };
+	uint8_t buf[64] = { 0 };
 
 	for (unsigned n = 0; n < 2 * VQ_MAX_SIZE && vq_pop(q, &chain) == 1; n++) {
 		check_chain(q, &chain);

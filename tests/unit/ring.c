@@ -28,7 +28,7 @@ void ring_init(struct ring *r, struct gmem *gm, gpa_t base, uint16_t size)
 
 	assert(rc == 0);
 	(void)rc;
-	*r = (struct ring){.gm = gm, .size = size, .desc = base};
+	*r = (struct ring){ .gm = gm, .size = size, .desc = base };
 	r->avail = base + size * 16UL;
 	r->used = ALIGN_UP(r->avail + 6UL + 2UL * size, 4096);
 }

@@ -37,7 +37,7 @@ static int setup(void **state)
 	ring_init(&f->r, &f->gm, RING, SIZE);
 	f->q.indirect = true;
 	assert_int_equal(ring_start_vq(&f->r, &f->q), 0);
-	f->chain = (struct vq_chain){.iov = f->iov, .max_iov = NR_IOV};
+	f->chain = (struct vq_chain){ .iov = f->iov, .max_iov = NR_IOV };
 	*state = f;
 	return 0;
 }
@@ -64,7 +64,7 @@ static int pop(struct fixture *f)
 /* Offer a chain of one write-only buffer at descriptor @head, and take it. */
 static void exchange(struct fixture *f, uint16_t head)
 {
-	desc(f, head, (struct ring_desc){DATA + head * 0x1000ULL, 64, WRITE, 0});
+	desc(f, head, (struct ring_desc){ DATA + head * 0x1000ULL, 64, WRITE, 0 });
 	ring_offer(&f->r, head);
 	assert_int_equal(pop(f), 1);
 	assert_int_equal(f->chain.head, head);
@@ -80,35 +80,35 @@ static void test_start_checks_layout(void **state)
 		uint16_t size;
 		int rc;
 	} cases[] = {
-		{RING, RING + 0x100, RING + 0x200, SIZE, 0},
-		{RING, RING + 0x100, RING + 0x200, 1, 0},
-		{RING, RING + 0x100, RING + 0x200, 0, -EPROTO},
-		{RING, RING + 0x100, RING + 0x200, 3, -EPROTO},
-		{0, 0x10000, 0x20000, VQ_MAX_SIZE, 0},
-		{0, 0x10000, 0x20000, 2 * VQ_MAX_SIZE, -EPROTO},
-		{RING + 8, RING + 0x100, RING + 0x200, SIZE, -EPROTO},
-		{RING, RING + 0x101, RING + 0x200, SIZE, -EPROTO},
-		{RING, RING + 0x100, RING + 0x202, SIZE, -EPROTO},
-		{OUTSIDE, RING + 0x100, RING + 0x200, SIZE, -EPROTO},
-		{RING, OUTSIDE, RING + 0x200, SIZE, -EPROTO},
-		{RING, RING + 0x100, OUTSIDE, SIZE, -EPROTO},
+		{ RING, RING + 0x100, RING + 0x200, SIZE, 0 },
+		{ RING, RING + 0x100, RING + 0x200, 1, 0 },
+		{ RING, RING + 0x100, RING + 0x200, 0, -EPROTO },
+		{ RING, RING + 0x100, RING + 0x200, 3, -EPROTO },
+		{ 0, 0x10000, 0x20000, VQ_MAX_SIZE, 0 },
+		{ 0, 0x10000, 0x20000, 2 * VQ_MAX_SIZE, -EPROTO },
+		{ RING + 8, RING + 0x100, RING + 0x200, SIZE, -EPROTO },
+		{ RING, RING + 0x101, RING + 0x200, SIZE, -EPROTO },
+		{ RING, RING + 0x100, RING + 0x202, SIZE, -EPROTO },
+		{ OUTSIDE, RING + 0x100, RING + 0x200, SIZE, -EPROTO },
+		{ RING, OUTSIDE, RING + 0x200, SIZE, -EPROTO },
+		{ RING, RING + 0x100, OUTSIDE, SIZE, -EPROTO },
 		/* one byte over the end of memory */
-		{MEM - 16 * SIZE, RING, RING + 0x100, SIZE, 0},
-		{MEM - 16 * SIZE + 16, RING, RING + 0x100, SIZE, -EPROTO},
-		{RING, MEM - (6 + 2 * SIZE), RING + 0x100, SIZE, 0},
-		{RING, MEM - (6 + 2 * SIZE) + 2, RING + 0x100, SIZE, -EPROTO},
-		{RING, RING + 0x100, MEM - (8 + 8 * SIZE), SIZE, 0},
-		{RING, RING + 0x100, MEM - (4 + 8 * SIZE), SIZE, -EPROTO},
-		{UINT64_MAX - 15, RING + 0x100, RING + 0x200, SIZE, -EPROTO},
+		{ MEM - 16 * SIZE, RING, RING + 0x100, SIZE, 0 },
+		{ MEM - 16 * SIZE + 16, RING, RING + 0x100, SIZE, -EPROTO },
+		{ RING, MEM - (6 + 2 * SIZE), RING + 0x100, SIZE, 0 },
+		{ RING, MEM - (6 + 2 * SIZE) + 2, RING + 0x100, SIZE, -EPROTO },
+		{ RING, RING + 0x100, MEM - (8 + 8 * SIZE), SIZE, 0 },
+		{ RING, RING + 0x100, MEM - (4 + 8 * SIZE), SIZE, -EPROTO },
+		{ UINT64_MAX - 15, RING + 0x100, RING + 0x200, SIZE, -EPROTO },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct vq q = {
 			.gm = &f->gm,
-			.state = {.desc_gpa = cases[i].desc,
-				  .avail_gpa = cases[i].avail,
-				  .used_gpa = cases[i].used,
-				  .size = cases[i].size},
+			.state = { .desc_gpa = cases[i].desc,
+				   .avail_gpa = cases[i].avail,
+				   .used_gpa = cases[i].used,
+				   .size = cases[i].size },
 		};
 
 		if (vq_start(&q) != cases[i].rc)
@@ -129,14 +129,14 @@ static void test_empty(void **state)
 static void test_direct_chain(void **state)
 {
 	struct fixture *f = *state;
-	char text[32] = {0};
+	char text[32] = { 0 };
 
 	assert_int_equal(gmem_write(&f->gm, DATA, "abcd", 4), 0);
 	assert_int_equal(gmem_write(&f->gm, DATA + 0x100, "efgh", 4), 0);
-	desc(f, 3, (struct ring_desc){DATA, 4, NEXT, 5});
-	desc(f, 5, (struct ring_desc){DATA + 0x100, 4, NEXT, 0});
-	desc(f, 0, (struct ring_desc){DATA + 0x200, 2, WRITE | NEXT, 7});
-	desc(f, 7, (struct ring_desc){DATA + 0x300, 2, WRITE, 0});
+	desc(f, 3, (struct ring_desc){ DATA, 4, NEXT, 5 });
+	desc(f, 5, (struct ring_desc){ DATA + 0x100, 4, NEXT, 0 });
+	desc(f, 0, (struct ring_desc){ DATA + 0x200, 2, WRITE | NEXT, 7 });
+	desc(f, 7, (struct ring_desc){ DATA + 0x300, 2, WRITE, 0 });
 	ring_offer(&f->r, 3);
 	assert_true(vq_has_work(&f->q));
 	assert_int_equal(pop(f), 1);
@@ -166,10 +166,10 @@ static void test_indirect_chain(void **state)
 	struct fixture *f = *state;
 
 	/* One direct buffer, then a table (2.7.5.3.2), with a write flag to ignore. */
-	desc(f, 0, (struct ring_desc){DATA, 16, NEXT, 1});
-	desc(f, 1, (struct ring_desc){TABLE + 1, 32, INDIRECT | WRITE, 0});
-	ring_put_desc(&f->r, TABLE + 1, 0, (struct ring_desc){DATA + 0x100, 4, NEXT, 1});
-	ring_put_desc(&f->r, TABLE + 1, 1, (struct ring_desc){DATA + 0x200, 8, WRITE, 0});
+	desc(f, 0, (struct ring_desc){ DATA, 16, NEXT, 1 });
+	desc(f, 1, (struct ring_desc){ TABLE + 1, 32, INDIRECT | WRITE, 0 });
+	ring_put_desc(&f->r, TABLE + 1, 0, (struct ring_desc){ DATA + 0x100, 4, NEXT, 1 });
+	ring_put_desc(&f->r, TABLE + 1, 1, (struct ring_desc){ DATA + 0x200, 8, WRITE, 0 });
 	ring_offer(&f->r, 0);
 	assert_int_equal(pop(f), 1);
 	assert_int_equal(f->chain.nr_out, 2);
@@ -184,7 +184,7 @@ static void test_longest_chain(void **state)
 
 	for (uint16_t i = 0; i < SIZE; i++)
 		desc(f, i,
-		     (struct ring_desc){DATA, 1, i == SIZE - 1 ? 0 : NEXT, (uint16_t)(i + 1)});
+		     (struct ring_desc){ DATA, 1, i == SIZE - 1 ? 0 : NEXT, (uint16_t)(i + 1) });
 	ring_offer(&f->r, 0);
 	assert_int_equal(pop(f), 1);
 	assert_int_equal(f->chain.nr_out, SIZE);
@@ -215,31 +215,37 @@ struct bad_chain {
 };
 
 static const struct bad_chain bad_chains[] = {
-	{"loop of one", {{DATA, 4, NEXT, 0}}, {{0}}},
-	{"loop of two", {{DATA, 4, NEXT, 1}, {DATA, 4, NEXT, 0}}, {{0}}},
-	{"readable after writable", {{DATA, 4, WRITE | NEXT, 1}, {DATA, 4, 0, 0}}, {{0}}},
-	{"next out of range", {{DATA, 4, NEXT, SIZE}}, {{0}}},
-	{"next far out of range", {{DATA, 4, NEXT, 0xffff}}, {{0}}},
-	{"address outside", {{OUTSIDE, 4, 0, 0}}, {{0}}},
-	{"end outside", {{MEM - 4, 5, 0, 0}}, {{0}}},
-	{"address wraps", {{UINT64_MAX, 2, WRITE, 0}}, {{0}}},
-	{"length zero", {{DATA, 0, 0, 0}}, {{0}}},
-	{"length zero, last", {{DATA, 4, NEXT, 1}, {DATA, 0, WRITE, 0}}, {{0}}},
-	{"length huge", {{DATA, UINT32_MAX, WRITE, 0}}, {{0}}},
-	{"indirect and next", {{TABLE, 16, INDIRECT | NEXT, 1}}, {{DATA, 4, 0, 0}}},
-	{"indirect nested", {{TABLE, 16, INDIRECT, 0}}, {{TABLE, 16, INDIRECT, 0}}},
-	{"indirect odd size", {{TABLE, 17, INDIRECT, 0}}, {{DATA, 4, 0, 0}}},
-	{"indirect short", {{TABLE, 15, INDIRECT, 0}}, {{DATA, 4, 0, 0}}},
-	{"indirect empty", {{TABLE, 0, INDIRECT, 0}}, {{DATA, 4, 0, 0}}},
-	{"indirect larger than queue", {{TABLE, 16 * (SIZE + 1), INDIRECT, 0}}, {{DATA, 4, 0, 0}}},
-	{"indirect huge", {{TABLE, 0xfffffff0, INDIRECT, 0}}, {{DATA, 4, 0, 0}}},
-	{"indirect outside", {{OUTSIDE, 16, INDIRECT, 0}}, {{0}}},
-	{"indirect half outside", {{MEM - 16, 32, INDIRECT, 0}}, {{0}}},
-	{"indirect next out of table", {{TABLE, 16, INDIRECT, 0}}, {{DATA, 4, NEXT, 1}}},
-	{"indirect loop", {{TABLE, 32, INDIRECT, 0}}, {{DATA, 4, NEXT, 1}, {DATA, 4, NEXT, 0}}},
-	{"indirect wrong direction",
-	 {{DATA, 4, WRITE | NEXT, 1}, {TABLE, 16, INDIRECT, 0}},
-	 {{DATA, 4, 0, 0}}},
+	{ "loop of one", { { DATA, 4, NEXT, 0 } }, { { 0 } } },
+	{ "loop of two", { { DATA, 4, NEXT, 1 }, { DATA, 4, NEXT, 0 } }, { { 0 } } },
+	{ "readable after writable",
+	  { { DATA, 4, WRITE | NEXT, 1 }, { DATA, 4, 0, 0 } },
+	  { { 0 } } },
+	{ "next out of range", { { DATA, 4, NEXT, SIZE } }, { { 0 } } },
+	{ "next far out of range", { { DATA, 4, NEXT, 0xffff } }, { { 0 } } },
+	{ "address outside", { { OUTSIDE, 4, 0, 0 } }, { { 0 } } },
+	{ "end outside", { { MEM - 4, 5, 0, 0 } }, { { 0 } } },
+	{ "address wraps", { { UINT64_MAX, 2, WRITE, 0 } }, { { 0 } } },
+	{ "length zero", { { DATA, 0, 0, 0 } }, { { 0 } } },
+	{ "length zero, last", { { DATA, 4, NEXT, 1 }, { DATA, 0, WRITE, 0 } }, { { 0 } } },
+	{ "length huge", { { DATA, UINT32_MAX, WRITE, 0 } }, { { 0 } } },
+	{ "indirect and next", { { TABLE, 16, INDIRECT | NEXT, 1 } }, { { DATA, 4, 0, 0 } } },
+	{ "indirect nested", { { TABLE, 16, INDIRECT, 0 } }, { { TABLE, 16, INDIRECT, 0 } } },
+	{ "indirect odd size", { { TABLE, 17, INDIRECT, 0 } }, { { DATA, 4, 0, 0 } } },
+	{ "indirect short", { { TABLE, 15, INDIRECT, 0 } }, { { DATA, 4, 0, 0 } } },
+	{ "indirect empty", { { TABLE, 0, INDIRECT, 0 } }, { { DATA, 4, 0, 0 } } },
+	{ "indirect larger than queue",
+	  { { TABLE, 16 * (SIZE + 1), INDIRECT, 0 } },
+	  { { DATA, 4, 0, 0 } } },
+	{ "indirect huge", { { TABLE, 0xfffffff0, INDIRECT, 0 } }, { { DATA, 4, 0, 0 } } },
+	{ "indirect outside", { { OUTSIDE, 16, INDIRECT, 0 } }, { { 0 } } },
+	{ "indirect half outside", { { MEM - 16, 32, INDIRECT, 0 } }, { { 0 } } },
+	{ "indirect next out of table", { { TABLE, 16, INDIRECT, 0 } }, { { DATA, 4, NEXT, 1 } } },
+	{ "indirect loop",
+	  { { TABLE, 32, INDIRECT, 0 } },
+	  { { DATA, 4, NEXT, 1 }, { DATA, 4, NEXT, 0 } } },
+	{ "indirect wrong direction",
+	  { { DATA, 4, WRITE | NEXT, 1 }, { TABLE, 16, INDIRECT, 0 } },
+	  { { DATA, 4, 0, 0 } } },
 };
 
 static void test_bad_chains(void **state)
@@ -277,8 +283,8 @@ static void test_indirect_not_negotiated(void **state)
 	struct fixture *f = *state;
 
 	f->q.indirect = false;
-	desc(f, 0, (struct ring_desc){TABLE, 16, INDIRECT, 0});
-	ring_put_desc(&f->r, TABLE, 0, (struct ring_desc){DATA, 4, 0, 0});
+	desc(f, 0, (struct ring_desc){ TABLE, 16, INDIRECT, 0 });
+	ring_put_desc(&f->r, TABLE, 0, (struct ring_desc){ DATA, 4, 0, 0 });
 	ring_offer(&f->r, 0);
 	assert_int_equal(pop(f), -EPROTO);
 }
@@ -287,9 +293,9 @@ static void test_more_buffers_than_allowed(void **state)
 {
 	struct fixture *f = *state;
 
-	desc(f, 0, (struct ring_desc){DATA, 4, NEXT, 1});
-	desc(f, 1, (struct ring_desc){DATA, 4, NEXT, 2});
-	desc(f, 2, (struct ring_desc){DATA, 4, 0, 0});
+	desc(f, 0, (struct ring_desc){ DATA, 4, NEXT, 1 });
+	desc(f, 1, (struct ring_desc){ DATA, 4, NEXT, 2 });
+	desc(f, 2, (struct ring_desc){ DATA, 4, 0, 0 });
 	ring_offer(&f->r, 0);
 	f->chain.max_iov = 2;
 	assert_int_equal(pop(f), -EPROTO);
@@ -302,20 +308,20 @@ static void test_sum_of_lengths(void **state)
 {
 	struct gmem big;
 	struct iovec iov[NR_IOV];
-	struct vq_chain chain = {.iov = iov, .max_iov = NR_IOV};
+	struct vq_chain chain = { .iov = iov, .max_iov = NR_IOV };
 	struct ring r;
-	struct vq q = {0};
+	struct vq q = { 0 };
 
 	(void)state;
 	assert_int_equal(gmem_init(&big, 3 * GIB, 0, NULL), 0);
 	ring_init(&r, &big, RING, SIZE);
 	assert_int_equal(ring_start_vq(&r, &q), 0);
-	ring_put_desc(&r, r.desc, 0, (struct ring_desc){DATA, 0x80000000U, NEXT, 1});
-	ring_put_desc(&r, r.desc, 1, (struct ring_desc){DATA, 0x80000000U, NEXT, 2});
-	ring_put_desc(&r, r.desc, 2, (struct ring_desc){DATA, 1, 0, 0});
+	ring_put_desc(&r, r.desc, 0, (struct ring_desc){ DATA, 0x80000000U, NEXT, 1 });
+	ring_put_desc(&r, r.desc, 1, (struct ring_desc){ DATA, 0x80000000U, NEXT, 2 });
+	ring_put_desc(&r, r.desc, 2, (struct ring_desc){ DATA, 1, 0, 0 });
 	ring_offer(&r, 0);
 	assert_int_equal(vq_pop(&q, &chain), -EPROTO);
-	ring_put_desc(&r, r.desc, 1, (struct ring_desc){DATA, 0x80000000U, 0, 0});
+	ring_put_desc(&r, r.desc, 1, (struct ring_desc){ DATA, 0x80000000U, 0, 0 });
 	assert_int_equal(vq_pop(&q, &chain), 1);
 	assert_true(chain.out_bytes == 1ULL << 32);
 	gmem_fini(&big);
@@ -325,7 +331,7 @@ static void test_index_jump(void **state)
 {
 	struct fixture *f = *state;
 
-	desc(f, 0, (struct ring_desc){DATA, 4, 0, 0});
+	desc(f, 0, (struct ring_desc){ DATA, 4, 0, 0 });
 	ring_set_avail_idx(&f->r, SIZE + 1);
 	assert_int_equal(pop(f), -EPROTO);
 	ring_set_avail_idx(&f->r, 0xffff); /* backwards */
@@ -487,8 +493,8 @@ static void test_dirty(void **state)
 {
 	struct fixture *f = *state;
 
-	desc(f, 0, (struct ring_desc){DATA, 4, NEXT, 1});
-	desc(f, 1, (struct ring_desc){DATA + 0x1000, 0x1001, WRITE, 0});
+	desc(f, 0, (struct ring_desc){ DATA, 4, NEXT, 1 });
+	desc(f, 1, (struct ring_desc){ DATA + 0x1000, 0x1001, WRITE, 0 });
 	ring_offer(&f->r, 0);
 	assert_int_equal(gmem_log_start(&f->gm), 0);
 	assert_int_equal(pop(f), 1);
