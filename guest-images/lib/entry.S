@@ -130,7 +130,7 @@ protected_mode:
 
 /* --- tables ---------------------------------------------------------------- */
 
-/* The first 4 GiB in 2 MiB pages; map_range() adds what is above. */
+/* The first 4 GiB in 2 MiB pages; memory_map() adds what is above. */
 	.section .tables, "aw"
 	.balign 4096
 	.globl page_map
