@@ -2,6 +2,7 @@
 // ELF kernels, started by the PVH entry (Xen's "x86/HVM direct boot ABI").
 #include <elf.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -211,8 +212,9 @@ static int load_segment(const struct boot_file *kernel, const Elf64_Phdr *ph, st
 		rc = gmem_zero(gm, ph->p_paddr + ph->p_filesz, ph->p_memsz - ph->p_filesz);
 	if (rc == -EFAULT)
 		return err_set(e, rc,
-			       "kernel %s: needs RAM up to 0x%llx: give the guest more --memory",
-			       kernel->path, (unsigned long long)(ph->p_paddr + ph->p_memsz));
+			       "kernel %s: needs RAM up to 0x%" PRIx64
+			       ": give the guest more --memory",
+			       kernel->path, ph->p_paddr + ph->p_memsz);
 	if (rc < 0)
 		return err_set(e, rc, "kernel %s: %s", kernel->path, strerror(-rc));
 	return 0;

@@ -18,29 +18,29 @@
 
 /* --- disks --- */
 
-static const char *const direct_choices[] = {"auto", "on", "off", NULL};
+static const char *const direct_choices[] = { "auto", "on", "off", NULL };
 
 #define DISK(member) offsetof(struct disk_config, member)
 
 static const struct field disk_fields[] = {
-	{"path", &field_string, DISK(path), .arg = "PATH", .help = "raw image or block device"},
-	{"id", &field_string, DISK(id), .arg = "ID", .help = "name of the disk in ferry (disk0)"},
-	{"serial", &field_string, DISK(serial), .arg = "TEXT", .help = "serial number"},
-	{"readonly", &field_flag, DISK(readonly), .help = "refuse writes"},
-	{"overlay", &field_flag, DISK(overlay), .help = "forget writes at the end"},
-	{"queues", &field_uint, DISK(queues), .arg = "N", .help = "virtqueues (1)", .min = 1,
-	 .max = MAX_QUEUES},
-	{"iops", &field_number, DISK(iops), .arg = "N", .help = "most requests a second",
-	 .max = 1000 * 1000 * 1000},
-	{"bps", &field_bytes, DISK(bytes_per_s), .arg = "SIZE", .help = "most bytes a second",
-	 .max = 1024 * GIB},
-	{"direct", &field_choice, DISK(direct), .arg = "WHEN",
-	 .help = "bypass the page cache: auto, on or off", .choices = direct_choices},
+	{ "path", &field_string, DISK(path), .arg = "PATH", .help = "raw image or block device" },
+	{ "id", &field_string, DISK(id), .arg = "ID", .help = "name of the disk in ferry (disk0)" },
+	{ "serial", &field_string, DISK(serial), .arg = "TEXT", .help = "serial number" },
+	{ "readonly", &field_flag, DISK(readonly), .help = "refuse writes" },
+	{ "overlay", &field_flag, DISK(overlay), .help = "forget writes at the end" },
+	{ "queues", &field_uint, DISK(queues), .arg = "N", .help = "virtqueues (1)", .min = 1,
+	  .max = MAX_QUEUES },
+	{ "iops", &field_number, DISK(iops), .arg = "N", .help = "most requests a second",
+	  .max = 1000 * 1000 * 1000 },
+	{ "bps", &field_bytes, DISK(bytes_per_s), .arg = "SIZE", .help = "most bytes a second",
+	  .max = 1024 * GIB },
+	{ "direct", &field_choice, DISK(direct), .arg = "WHEN",
+	  .help = "bypass the page cache: auto, on or off", .choices = direct_choices },
 };
 
 static void disk_init(void *item)
 {
-	*(struct disk_config *)item = (struct disk_config){.queues = 1};
+	*(struct disk_config *)item = (struct disk_config){ .queues = 1 };
 }
 
 static int disk_check(void *item, struct err *e)
@@ -67,7 +67,7 @@ static const struct field_record disk_record = {
 /* --- nics --- */
 
 static const struct field forward_fields[] = {
-	{"forward", &field_string, 0, .arg = "RULE", .help = "PROTO:[ADDR:]PORT-[ADDR:]PORT"},
+	{ "forward", &field_string, 0, .arg = "RULE", .help = "PROTO:[ADDR:]PORT-[ADDR:]PORT" },
 };
 
 static const struct field_record forward_record = {
@@ -81,20 +81,20 @@ static const struct field_record forward_record = {
 #define NIC(member) offsetof(struct nic_config, member)
 
 static const struct field nic_fields[] = {
-	{"backend", &field_string, NIC(backend), .arg = "KIND",
-	 .help = "user, tap, tap:NAME or none"},
-	{"id", &field_string, NIC(id), .arg = "ID", .help = "name of the nic in ferry (net0)"},
-	{"mac", &field_string, NIC(mac), .arg = "MAC", .help = "address (derived from the name)"},
-	{"bridge", &field_string, NIC(bridge), .arg = "NAME", .help = "bridge to put the tap on"},
-	{"queues", &field_uint, NIC(queues), .arg = "N", .help = "queue pairs (1)", .min = 1,
-	 .max = MAX_QUEUES},
-	{"hostfwd", &field_list, NIC(hostfwd), .arg = "RULE",
-	 .help = "forward a host port; repeatable", .record = &forward_record},
+	{ "backend", &field_string, NIC(backend), .arg = "KIND",
+	  .help = "user, tap, tap:NAME or none" },
+	{ "id", &field_string, NIC(id), .arg = "ID", .help = "name of the nic in ferry (net0)" },
+	{ "mac", &field_string, NIC(mac), .arg = "MAC", .help = "address (derived from the name)" },
+	{ "bridge", &field_string, NIC(bridge), .arg = "NAME", .help = "bridge to put the tap on" },
+	{ "queues", &field_uint, NIC(queues), .arg = "N", .help = "queue pairs (1)", .min = 1,
+	  .max = MAX_QUEUES },
+	{ "hostfwd", &field_list, NIC(hostfwd), .arg = "RULE",
+	  .help = "forward a host port; repeatable", .record = &forward_record },
 };
 
 static void nic_init(void *item)
 {
-	*(struct nic_config *)item = (struct nic_config){.queues = 1};
+	*(struct nic_config *)item = (struct nic_config){ .queues = 1 };
 }
 
 static int nic_parse_backend(struct nic_config *nic, struct err *e)
@@ -142,48 +142,49 @@ static const struct field_record nic_record = {
 
 /* --- the guest --- */
 
-static const char *const crash_choices[] = {"destroy", "restart", "preserve", NULL};
-static const char *const reboot_choices[] = {"restart", "destroy", NULL};
+static const char *const crash_choices[] = { "destroy", "restart", "preserve", NULL };
+static const char *const reboot_choices[] = { "restart", "destroy", NULL };
 
 #define CFG(member) offsetof(struct config, member)
 
 const struct field config_fields[] = {
-	{"name", &field_string, CFG(name), .arg = "NAME", .help = "what the guest is called"},
-	{"kernel", &field_string, CFG(kernel), .arg = "FILE",
-	 .help = "kernel: ELF with PVH entry, or bzImage"},
-	{"initrd", &field_string, CFG(initrd), .arg = "FILE", .help = "initial RAM disk"},
-	{"append", &field_string, CFG(append), .arg = "TEXT", .help = "kernel command line"},
-	{"memory", &field_bytes, CFG(memory_bytes), .arg = "SIZE", .help = "RAM (256M)",
-	 .min = GMEM_MIN_BYTES, .max = GMEM_MAX_BYTES},
-	{"vcpus", &field_uint, CFG(vcpus), .arg = "N", .help = "virtual CPUs (1)", .min = 1,
-	 .max = VM_MAX_VCPUS},
-	{"disk", &field_list, CFG(disks), .arg = "PATH[,...]", .help = "add a disk",
-	 .record = &disk_record},
-	{"net", &field_list, CFG(nics), .arg = "KIND[,...]",
-	 .help = "add a network card: user (default), tap or none", .record = &nic_record},
-	{"rng", &field_flag, CFG(rng), .help = "add an entropy device"},
-	{"balloon", &field_flag, CFG(balloon), .help = "add a memory balloon"},
-	{"console", &field_string, CFG(console), .arg = "WHERE",
-	 .help = "stdio (default), pty, file:PATH, unix:PATH or none"},
-	{"ephemeral", &field_flag, CFG(ephemeral), .help = "leave nothing behind"},
-	{"timeout", &field_uint, CFG(timeout_s), .arg = "SECONDS",
-	 .help = "end the guest after so long, with status 124"},
-	{"on-crash", &field_choice, CFG(on_crash), .arg = "ACTION",
-	 .help = "destroy (default), restart or preserve", .choices = crash_choices},
-	{"on-reboot", &field_choice, CFG(on_reboot), .arg = "ACTION",
-	 .help = "restart (default) or destroy", .choices = reboot_choices},
-	{"hugepages", &field_flag, CFG(hugepages), .help = "back RAM by 2 MiB huge pages"},
-	{"dry-run", &field_flag, CFG(dry_run), .cli_only = true,
-	 .help = "check everything, print the settings, start nothing"},
-	{"json", &field_flag, CFG(json), .cli_only = true,
-	 .help = "report start and end as JSON on standard error"},
-	{"verbose", &field_flag, CFG(verbose), .cli_only = true, .letter = 'v', .help = "log more"},
+	{ "name", &field_string, CFG(name), .arg = "NAME", .help = "what the guest is called" },
+	{ "kernel", &field_string, CFG(kernel), .arg = "FILE",
+	  .help = "kernel: ELF with PVH entry, or bzImage" },
+	{ "initrd", &field_string, CFG(initrd), .arg = "FILE", .help = "initial RAM disk" },
+	{ "append", &field_string, CFG(append), .arg = "TEXT", .help = "kernel command line" },
+	{ "memory", &field_bytes, CFG(memory_bytes), .arg = "SIZE", .help = "RAM (256M)",
+	  .min = GMEM_MIN_BYTES, .max = GMEM_MAX_BYTES },
+	{ "vcpus", &field_uint, CFG(vcpus), .arg = "N", .help = "virtual CPUs (1)", .min = 1,
+	  .max = VM_MAX_VCPUS },
+	{ "disk", &field_list, CFG(disks), .arg = "PATH[,...]", .help = "add a disk",
+	  .record = &disk_record },
+	{ "net", &field_list, CFG(nics), .arg = "KIND[,...]",
+	  .help = "add a network card: user (default), tap or none", .record = &nic_record },
+	{ "rng", &field_flag, CFG(rng), .help = "add an entropy device" },
+	{ "balloon", &field_flag, CFG(balloon), .help = "add a memory balloon" },
+	{ "console", &field_string, CFG(console), .arg = "WHERE",
+	  .help = "stdio (default), pty, file:PATH, unix:PATH or none" },
+	{ "ephemeral", &field_flag, CFG(ephemeral), .help = "leave nothing behind" },
+	{ "timeout", &field_uint, CFG(timeout_s), .arg = "SECONDS",
+	  .help = "end the guest after so long, with status 124" },
+	{ "on-crash", &field_choice, CFG(on_crash), .arg = "ACTION",
+	  .help = "destroy (default), restart or preserve", .choices = crash_choices },
+	{ "on-reboot", &field_choice, CFG(on_reboot), .arg = "ACTION",
+	  .help = "restart (default) or destroy", .choices = reboot_choices },
+	{ "hugepages", &field_flag, CFG(hugepages), .help = "back RAM by 2 MiB huge pages" },
+	{ "dry-run", &field_flag, CFG(dry_run), .cli_only = true,
+	  .help = "check everything, print the settings, start nothing" },
+	{ "json", &field_flag, CFG(json), .cli_only = true,
+	  .help = "report start and end as JSON on standard error" },
+	{ "verbose", &field_flag, CFG(verbose), .cli_only = true, .letter = 'v',
+	  .help = "log more" },
 };
 const size_t config_nr_fields = ARRAY_SIZE(config_fields);
 
 void config_init(struct config *cfg)
 {
-	*cfg = (struct config){.memory_bytes = 256 * MIB, .vcpus = 1};
+	*cfg = (struct config){ .memory_bytes = 256 * MIB, .vcpus = 1 };
 }
 
 void config_fini(struct config *cfg)

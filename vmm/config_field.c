@@ -170,7 +170,7 @@ static json_t *u64_to_json(const struct field *f, const void *p)
 	return json_integer((json_int_t) * (const uint64_t *)p);
 }
 
-const struct field_type field_bytes = {.parse = bytes_parse, .to_json = u64_to_json};
+const struct field_type field_bytes = { .parse = bytes_parse, .to_json = u64_to_json };
 
 static int parse_in_range(const struct field *f, const char *text, uint64_t *ret, struct err *e)
 {
@@ -189,7 +189,7 @@ static int parse_in_range(const struct field *f, const char *text, uint64_t *ret
 
 static int number_parse(const struct field *f, void *p, const char *text, struct err *e)
 {
-	uint64_t value;
+	uint64_t value = 0;
 	int rc = parse_in_range(f, text, &value, e);
 
 	if (rc == 0)
@@ -197,11 +197,11 @@ static int number_parse(const struct field *f, void *p, const char *text, struct
 	return rc;
 }
 
-const struct field_type field_number = {.parse = number_parse, .to_json = u64_to_json};
+const struct field_type field_number = { .parse = number_parse, .to_json = u64_to_json };
 
 static int uint_parse(const struct field *f, void *p, const char *text, struct err *e)
 {
-	uint64_t value;
+	uint64_t value = 0;
 	int rc = parse_in_range(f, text, &value, e);
 
 	if (rc < 0)
@@ -218,13 +218,13 @@ static json_t *uint_to_json(const struct field *f, const void *p)
 	return json_integer(*(const unsigned *)p);
 }
 
-const struct field_type field_uint = {.parse = uint_parse, .to_json = uint_to_json};
+const struct field_type field_uint = { .parse = uint_parse, .to_json = uint_to_json };
 
 /* --- flags and choices --- */
 
 static int flag_parse(const struct field *f, void *p, const char *text, struct err *e)
 {
-	static const char *const words[] = {"false", "true", "no", "yes", "off", "on", NULL};
+	static const char *const words[] = { "false", "true", "no", "yes", "off", "on", NULL };
 
 	(void)f;
 	for (unsigned i = 0; words[i]; i++) {
@@ -269,7 +269,7 @@ static json_t *choice_to_json(const struct field *f, const void *p)
 	return json_string(f->choices[*(const unsigned *)p]);
 }
 
-const struct field_type field_choice = {.parse = choice_parse, .to_json = choice_to_json};
+const struct field_type field_choice = { .parse = choice_parse, .to_json = choice_to_json };
 
 /* --- records and lists of them --- */
 
@@ -389,7 +389,7 @@ static void list_free(const struct field *f, void *p)
 	for (size_t i = 0; i < list->nr; i++)
 		fields_free(f->record->fields, f->record->nr_fields, list_item(f, list, i));
 	free(list->items);
-	*list = (struct field_list){0};
+	*list = (struct field_list){ 0 };
 }
 
 const struct field_type field_list = {

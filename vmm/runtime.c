@@ -17,7 +17,7 @@
 #define LISTEN_BACKLOG 32
 
 /* Files that a guest has in the runtime directory, besides its name. */
-static const char *const runtime_suffixes[] = {".sock", ".console"};
+static const char *const runtime_suffixes[] = { ".sock", ".console" };
 
 bool runtime_name_start(char c)
 {
@@ -90,7 +90,7 @@ int runtime_addr(const char *dir, const char *name, bool abstract, struct runtim
 	size_t room = sizeof(ret->sun.sun_path) - abstract;
 	int n;
 
-	*ret = (struct runtime_addr){.sun.sun_family = AF_UNIX};
+	*ret = (struct runtime_addr){ .sun.sun_family = AF_UNIX };
 	n = snprintf(ret->sun.sun_path + abstract, room, "%s/%s.sock", dir, name);
 	if (n < 0 || (size_t)n >= room)
 		return err_set(

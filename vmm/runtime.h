@@ -78,7 +78,7 @@ void runtime_release(struct runtime_claim *claim);
 
 static inline void runtime_claim_init(struct runtime_claim *claim)
 {
-	*claim = (struct runtime_claim){.lock_fd = -1, .sock_fd = -1};
+	*claim = (struct runtime_claim){ .lock_fd = -1, .sock_fd = -1 };
 }
 
 /*

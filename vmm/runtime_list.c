@@ -76,6 +76,7 @@ static int add_abstract_line(struct names *names, const char *dir, char *line)
 	size_t len = strlen(dir);
 
 	line[strcspn(line, "\n")] = '\0';
+	/* NOLINTNEXTLINE(cert-err34-c): the kernel wrote the number */
 	if (!at || sscanf(line, "%*s %*s %*s %x", &flags) != 1 || !(flags & 0x10000))
 		return 0;
 	at++;
@@ -105,7 +106,7 @@ static int compare(const void *a, const void *b)
 
 int runtime_names(char ***ret, struct err *e)
 {
-	struct names names = {0};
+	struct names names = { 0 };
 	char dir[108];
 	int rc = runtime_dir(dir, sizeof(dir), false, e);
 

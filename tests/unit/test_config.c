@@ -29,7 +29,7 @@ static void with_text(const char *text, void (*check)(struct config *cfg))
 static void refused(const char *text, const char *reason)
 {
 	struct config cfg;
-	struct err e = {0};
+	struct err e = { 0 };
 	int rc;
 
 	config_init(&cfg);
@@ -48,10 +48,10 @@ static void test_sizes(void **state)
 		const char *text;
 		uint64_t value;
 	} good[] = {
-		{"0", 0},           {"4096", 4096},
-		{"1K", 1024},       {"512M", 512 * MIB},
-		{"2g", 2 * GIB},    {"3GiB", 3 * GIB},
-		{"1T", 1024 * GIB}, {"16777215T", 0xffffff0000000000},
+		{ "0", 0 },           { "4096", 4096 },
+		{ "1K", 1024 },       { "512M", 512 * MIB },
+		{ "2g", 2 * GIB },    { "3GiB", 3 * GIB },
+		{ "1T", 1024 * GIB }, { "16777215T", 0xffffff0000000000 },
 	};
 	static const char *const bad[] = {
 		"", "M", "-1", " 1", "+1", "1 M", "1MB", "1.5G", "0x10", "1X", "1MM",
@@ -112,7 +112,8 @@ static void test_file(void **state)
 		"vcpus = 2\n"
 		"disk = {\"/images/a,,b.img,readonly\"}\n"
 		"disk += {\"d.img,id=data,overlay,iops=1000,bps=10M,direct=on\"}\n"
-		"net = {\"user,hostfwd=tcp::8022-:22,hostfwd=tcp::8080-:80\", \"tap:t0,bridge=br0\"}\n"
+		"net = {\"user,hostfwd=tcp::8022-:22,hostfwd=tcp::8080-:80\", "
+		"\"tap:t0,bridge=br0\"}\n"
 		"rng = true\nballoon = off\n"
 		"on-crash = preserve\non-reboot = destroy\ntimeout = 30\n",
 		check_everything);
@@ -144,34 +145,34 @@ static void test_refused(void **state)
 	static const struct {
 		const char *text, *reason;
 	} cases[] = {
-		{"", "no kernel"},
-		{"kernel = a\nmemory = lots\n", "t.conf:2: memory: 'lots' is not a size"},
-		{"kernel = a\nmemory = 4K\n", "1M to 64G"},
-		{"kernel = a\nmemory = 65G\n", "out of range"},
-		{"kernel = a\nmemory = 1048577\n", "multiple of 4K"},
-		{"kernel = a\nvcpus = 0\n", "1 to 64"},
-		{"kernel = a\nvcpus = 65\n", "1 to 64"},
-		{"kernel = a\nvcpus = two\n", "not a number"},
-		{"kernel = a\nname = ../x\n", "does not start"},
-		{"kernel = a\nname = 'a b'\n", "only letters"},
-		{"kernel = a\nname = ''\n", "1 to 48"},
-		{"kernel = a\ncolour = red\n", "t.conf:2: no such option 'colour'"},
-		{"kernel = a\ndry-run = true\n", "no such option"},
-		{"kernel = a\non-crash = explode\n", "destroy, restart, preserve"},
-		{"kernel = a\nrng = maybe\n", "neither on nor off"},
-		{"disk = {\"a.img,speed=9\"}\n", "no property 'speed'"},
-		{"disk = {\"a.img,iops\"}\n", "iops wants a value: iops=N"},
-		{"disk = {\"a.img,queues=99\"}\n", "queues: 99 is out of range"},
-		{"disk = {\",readonly\"}\n", "path of the image is missing"},
-		{"disk = {\"a,readonly,overlay\"}\n", "exclude each other"},
-		{"kernel = a\ndisk = {\"a,id=x\", \"b,id=x\"}\n", "two devices have the id x"},
-		{"kernel = a\nnet = {none, user}\n", "none and another"},
-		{"net = {bridge}\n", "not one of: user"},
-		{"net = {\"tap:\"}\n", "name of the tap is missing"},
-		{"net = {\"tap,hostfwd=tcp::1-:1\"}\n", "hostfwd works with user only"},
-		{"net = {\"user,bridge=b\"}\n", "bridge works with tap only"},
-		{"kernel = {a", "t.conf:"},
-		{"kernel\n", "t.conf:"},
+		{ "", "no kernel" },
+		{ "kernel = a\nmemory = lots\n", "t.conf:2: memory: 'lots' is not a size" },
+		{ "kernel = a\nmemory = 4K\n", "1M to 64G" },
+		{ "kernel = a\nmemory = 65G\n", "out of range" },
+		{ "kernel = a\nmemory = 1048577\n", "multiple of 4K" },
+		{ "kernel = a\nvcpus = 0\n", "1 to 64" },
+		{ "kernel = a\nvcpus = 65\n", "1 to 64" },
+		{ "kernel = a\nvcpus = two\n", "not a number" },
+		{ "kernel = a\nname = ../x\n", "does not start" },
+		{ "kernel = a\nname = 'a b'\n", "only letters" },
+		{ "kernel = a\nname = ''\n", "1 to 48" },
+		{ "kernel = a\ncolour = red\n", "t.conf:2: no such option 'colour'" },
+		{ "kernel = a\ndry-run = true\n", "no such option" },
+		{ "kernel = a\non-crash = explode\n", "destroy, restart, preserve" },
+		{ "kernel = a\nrng = maybe\n", "neither on nor off" },
+		{ "disk = {\"a.img,speed=9\"}\n", "no property 'speed'" },
+		{ "disk = {\"a.img,iops\"}\n", "iops wants a value: iops=N" },
+		{ "disk = {\"a.img,queues=99\"}\n", "queues: 99 is out of range" },
+		{ "disk = {\",readonly\"}\n", "path of the image is missing" },
+		{ "disk = {\"a,readonly,overlay\"}\n", "exclude each other" },
+		{ "kernel = a\ndisk = {\"a,id=x\", \"b,id=x\"}\n", "two devices have the id x" },
+		{ "kernel = a\nnet = {none, user}\n", "none and another" },
+		{ "net = {bridge}\n", "not one of: user" },
+		{ "net = {\"tap:\"}\n", "name of the tap is missing" },
+		{ "net = {\"tap,hostfwd=tcp::1-:1\"}\n", "hostfwd works with user only" },
+		{ "net = {\"user,bridge=b\"}\n", "bridge works with tap only" },
+		{ "kernel = {a", "t.conf:" },
+		{ "kernel\n", "t.conf:" },
 	};
 
 	(void)state;

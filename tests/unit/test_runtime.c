@@ -40,11 +40,12 @@ static int teardown(void **state)
 
 static void test_names(void **state)
 {
-	static const char *const good[] = {"a", "web", "Web-2.old_x", "0"};
+	static const char *const good[] = { "a", "web", "Web-2.old_x", "0" };
 	static const char *const bad[] = {
 		"",    ".x",  "-x",       "a/b",
 		"a b", "a\n", "\xc3\xa4", "..",
-		"a,b", "a=b", "@a",       "a123456789b123456789c123456789d123456789e12345678"};
+		"a,b", "a=b", "@a",       "a123456789b123456789c123456789d123456789e12345678"
+	};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(good); i++)
