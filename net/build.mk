@@ -1,2 +1,8 @@
 FERRY_SRCS += \
-	net/mac.c
+	net/hostif.c \
+	net/mac.c \
+	net/netdev.c \
+	net/tap.c \
+	net/user.c \
+	net/user_fwd.c \
+	net/user_poll.c

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* The descriptors of libslirp, watched as one. */
+#ifndef FERRY_NET_USER_POLL_H
+#define FERRY_NET_USER_POLL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/compiler.h"
+
+struct Slirp;
+
+/*
+ * Theory of operation
+ *
+ * libslirp wants to be asked before each sleep which descriptors it waits for
+ * (slirp_pollfds_fill) and to be told afterwards what they are ready for
+ * (slirp_pollfds_poll). We keep them in an epoll of our own, whose descriptor
+ * the loop watches as one, and change only what differs from the last time.
+ *
+ * libslirp closes descriptors whenever it likes, and may get the same number
+ * for the next one; it announces that by user_poll_forget(). The kernel has
+ * then dropped the old one from the epoll by itself.
+ */
+struct user_poll {
+	int epoll_fd;
+	struct user_pollfd *fds; /* by descriptor number */
+	unsigned nr_fds;
+	uint32_t round; /* of filling: who was not named in it is dropped */
+	int highest;    /* descriptor that may be watched; -1: none */
+};
+
+/* 0 or -errno. */
+__must_check int user_poll_init(struct user_poll *up);
+void user_poll_fini(struct user_poll *up);
+
+/* Collect what is ready and let libslirp handle it. */
+void user_poll_dispatch(struct user_poll *up, struct Slirp *slirp);
+
+/*
+ * Ask libslirp what to watch, and watch that. Returns the milliseconds after
+ * which dispatch must be called though nothing is ready; UINT32_MAX: never.
+ */
+uint32_t user_poll_prepare(struct user_poll *up, struct Slirp *slirp);
+
+/* Watch nothing until the next prepare. */
+void user_poll_suspend(struct user_poll *up);
+
+/* libslirp is about to close @fd. */
+void user_poll_forget(struct user_poll *up, int fd);
+
+#endif
