@@ -26,8 +26,8 @@ static int if_ioctl(const char *name, unsigned long request, struct ifreq *ifr)
 
 bool hostif_is_tap(const char *name)
 {
-	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
-	struct ifreq ifr = {.ifr_data = (void *)&info};
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq ifr = { .ifr_data = (void *)&info };
 
 	return if_ioctl(name, SIOCETHTOOL, &ifr) == 0 && strcmp(info.driver, "tun") == 0 &&
 	       strcmp(info.bus_info, "tap") == 0;
@@ -45,7 +45,7 @@ static int refused(int code, const char *name, const char *what, struct err *e)
 
 int hostif_up(const char *name, struct err *e)
 {
-	struct ifreq ifr = {0};
+	struct ifreq ifr = { 0 };
 	int rc = if_ioctl(name, SIOCGIFFLAGS, &ifr);
 
 	if (rc == 0 && !(ifr.ifr_flags & IFF_UP)) {
@@ -57,7 +57,7 @@ int hostif_up(const char *name, struct err *e)
 
 int hostif_get_mtu(const char *name, unsigned *ret, struct err *e)
 {
-	struct ifreq ifr = {0};
+	struct ifreq ifr = { 0 };
 	int rc = if_ioctl(name, SIOCGIFMTU, &ifr);
 
 	if (rc < 0)
@@ -68,7 +68,7 @@ int hostif_get_mtu(const char *name, unsigned *ret, struct err *e)
 
 int hostif_set_mtu(const char *name, unsigned mtu, struct err *e)
 {
-	struct ifreq ifr = {0};
+	struct ifreq ifr = { 0 };
 	unsigned old = 0;
 	int rc = hostif_get_mtu(name, &old, e);
 
@@ -82,9 +82,9 @@ int hostif_set_mtu(const char *name, unsigned mtu, struct err *e)
 /* The bridge knows its ports; netlink would need a parser for the same answer. */
 static bool is_port_of(unsigned index, const char *bridge)
 {
-	int ports[1024] = {0};
-	unsigned long args[] = {BRCTL_GET_PORT_LIST, (unsigned long)ports, ARRAY_SIZE(ports)};
-	struct ifreq ifr = {.ifr_data = (void *)args};
+	int ports[1024] = { 0 };
+	unsigned long args[] = { BRCTL_GET_PORT_LIST, (unsigned long)ports, ARRAY_SIZE(ports) };
+	struct ifreq ifr = { .ifr_data = (void *)args };
 
 	if (if_ioctl(bridge, SIOCDEVPRIVATE, &ifr) < 0)
 		return false;
@@ -98,7 +98,7 @@ static bool is_port_of(unsigned index, const char *bridge)
 int hostif_add_to_bridge(const char *name, const char *bridge, struct err *e)
 {
 	unsigned index = if_nametoindex(name);
-	struct ifreq ifr = {.ifr_ifindex = (int)index};
+	struct ifreq ifr = { .ifr_ifindex = (int)index };
 	int rc;
 
 	if (if_nametoindex(bridge) == 0)

@@ -45,9 +45,9 @@ struct tap {
 static const struct {
 	unsigned netdev, tun;
 } offload_table[] = {
-	{NETDEV_CSUM, TUN_F_CSUM},   {NETDEV_TSO4, TUN_F_TSO4}, {NETDEV_TSO6, TUN_F_TSO6},
-	{NETDEV_ECN, TUN_F_TSO_ECN}, {NETDEV_UFO, TUN_F_UFO},   {NETDEV_USO4, TUN_F_USO4},
-	{NETDEV_USO6, TUN_F_USO6},
+	{ NETDEV_CSUM, TUN_F_CSUM },   { NETDEV_TSO4, TUN_F_TSO4 }, { NETDEV_TSO6, TUN_F_TSO6 },
+	{ NETDEV_ECN, TUN_F_TSO_ECN }, { NETDEV_UFO, TUN_F_UFO },   { NETDEV_USO4, TUN_F_USO4 },
+	{ NETDEV_USO6, TUN_F_USO6 },
 };
 
 static struct tap *to_tap(struct netdev *nd)
@@ -78,8 +78,8 @@ static int tap_set_offloads(struct netdev *nd, unsigned offloads)
 static unsigned probe_offloads(struct tap *tap)
 {
 	const unsigned base = NETDEV_CSUM | NETDEV_TSO4 | NETDEV_TSO6 | NETDEV_ECN;
-	const unsigned sets[] = {base | NETDEV_UFO | NETDEV_USO4 | NETDEV_USO6, base | NETDEV_UFO,
-				 base, NETDEV_CSUM};
+	const unsigned sets[] = { base | NETDEV_UFO | NETDEV_USO4 | NETDEV_USO6, base | NETDEV_UFO,
+				  base, NETDEV_CSUM };
 	unsigned found = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(sets) && !found; i++) {
@@ -107,7 +107,7 @@ static int tap_attach(struct netdev *nd, unsigned pair, struct loop *loop,
 
 	p->loop = loop;
 	p->client = *client;
-	p->watch = (struct loop_fd){.fn = tap_ready, .opaque = p, .fd = p->fd, .slot = -1};
+	p->watch = (struct loop_fd){ .fn = tap_ready, .opaque = p, .fd = p->fd, .slot = -1 };
 	return loop_add_fd(loop, &p->watch);
 }
 
@@ -146,7 +146,7 @@ static ssize_t tap_receive(struct netdev *nd, unsigned pair, const struct iovec 
 
 static int set_attached(struct tap_pair *p, bool attached)
 {
-	struct ifreq ifr = {.ifr_flags = (short)(attached ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE)};
+	struct ifreq ifr = { .ifr_flags = (short)(attached ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE) };
 
 	if (p->attached == attached)
 		return 0;
@@ -214,7 +214,7 @@ static int open_tun(struct err *e)
 
 static int set_iff(int fd, const char *name, unsigned flags, char ret_name[IF_NAMESIZE])
 {
-	struct ifreq ifr = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | flags)};
+	struct ifreq ifr = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | flags) };
 
 	(void)strncpy(ifr.ifr_name, name, IF_NAMESIZE - 1);
 	if (ioctl(fd, TUNSETIFF, &ifr) < 0)

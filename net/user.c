@@ -146,7 +146,7 @@ static void *on_timer_new(SlirpTimerId id, void *cb_opaque, void *opaque)
 	if (u->ra.taken)
 		return NULL;
 	u->ra = (struct user_timer){
-		.timer = {.fn = ra_due, .opaque = u},
+		.timer = { .fn = ra_due, .opaque = u },
 		.taken = true,
 		.id = id,
 		.cb_opaque = cb_opaque,
@@ -282,9 +282,9 @@ static void user_watch(struct netdev *nd, unsigned pair, unsigned events)
 	struct user *u = to_user(nd);
 
 	(void)pair;
+	/* Sending never fails for want of room, so nobody waits for that. */
 	u->events = events;
-	/* Always writable. */
-	if (events & NETDEV_WRITABLE || (events & NETDEV_READABLE && u->nr_frames))
+	if (events & NETDEV_READABLE && u->nr_frames)
 		settle_soon(u);
 }
 
@@ -431,8 +431,8 @@ int netdev_open_user(struct netdev **ret, const struct netdev_config *cfg, struc
 	if (!u)
 		return err_set(e, -ENOMEM, "user network: no memory");
 	STAILQ_INIT(&u->fifo);
-	u->settle = (struct loop_timer){.fn = settle, .opaque = u};
-	u->nd = (struct netdev){.ops = &user_ops, .nr_pairs = 1, .mtu = (unsigned)sc.if_mtu};
+	u->settle = (struct loop_timer){ .fn = settle, .opaque = u };
+	u->nd = (struct netdev){ .ops = &user_ops, .nr_pairs = 1, .mtu = (unsigned)sc.if_mtu };
 	rc = user_poll_init(&u->poll);
 	if (rc < 0) {
 		free(u);

@@ -20,8 +20,8 @@ struct user_pollfd {
 static const struct {
 	unsigned slirp, epoll;
 } event_table[] = {
-	{SLIRP_POLL_IN, EPOLLIN},   {SLIRP_POLL_OUT, EPOLLOUT}, {SLIRP_POLL_PRI, EPOLLPRI},
-	{SLIRP_POLL_ERR, EPOLLERR}, {SLIRP_POLL_HUP, EPOLLHUP},
+	{ SLIRP_POLL_IN, EPOLLIN },   { SLIRP_POLL_OUT, EPOLLOUT }, { SLIRP_POLL_PRI, EPOLLPRI },
+	{ SLIRP_POLL_ERR, EPOLLERR }, { SLIRP_POLL_HUP, EPOLLHUP },
 };
 
 static uint32_t to_epoll(unsigned events)
@@ -44,7 +44,7 @@ static uint8_t from_epoll(uint32_t events)
 
 int user_poll_init(struct user_poll *up)
 {
-	*up = (struct user_poll){.epoll_fd = epoll_create1(EPOLL_CLOEXEC), .highest = -1};
+	*up = (struct user_poll){ .epoll_fd = epoll_create1(EPOLL_CLOEXEC), .highest = -1 };
 	return up->epoll_fd < 0 ? -errno : 0;
 }
 
@@ -77,7 +77,7 @@ static struct user_pollfd *entry(struct user_poll *up, int fd)
 static void watch(struct user_poll *up, int fd, uint8_t wanted)
 {
 	struct user_pollfd *pfd = &up->fds[fd];
-	struct epoll_event ev = {.events = to_epoll(wanted), .data.fd = fd};
+	struct epoll_event ev = { .events = to_epoll(wanted), .data.fd = fd };
 	int op = pfd->wanted ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
 	if (pfd->wanted == wanted)
@@ -150,5 +150,5 @@ void user_poll_dispatch(struct user_poll *up, struct Slirp *slirp)
 void user_poll_forget(struct user_poll *up, int fd)
 {
 	if (fd >= 0 && (unsigned)fd < up->nr_fds)
-		up->fds[fd] = (struct user_pollfd){0};
+		up->fds[fd] = (struct user_pollfd){ 0 };
 }

@@ -1,3 +1,9 @@
 # virtio: queues, the PCI transport, and the device classes.
 FERRY_SRCS += \
+	virtio/net.c \
+	virtio/net_ctrl.c \
+	virtio/net_filter.c \
+	virtio/net_offload.c \
+	virtio/net_rx.c \
+	virtio/net_tx.c \
 	virtio/queue.c

@@ -62,6 +62,6 @@ void net_set_link(struct virtio_dev *dev, bool up);
 void net_get_stats(struct virtio_dev *dev, struct net_stats *ret);
 
 /* The back end, for those who show it. Const. */
-const struct netdev *net_backend(const struct virtio_dev *dev);
+const struct netdev *net_backend(struct virtio_dev *dev);
 
 #endif

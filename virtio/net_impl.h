@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside virtio-net: what its files share. */
+#ifndef FERRY_VIRTIO_NET_IMPL_H
+#define FERRY_VIRTIO_NET_IMPL_H
+
+#include <linux/virtio_net.h>
+#include <stdatomic.h>
+
+#include "net/netdev.h"
+#include "util/thread.h"
+#include "virtio/net.h"
+#include "virtio/net_filter.h"
+#include "virtio/virtio.h"
+
+/*
+ * Theory of operation
+ *
+ * Each queue pair has a loop, and so a thread, of its own: it works the pair's
+ * receive and transmit queue and its half of the back end. The control queue
+ * is worked by the loop of the pair in whose place it stands.
+ *
+ * What the control queue changes is kept in net->state under net->lock. The
+ * receive filter is looked at for every frame, so each pair has a copy of it,
+ * taken anew when filter_gen has moved (net_rx.c). How many pairs are in use
+ * is a plain atomic, and changes are followed by net_pair_refresh() on each
+ * loop.
+ */
+
+/* VIRTIO 1.2 names that Debian 12's headers do not have. */
+#ifndef VIRTIO_NET_F_GUEST_USO4
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO   56
+#endif
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
+/*
+ * Buffers of one chain. No driver comes near: a frame in pages has 19. It
+ * bounds what we collect before reading a frame.
+ */
+#define NET_CHAIN_MAX 256U
+
+/* An Ethernet header, the least that is a frame. */
+#define NET_FRAME_MIN 14U
+
+struct net;
+
+/* Counted by one thread, read by any: relaxed. */
+struct net_count {
+	_Atomic uint64_t packets, bytes, dropped, errors;
+};
+
+static inline void net_count_add(_Atomic uint64_t *counter, uint64_t n)
+{
+	uint64_t old = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, old + n, memory_order_relaxed);
+}
+
+/*
+ * Chains that were popped and wait for frames, oldest first; see net_rx.c.
+ * They are chains[first_chain ..] with the buffers iov[first_iov ..].
+ */
+struct net_window {
+	struct iovec *iov;
+	struct vq_chain *chains;
+	unsigned max_chains;
+	unsigned first_iov, nr_iov;
+	unsigned first_chain, nr_chains;
+	size_t bytes; /* that fit into them */
+};
+
+/* The receive half of a queue pair. Its loop only. */
+struct net_rx {
+	struct net *net;
+	struct virtio_queue *q;
+	unsigned pair;
+	struct net_window window;
+	size_t frame_bytes;  /* the largest frame expected, header included */
+	size_t pending;      /* a frame that waits for more buffers: its bytes, or 0 */
+	size_t pending_room; /* of them in the window, the rest in the spill */
+	uint8_t *spill;
+	unsigned nr_filled; /* put into the used ring, not yet published */
+	bool starved;       /* waits for a kick */
+	bool failed;        /* the back end is gone */
+	struct net_filter filter;
+	uint32_t filter_gen;
+	struct net_count count;
+};
+
+/* The transmit half. Its loop only. */
+struct net_tx {
+	struct net *net;
+	struct virtio_queue *q;
+	unsigned pair;
+	bool blocked; /* waits for the back end to take more */
+	unsigned nr_filled;
+	struct loop_timer go_on; /* there was more than one turn's share */
+	struct iovec iov[NET_CHAIN_MAX + 1];
+	struct net_count count;
+};
+
+struct net_pair {
+	struct net *net;
+	struct loop *loop;
+	unsigned events; /* NETDEV_*: watched at present; loop only */
+	struct net_rx rx;
+	struct net_tx tx;
+	struct loop_work refresh;
+};
+
+/* What the guest sees and is saved. */
+struct net_state {
+	struct net_filter filter;
+	uint64_t guest_offloads; /* VIRTIO_NET_F_GUEST_*, as bits */
+	uint16_t nr_pairs;       /* in use */
+	uint16_t status;         /* VIRTIO_NET_S_* */
+};
+
+struct net {
+	struct virtio_dev dev;
+	struct netdev *backend; /* const */
+	uint8_t mac[MAC_BYTES]; /* const: at power-on */
+	unsigned mtu;           /* const; 0: not told to the guest */
+	unsigned nr_pairs;      /* const */
+
+	struct mutex lock; /* protects: state; order: innermost */
+	struct net_state state;
+
+	_Atomic uint32_t filter_gen; /* release after a change of the filter, acquire in rx */
+	_Atomic unsigned nr_active;  /* pairs in use; release in control, acquire in pairs */
+	struct net_pair pairs[];
+};
+
+static inline struct net *to_net(struct virtio_dev *dev)
+{
+	return container_of(dev, struct net, dev);
+}
+
+/*
+ * A device with an open back end, which it owns from now on (also if it
+ * fails), not yet attached to a transport. 0 or -errno.
+ */
+__must_check int net_create(struct net **ret, struct vm *vm, const struct net_config *cfg,
+			    struct netdev *nd);
+
+/* Watch the back end for what the halves wait for now. Pair's loop. */
+void net_pair_watch(struct net_pair *pair);
+
+/* Is the pair one of those that the driver uses? Any thread. */
+bool net_pair_active(const struct net *net, unsigned pair);
+
+/* --- net_rx.c: pair's loop ------------------------------------------------------ */
+
+/* Memory for the windows; 0 or -ENOMEM, undone by net_rx_fini(). */
+__must_check int net_rx_init(struct net_rx *rx, struct net *net, unsigned pair);
+void net_rx_fini(struct net_rx *rx);
+
+/* The driver has added buffers, or just started. */
+void net_rx_kick(struct net_rx *rx);
+
+/* The back end has frames. */
+void net_rx_readable(struct net_rx *rx);
+
+/* Give back what was popped. */
+void net_rx_quiesce(struct net_rx *rx);
+
+/* Does it wait for frames? */
+bool net_rx_wants_frames(const struct net_rx *rx);
+
+/* --- net_tx.c: pair's loop ------------------------------------------------------ */
+
+/* Set up; undone by net_tx_quiesce() alone. */
+void net_tx_init(struct net_tx *tx, struct net *net, unsigned pair);
+
+/* The driver has frames, or the back end takes more. */
+void net_tx_run(struct net_tx *tx);
+
+void net_tx_quiesce(struct net_tx *tx);
+
+/* --- net_ctrl.c ------------------------------------------------------------------- */
+
+/* Execute the commands that wait in @q. Its loop. */
+void net_ctrl_run(struct net *net, struct virtio_queue *q);
+
+/* --- net_offload.c ------------------------------------------------------------------ */
+
+/* Features to offer for a back end that can do @offloads (NETDEV_*). */
+uint64_t net_offload_features(unsigned offloads);
+
+/* The feature bits that VIRTIO_NET_CTRL_GUEST_OFFLOADS may name. */
+uint64_t net_offload_guest_mask(void);
+
+/* NETDEV_* for VIRTIO_NET_F_GUEST_* bits. */
+unsigned net_offload_to_guest(uint64_t features);
+
+/*
+ * Is a header that the driver sent one it may send, with the features
+ * negotiated? What the offsets in it mean is for the kernel to check.
+ */
+bool net_offload_header_ok(uint64_t features, const struct virtio_net_hdr_v1 *hdr);
+
+#endif

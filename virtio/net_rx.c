@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: MIT
+// virtio-net: frames to the guest.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/log.h"
+#include "virtio/net_impl.h"
+
+/*
+ * Theory of operation
+ *
+ * A frame is read from the back end straight into buffers of the guest. How
+ * long it is shows only afterwards, so enough buffers for the longest are
+ * popped beforehand: the window. Each frame takes the chains it needs from its
+ * front (several of them with MRG_RXBUF, 5.1.6.3.1), and before the next one
+ * the window is filled up again. What is in the window when the queue stops is
+ * given back to the ring.
+ *
+ * Behind the window there is a spill buffer of ours. Where the guest has not
+ * enough buffers for a frame, its end lands there, and the frame is pending
+ * until the guest has added some; it is dropped only if all buffers of the
+ * ring are not enough.
+ *
+ *   watching -- readable --> reading -- nothing there --> watching
+ *                            reading -- no buffers --> starved -- kick --> reading
+ *
+ * While starved the back end is not watched: frames wait, or are dropped, in
+ * the kernel. Frames that the filter rejects were read into the window too;
+ * the next one overwrites them.
+ */
+#define RX_TURN    128U
+#define RX_PUBLISH 16U
+
+/* readv(2) takes 1024; one of them is for the spill. */
+#define RX_IOV      1024U
+#define RX_WINDOW   (RX_IOV - 1)
+#define SPILL_BYTES (NETDEV_FRAME_MAX + NETDEV_HDR_BYTES)
+
+#define FILTER_END (sizeof(struct virtio_net_hdr_v1) + NET_FILTER_BYTES)
+
+int net_rx_init(struct net_rx *rx, struct net *net, unsigned pair)
+{
+	struct net_window *w = &rx->window;
+
+	rx->net = net;
+	rx->pair = pair;
+	rx->q = &net->dev.queues[2 * pair];
+	w->max_chains = rx->q->max_size;
+	w->iov = calloc(RX_IOV, sizeof(*w->iov));
+	w->chains = calloc(w->max_chains, sizeof(*w->chains));
+	rx->spill = malloc(SPILL_BYTES);
+	return w->iov && w->chains && rx->spill ? 0 : -ENOMEM;
+}
+
+void net_rx_fini(struct net_rx *rx)
+{
+	free(rx->window.iov);
+	free(rx->window.chains);
+	free(rx->spill);
+}
+
+/* --- the window ----------------------------------------------------------------- */
+
+/* Move what is left to the front of the arrays. */
+static void window_compact(struct net_window *w)
+{
+	memmove(w->iov, w->iov + w->first_iov, w->nr_iov * sizeof(*w->iov));
+	memmove(w->chains, w->chains + w->first_chain, w->nr_chains * sizeof(*w->chains));
+	for (unsigned i = 0; i < w->nr_chains; i++)
+		w->chains[i].iov -= w->first_iov;
+	w->first_iov = w->first_chain = 0;
+}
+
+/* Room for one more chain, of any legal length? */
+static bool window_has_room(struct net_window *w)
+{
+	if (w->nr_chains == w->max_chains || w->nr_iov + NET_CHAIN_MAX > RX_WINDOW)
+		return false;
+	if (w->first_chain + w->nr_chains == w->max_chains ||
+	    w->first_iov + w->nr_iov + NET_CHAIN_MAX > RX_WINDOW)
+		window_compact(w);
+	return true;
+}
+
+/* Pop one chain to the end of the window. 1, 0: none there, -EPROTO. */
+static int window_pop(struct net_window *w, struct vq *ring)
+{
+	struct vq_chain *chain = &w->chains[w->first_chain + w->nr_chains];
+	int rc;
+
+	chain->iov = w->iov + w->first_iov + w->nr_iov;
+	chain->max_iov = NET_CHAIN_MAX;
+	rc = vq_pop(ring, chain);
+	if (rc <= 0)
+		return rc;
+	if (chain->nr_out || chain->in_bytes < sizeof(struct virtio_net_hdr_v1))
+		return -EPROTO;
+	w->nr_chains++;
+	w->nr_iov += chain->nr_in;
+	w->bytes += chain->in_bytes;
+	return 1;
+}
+
+/* Take the first @nr chains off. */
+static void window_consume(struct net_window *w, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++) {
+		const struct vq_chain *chain = &w->chains[w->first_chain + i];
+
+		w->first_iov += chain->nr_in;
+		w->nr_iov -= chain->nr_in;
+		w->bytes -= chain->in_bytes;
+	}
+	w->first_chain += nr;
+	w->nr_chains -= nr;
+	if (w->nr_chains == 0)
+		w->first_iov = w->first_chain = 0;
+}
+
+/*
+ * Fill up until @bytes fit, or one chain is there if the driver does not take
+ * frames in pieces. 1: they fit; 0: no; -EPROTO.
+ */
+static int window_fill(struct net_rx *rx, size_t bytes)
+{
+	bool mergeable = virtio_has(&rx->net->dev, VIRTIO_NET_F_MRG_RXBUF);
+	struct net_window *w = &rx->window;
+
+	while (mergeable ? w->bytes < bytes : w->nr_chains == 0) {
+		int rc = window_has_room(w) ? window_pop(w, &rx->q->ring) : 0;
+
+		if (rc <= 0)
+			return rc;
+	}
+	return w->bytes >= bytes;
+}
+
+/* Does the window hold all that there will ever be? */
+static bool window_is_all(struct net_rx *rx)
+{
+	return !virtio_has(&rx->net->dev, VIRTIO_NET_F_MRG_RXBUF) ||
+	       !window_has_room(&rx->window) || rx->window.nr_chains == rx->q->ring.state.size;
+}
+
+/* --- frames --------------------------------------------------------------------- */
+
+/* The filter may have been changed by another thread. */
+static void refresh_filter(struct net_rx *rx)
+{
+	struct net *net = rx->net;
+	uint32_t gen = atomic_load_explicit(&net->filter_gen, memory_order_acquire);
+
+	if (rx->filter_gen == gen)
+		return;
+	mutex_lock(&net->lock);
+	rx->filter = net->state.filter;
+	mutex_unlock(&net->lock);
+	rx->filter_gen = gen;
+}
+
+static bool accepted(struct net_rx *rx)
+{
+	const struct net_window *w = &rx->window;
+	const struct iovec *iov = w->iov + w->first_iov;
+	uint8_t start[FILTER_END] = { 0 };
+	size_t done = 0;
+
+	/* The buffer behind the window is the spill. */
+	for (unsigned i = 0; i <= w->nr_iov && done < FILTER_END; i++) {
+		size_t n = MIN(iov[i].iov_len, FILTER_END - done);
+
+		memcpy(start + done, iov[i].iov_base, n);
+		done += n;
+	}
+	return net_filter_accepts(&rx->filter, start + sizeof(struct virtio_net_hdr_v1));
+}
+
+/* Finish the header, which the back end has filled in but for this. */
+static void finish_header(struct net_rx *rx, const struct vq_chain *first, unsigned nr_chains)
+{
+	uint16_t num_buffers = (uint16_t)nr_chains;
+
+	(void)vq_write_in(first, offsetof(struct virtio_net_hdr_v1, num_buffers), &num_buffers,
+			  sizeof(num_buffers));
+	/* 5.1.6.4.1: no flags without the feature; the kernel sets DATA_VALID anyway. */
+	if (!virtio_has(&rx->net->dev, VIRTIO_NET_F_GUEST_CSUM))
+		(void)vq_write_in(first, offsetof(struct virtio_net_hdr_v1, flags), "", 1);
+}
+
+static void publish(struct net_rx *rx)
+{
+	if (rx->nr_filled)
+		vq_publish(&rx->q->ring, rx->nr_filled);
+	rx->nr_filled = 0;
+}
+
+/* A frame of @bytes, header included, lies in the window: hand it over. */
+static void deliver(struct net_rx *rx, size_t bytes)
+{
+	struct net_window *w = &rx->window;
+	const struct vq_chain *first = &w->chains[w->first_chain];
+	size_t left = bytes;
+	unsigned nr = 0;
+
+	for (; left; nr++) {
+		size_t n = MIN(left, first[nr].in_bytes);
+
+		vq_fill(&rx->q->ring, &first[nr], (uint32_t)n, rx->nr_filled + nr);
+		left -= n;
+	}
+	finish_header(rx, first, nr);
+	window_consume(w, nr);
+	rx->nr_filled += nr;
+	if (rx->nr_filled >= RX_PUBLISH)
+		publish(rx);
+	net_count_add(&rx->count.packets, 1);
+	net_count_add(&rx->count.bytes, bytes - sizeof(struct virtio_net_hdr_v1));
+}
+
+/* Copy the end of the pending frame from the spill to where it belongs. */
+static void unspill(struct net_rx *rx)
+{
+	const struct net_window *w = &rx->window;
+	const struct iovec *iov = w->iov + w->first_iov;
+	size_t skip = rx->pending_room, left = rx->pending - rx->pending_room;
+	const uint8_t *at = rx->spill;
+
+	for (; left; iov++) {
+		size_t skipped = MIN(skip, iov->iov_len), n = MIN(left, iov->iov_len - skipped);
+
+		memcpy((uint8_t *)iov->iov_base + skipped, at, n);
+		at += n;
+		left -= n;
+		skip -= skipped;
+	}
+}
+
+/* 1: the pending frame is out of the way; -ENOBUFS: not yet; -EPROTO. */
+static int retry_pending(struct net_rx *rx)
+{
+	int rc = window_fill(rx, rx->pending);
+
+	if (rc < 0)
+		return rc;
+	if (rc == 1) {
+		unspill(rx);
+		deliver(rx, rx->pending);
+	} else if (window_is_all(rx)) {
+		net_count_add(&rx->count.dropped, 1);
+	} else {
+		return -ENOBUFS;
+	}
+	rx->pending = 0;
+	return 1;
+}
+
+/* The back end has put @bytes into window and spill. 1 or -ENOBUFS or -EPROTO. */
+static int take_frame(struct net_rx *rx, size_t bytes)
+{
+	if (bytes < sizeof(struct virtio_net_hdr_v1) + NET_FRAME_MIN ||
+	    bytes > rx->window.bytes + SPILL_BYTES) {
+		net_count_add(&rx->count.errors, 1);
+		return 1;
+	}
+	if (!accepted(rx)) {
+		net_count_add(&rx->count.dropped, 1);
+		return 1;
+	}
+	if (bytes > rx->window.bytes) {
+		rx->pending = bytes;
+		rx->pending_room = rx->window.bytes;
+		return retry_pending(rx);
+	}
+	deliver(rx, bytes);
+	return 1;
+}
+
+/*
+ * 1: one frame done; -EAGAIN: none there; -ENOBUFS: no room for it; -EPROTO:
+ * the driver's mistake; otherwise the back end's error.
+ */
+static int receive_next(struct net_rx *rx)
+{
+	struct netdev *nd = rx->net->backend;
+	struct net_window *w = &rx->window;
+	ssize_t n;
+	int rc;
+
+	if (rx->pending)
+		return retry_pending(rx);
+	rc = window_fill(rx, rx->frame_bytes);
+	if (rc < 0)
+		return rc;
+	if (w->nr_chains == 0)
+		return -ENOBUFS;
+	w->iov[w->first_iov + w->nr_iov] = (struct iovec){ rx->spill, SPILL_BYTES };
+	n = nd->ops->receive(nd, rx->pair, w->iov + w->first_iov, w->nr_iov + 1);
+	return n < 0 ? (int)n : take_frame(rx, (size_t)n);
+}
+
+static int receive_all(struct net_rx *rx)
+{
+	int rc = 1;
+
+	for (unsigned n = 0; n < RX_TURN && rc == 1; n++) {
+		rc = receive_next(rx);
+		if (rc == -ENOBUFS && vq_enable_kicks(&rx->q->ring)) {
+			vq_disable_kicks(&rx->q->ring);
+			rc = 1;
+		}
+	}
+	return rc;
+}
+
+static void back_end_failed(struct net_rx *rx, int code)
+{
+	rx->failed = true;
+	log_limited(&rx->net->dev.log, LOG_ERROR, "%s: receiving from %s: %s: the link is down",
+		    rx->net->dev.device.id, rx->net->backend->host_if, strerror(-code));
+	net_set_link(&rx->net->dev, false);
+}
+
+static void run(struct net_rx *rx)
+{
+	struct net *net = rx->net;
+	int rc;
+
+	if (!rx->q->running || rx->failed || atomic_load(&net->dev.broken) ||
+	    !net_pair_active(net, rx->pair))
+		return;
+	refresh_filter(rx);
+	rc = receive_all(rx);
+	publish(rx);
+	virtio_notify(rx->q);
+	rx->starved = rc == -ENOBUFS;
+	if (rc == -EPROTO)
+		virtio_broken(&net->dev, "malformed buffer in receive queue %u", rx->pair);
+	else if (rc < 0 && rc != -EAGAIN && rc != -ENOBUFS && net_pair_active(net, rx->pair))
+		back_end_failed(rx, rc);
+}
+
+/* What the longest frame needs: a segment, or what fits the network behind. */
+static size_t expected_bytes(const struct net *net)
+{
+	const size_t vlan_tag = 4;
+	unsigned guest = net_offload_to_guest(net->dev.features);
+
+	if (guest & ~(unsigned)NETDEV_CSUM)
+		return NETDEV_FRAME_MAX + NETDEV_HDR_BYTES;
+	return MAX(net->backend->mtu, NETDEV_DEFAULT_MTU) + NET_FRAME_MIN + vlan_tag +
+	       NETDEV_HDR_BYTES;
+}
+
+void net_rx_kick(struct net_rx *rx)
+{
+	if (rx->frame_bytes == 0) { /* the first one since the queue was started */
+		rx->frame_bytes = expected_bytes(rx->net);
+		rx->starved = true;
+	}
+	if (rx->starved) {
+		vq_disable_kicks(&rx->q->ring);
+		run(rx);
+	}
+	net_pair_watch(&rx->net->pairs[rx->pair]);
+}
+
+void net_rx_readable(struct net_rx *rx)
+{
+	run(rx);
+	net_pair_watch(&rx->net->pairs[rx->pair]);
+}
+
+void net_rx_quiesce(struct net_rx *rx)
+{
+	struct net_window *w = &rx->window;
+
+	vq_unpop(&rx->q->ring, w->nr_chains);
+	w->nr_chains = w->nr_iov = w->first_chain = w->first_iov = 0;
+	w->bytes = 0;
+	if (rx->pending) /* its beginning was in the window */
+		net_count_add(&rx->count.dropped, 1);
+	rx->pending = 0;
+	rx->frame_bytes = 0;
+	rx->starved = false;
+	net_pair_watch(&rx->net->pairs[rx->pair]);
+}
+
+bool net_rx_wants_frames(const struct net_rx *rx)
+{
+	return rx->q->running && rx->frame_bytes && !rx->starved && !rx->failed &&
+	       !atomic_load(&rx->net->dev.broken) && net_pair_active(rx->net, rx->pair);
+}
