@@ -3,8 +3,10 @@
 LINT := $(O)/lint
 LINT_JOBS ?= $(shell nproc)
 
-# What there is to check: the files git knows, and new ones it does not ignore.
-TREE     := $(shell git ls-files -co --exclude-standard 2>/dev/null | sort -u)
+# What there is to check: the files git knows and new ones it does not ignore,
+# or simply all where there is no git.
+TREE     := $(or $(shell git ls-files -co --exclude-standard 2>/dev/null | sort -u), \
+	      $(shell find * -path build -prune -o -type f -print))
 C_FILES  := $(wildcard $(filter %.c %.h,$(TREE)))
 C_SRCS   := $(filter %.c,$(C_FILES))
 PY_FILES := $(wildcard $(filter %.py,$(TREE)) $(shell grep -lsI '^\#!.*python' $(filter-out %.py %.c %.h,$(TREE))))
