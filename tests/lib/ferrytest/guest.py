@@ -91,18 +91,55 @@ class Guest(Proc):
         assert not report, self.err.text[report.start():]
 
 
+# ferry's words for a disk or nic, and QEMU's for its drive or netdev and its device.
+QEMU_DRIVE_WORDS = {"readonly": "readonly=on", "overlay": "snapshot=on"}
+QEMU_DISK_WORDS = {"queues": "num-queues", "serial": "serial"}
+
+
+def qemu_disk(number, value):
+    """The arguments for --disk PATH[,readonly][,overlay][,queues=N][,serial=TEXT]."""
+    path, *words = value.split(",")
+    drive = [f"if=none,id=d{number},format=raw,file={path}"]
+    device = [f"virtio-blk-pci,drive=d{number},disable-legacy=on"]
+    for word in words:
+        key, _, text = word.partition("=")
+        if word in QEMU_DRIVE_WORDS:
+            drive.append(QEMU_DRIVE_WORDS[word])
+        else:
+            device.append(f"{QEMU_DISK_WORDS[key]}={text}")
+    return ["-drive", ",".join(drive), "-device", ",".join(device)]
+
+
+def qemu_nic(number, value):
+    """The arguments for --net user|tap:NAME[,mac=MAC][,queues=N][,hostfwd=RULE]."""
+    kind, *words = value.split(",")
+    kind, _, name = kind.partition(":")
+    netdev = [f"{kind},id=n{number}"]
+    device = [f"virtio-net-pci,netdev=n{number},disable-legacy=on,romfile="]
+    if kind == "tap":
+        netdev.append(f"ifname={name},script=no,downscript=no,vhost=off")
+    for word in words:
+        key, _, text = word.partition("=")
+        if key == "queues":
+            netdev.append(f"queues={text}")
+            device.append(f"mq=on,vectors={2 * int(text) + 2}")
+        else:
+            (device if key == "mac" else netdev).append(word)
+    return ["-netdev", ",".join(netdev), "-device", ",".join(device)]
+
+
 class Qemu(Proc):
     """The same guest under QEMU, as a check on the guest itself.
 
-    drives: paths of disk images; nics: -netdev values such as "tap,ifname=x";
-    both become modern virtio-pci devices with MSI-X. The machine has no firmware
-    and little else: it is there in a tenth of a second.
+    Takes image, memory, vcpus, append, disk and net as Guest does; disks and nics
+    become modern virtio-pci devices. The machine has no firmware and little else:
+    it is there in a tenth of a second.
     """
 
     machine = "microvm,pcie=on"
 
-    def __init__(self, image, *extra, memory="64M", vcpus=1, append=None, drives=(), nics=(),
-                 netns=None):
+    def __init__(self, image, *extra, memory="64M", vcpus=1, append=None, disk=(), net=(),
+                 initrd=None, netns=None):
         require_kvm()
         require_tool("qemu-system-x86_64")
         self.folder = tempfile.TemporaryDirectory(prefix="ferrytest-qemu-")
@@ -111,15 +148,12 @@ class Qemu(Proc):
                 "-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
                 "-qmp", f"unix:{self.socket_path()},server=on,wait=off",
                 "-m", memory, "-smp", vcpus, "-kernel", guest_image(image)]
-        if append is not None:
-            argv += ["-append", append]
-        for number, path in enumerate(drives):
-            argv += ["-drive", f"if=none,id=d{number},format=raw,file={path}",
-                     "-device", f"virtio-blk-pci,drive=d{number},disable-legacy=on"]
-        for number, backend in enumerate(nics):
-            kind, _, rest = backend.partition(",")
-            argv += ["-netdev", f"{kind},id=n{number}{',' + rest if rest else ''}",
-                     "-device", f"virtio-net-pci,netdev=n{number},disable-legacy=on,romfile="]
+        argv += ["-append", append] if append is not None else []
+        argv += ["-initrd", initrd] if initrd is not None else []
+        for number, value in enumerate([disk] if isinstance(disk, (str, os.PathLike)) else disk):
+            argv += qemu_disk(number, str(value))
+        for number, value in enumerate([net] if isinstance(net, str) else net):
+            argv += qemu_nic(number, value)
         super().__init__(*argv, *extra, netns=netns)
 
     def socket_path(self):
