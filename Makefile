@@ -29,7 +29,7 @@ NO_PKGS := deps help clean demo test uninstall
 ifneq ($(filter-out $(NO_PKGS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(foreach p,$(PKGS),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(p)))
 ifneq ($(strip $(MISSING)),)
-$(error pkg-config does not find: $(MISSING). Run 'make deps' (Debian 12) or install their -dev packages)
+$(error pkg-config does not find: $(strip $(MISSING)). Run 'make deps' (Debian 12) or install their -dev packages)
 endif
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
