@@ -178,6 +178,7 @@ void net_tx_init(struct net_tx *tx, struct net *net, unsigned pair);
 /* The driver has frames, or the back end takes more. */
 void net_tx_run(struct net_tx *tx);
 
+/* Stop until the next run; nothing stays in flight. */
 void net_tx_quiesce(struct net_tx *tx);
 
 /* --- net_ctrl.c ------------------------------------------------------------------- */

@@ -27,7 +27,7 @@ struct reader {
  */
 static _Thread_local struct reader *current;
 
-static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
+static __printf_like(2, 0) void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	char text[256];
 
@@ -92,7 +92,7 @@ static cfg_t *make_parser(cfg_opt_t *opts)
 
 int config_read_text(struct config *cfg, const char *text, const char *name, struct err *e)
 {
-	struct reader reader = {.cfg = cfg, .name = name, .e = e};
+	struct reader reader = { .cfg = cfg, .name = name, .e = e };
 	_cleanup_free_ cfg_opt_t *opts = make_options();
 	cfg_t *parser = opts ? make_parser(opts) : NULL;
 

@@ -37,9 +37,9 @@ struct work {
 	struct stats stats;
 	struct blk_req *slots; /* depth of them */
 	unsigned int in_flight;
-	uint32_t *
-		expected; /* per sector from p.start on: its generation, or SECTOR_UNKNOWN or _ZERO */
-	uint8_t *busy;    /* per block: a request is in flight */
+	/* Per sector from p.start on: its generation, or SECTOR_UNKNOWN or _ZERO. */
+	uint32_t *expected;
+	uint8_t *busy;       /* per block: a request is in flight */
 	uint64_t next_block; /* of a sequential run */
 	uint64_t random;
 	uint32_t generation; /* the last one that was written */

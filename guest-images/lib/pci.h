@@ -45,7 +45,7 @@ void pci_write(const struct pci_dev *dev, unsigned int offset, unsigned int size
 /* Finds the @nth function of bus 0 with these numbers. */
 bool pci_find(struct pci_dev *dev, uint16_t vendor, uint16_t device, unsigned int nth);
 
-/* The next capability @id after the one at offset @after (0: from the start); 0 if there is none. */
+/* The next capability @id after the one at offset @after (0: the first); 0 if there is none. */
 uint8_t pci_next_cap(const struct pci_dev *dev, uint8_t id, uint8_t after);
 
 /* Maps a memory BAR, with an address of our own choice if nobody has given it one, and enables

@@ -103,20 +103,19 @@ static void check_everything(struct config *cfg)
 static void test_file(void **state)
 {
 	(void)state;
-	with_text(
-		"# a guest\n"
-		"name = web\n"
-		"kernel = \"/boot/vmlinuz\"\n"
-		"append = 'console=ttyS0 quiet'\n"
-		"memory = 512M\n"
-		"vcpus = 2\n"
-		"disk = {\"/images/a,,b.img,readonly\"}\n"
-		"disk += {\"d.img,id=data,overlay,iops=1000,bps=10M,direct=on\"}\n"
-		"net = {\"user,hostfwd=tcp::8022-:22,hostfwd=tcp::8080-:80\", "
-		"\"tap:t0,bridge=br0\"}\n"
-		"rng = true\nballoon = off\n"
-		"on-crash = preserve\non-reboot = destroy\ntimeout = 30\n",
-		check_everything);
+	with_text("# a guest\n"
+		  "name = web\n"
+		  "kernel = \"/boot/vmlinuz\"\n"
+		  "append = 'console=ttyS0 quiet'\n"
+		  "memory = 512M\n"
+		  "vcpus = 2\n"
+		  "disk = {\"/images/a,,b.img,readonly\"}\n"
+		  "disk += {\"d.img,id=data,overlay,iops=1000,bps=10M,direct=on\"}\n"
+		  "net = {\"user,hostfwd=tcp::8022-:22,hostfwd=tcp::8080-:80\", "
+		  "\"tap:t0,bridge=br0\"}\n"
+		  "rng = true\nballoon = off\n"
+		  "on-crash = preserve\non-reboot = destroy\ntimeout = 30\n",
+		  check_everything);
 }
 
 static void check_defaults(struct config *cfg)

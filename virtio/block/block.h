@@ -111,9 +111,9 @@ struct block {
 	uint64_t bytes; /* capacity: whole sectors */
 	bool readonly;  /* writes are refused, -EROFS */
 	bool can_discard, can_write_zeroes;
-	bool direct;               /* O_DIRECT is in use */
-	uint32_t physical_bytes;   /* best size and alignment of small writes */
-	uint32_t discard_bytes;    /* granularity of space */
+	bool direct;                /* O_DIRECT is in use */
+	uint32_t physical_bytes;    /* best size and alignment of small writes */
+	uint32_t discard_bytes;     /* granularity of space */
 	uint64_t max_discard_bytes; /* most of one discard or write zeroes */
 };
 
