@@ -217,18 +217,20 @@ static bool overlaps(unsigned offset, unsigned size, unsigned start, unsigned by
 	return offset < start + bytes && start < offset + size;
 }
 
-static void call_hook(struct pci_func *f, unsigned offset, unsigned size, bool write)
+static bool is_window(const struct pci_func *f, unsigned offset, unsigned size)
 {
-	if (f->cfg_hook && overlaps(offset, size, f->hook_start, f->hook_bytes))
-		f->cfg_hook(f, offset, size, write);
+	return f->window && overlaps(offset, size, f->window_offset, 4);
 }
 
 uint32_t pci_cfg_read(struct pci_func *f, unsigned offset, unsigned size)
 {
+	bool window = is_window(f, offset, size);
+	uint32_t shown = window ? f->window(f, false, 0) : 0;
 	uint32_t value = 0;
 
-	call_hook(f, offset, size, false);
 	MUTEX_SCOPE(&f->host->lock);
+	if (window)
+		cfg_set32(f->state.cfg, f->window_offset, shown);
 	if (offset + size <= PCI_CFG_BYTES)
 		memcpy(&value, f->state.cfg + offset, size);
 	return value;
@@ -252,6 +254,9 @@ static void apply_write_locked(struct pci_func *f, unsigned offset, unsigned siz
 
 void pci_cfg_write(struct pci_func *f, unsigned offset, uint32_t value, unsigned size)
 {
+	bool window = is_window(f, offset, size);
+	uint32_t data = 0;
+
 	if (offset + size > PCI_CFG_BYTES)
 		return;
 	mutex_lock(&f->host->lock);
@@ -262,6 +267,9 @@ void pci_cfg_write(struct pci_func *f, unsigned offset, uint32_t value, unsigned
 		*reg = (uint8_t)((*reg & ~mask) | (value >> (8 * i) & mask));
 	}
 	apply_write_locked(f, offset, size);
+	if (window)
+		data = cfg_get32(f->state.cfg, f->window_offset);
 	mutex_unlock(&f->host->lock);
-	call_hook(f, offset, size, true);
+	if (window)
+		(void)f->window(f, true, data);
 }

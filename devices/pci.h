@@ -66,12 +66,12 @@ struct pci_func {
 	unsigned last_cap, next_cap;      /* set-up only: end of the list, free space */
 
 	/*
-	 * Accesses to [hook_start, hook_start + hook_bytes) of configuration
-	 * space (virtio's PCI_CFG capability window); NULL: none. Called before a
-	 * read and after a write, with no lock held.
+	 * A window of four bytes in configuration space (virtio's PCI_CFG
+	 * capability); NULL: none. Called without a lock before a read of the
+	 * window, to say what it shows, and after a write with its contents.
 	 */
-	void (*cfg_hook)(struct pci_func *f, unsigned offset, unsigned size, bool write);
-	unsigned hook_start, hook_bytes;
+	uint32_t (*window)(struct pci_func *f, bool write, uint32_t data);
+	unsigned window_offset;
 };
 
 struct pci_ids {

@@ -6,4 +6,7 @@ FERRY_SRCS += \
 	virtio/net_offload.c \
 	virtio/net_rx.c \
 	virtio/net_tx.c \
-	virtio/queue.c
+	virtio/pci.c \
+	virtio/pci_regs.c \
+	virtio/queue.c \
+	virtio/virtio.c

@@ -31,7 +31,8 @@ struct virtio_queue;
  * pause and removal call ->quiesce on the queue's loop: requests are cancelled
  * (reset) or finished (pause), and nothing of the queue is in flight
  * afterwards. A loop's thread never waits for a vCPU or takes the transport's
- * lock, so the vCPU thread may wait for it.
+ * lock, so the vCPU thread may wait for it. The main loop does wait for vCPUs
+ * (vm_pause()), so it must not work a queue.
  */
 struct virtio_class {
 	const char *type;   /* "virtio-blk" */
@@ -39,8 +40,8 @@ struct virtio_class {
 	uint8_t pci_class, pci_subclass;
 	unsigned config_bytes;
 
-	/* Device configuration (2.5). Reads copy from dev->config under the
-	 * transport's lock; write may be NULL (all read-only). vCPU thread. */
+	/* Device configuration (2.5); the range lies in config_bytes. write may
+	 * be NULL: all read-only. vCPU thread, transport's lock held. */
 	void (*config_read)(struct virtio_dev *dev, unsigned offset, void *data, unsigned len);
 	void (*config_write)(struct virtio_dev *dev, unsigned offset, const void *data,
 			     unsigned len);
@@ -67,7 +68,7 @@ struct virtio_queue {
 	uint16_t max_size;      /* const: largest size offered */
 	struct loop *loop;      /* const: who works this queue */
 	struct vq ring;         /* transport's until started, then the loop's */
-	bool running;           /* loop thread only: between start and quiesce */
+	bool running;           /* loop thread only: started; false before ->quiesce is called */
 	struct loop_fd kick;    /* eventfd of notifications */
 	void *priv;             /* the class's */
 };
@@ -104,12 +105,22 @@ static inline bool virtio_has(const struct virtio_dev *dev, unsigned feature_bit
 /*
  * Prepare @dev with @nr_queues queues of at most @queue_size entries, all
  * worked by @loop (a class may give single queues another loop before the
- * device is attached). 0 or -errno; undone by virtio_dev_fini().
+ * device is attached). 0 or -errno; undone by virtio_dev_fini(), which accepts
+ * a zeroed structure, too.
  */
 __must_check int virtio_dev_init(struct virtio_dev *dev, struct vm *vm,
 				 const struct virtio_class *cls, const char *id, unsigned nr_queues,
 				 uint16_t queue_size, struct loop *loop);
 void virtio_dev_fini(struct virtio_dev *dev);
+
+/*
+ * For transports: let @q's loop look up the ring that q->ring.state describes
+ * and run the queue; a bad ring breaks the device. Stop: nothing of @q is in
+ * flight afterwards, and its state is the caller's; not running: no-op. Both
+ * return when the loop has done it. Any thread that the loop does not wait for.
+ */
+void virtio_start_queue(struct virtio_queue *q);
+void virtio_stop_queue(struct virtio_queue *q, bool cancel);
 
 /* Interrupt the driver about @q if it wants that. Queue's loop. */
 void virtio_notify(struct virtio_queue *q);
@@ -120,7 +131,11 @@ void virtio_notify(struct virtio_queue *q);
  */
 void virtio_broken(struct virtio_dev *dev, const char *fmt, ...) __printf_like(2, 3);
 
-/* Configuration space has changed: new generation, configuration interrupt. Any thread. */
+/*
+ * Configuration space has changed: new generation, configuration interrupt.
+ * Called after the change, which must look atomic to the driver: a field of at
+ * most four bytes. Any thread.
+ */
 void virtio_config_changed(struct virtio_dev *dev);
 
 struct pci_host;

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+// What all virtio devices share: queues on their loops, interrupts, broken drivers.
+#include "virtio/virtio.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+
+static void on_kick(void *opaque, unsigned events)
+{
+	struct virtio_queue *q = opaque;
+
+	(void)events;
+	if (q->running && !atomic_load(&q->dev->broken))
+		q->dev->cls->run(q);
+}
+
+static int init_queue(struct virtio_queue *q)
+{
+	struct virtio_dev *dev = q->dev;
+
+	q->ring = (struct vq){ .gm = &dev->vm->gmem };
+	q->kick = (struct loop_fd){
+		.fn = on_kick,
+		.opaque = q,
+		.fd = eventfd(0, EFD_CLOEXEC),
+		.slot = -1,
+	};
+	return q->kick.fd < 0 ? -errno : 0;
+}
+
+int virtio_dev_init(struct virtio_dev *dev, struct vm *vm, const struct virtio_class *cls,
+		    const char *id, unsigned nr_queues, uint16_t queue_size, struct loop *loop)
+{
+	*dev = (struct virtio_dev){ .cls = cls, .vm = vm };
+	if ((size_t)snprintf(dev->device.id, sizeof(dev->device.id), "%s", id) >=
+	    sizeof(dev->device.id))
+		return -ENAMETOOLONG;
+	dev->queues = calloc(nr_queues, sizeof(*dev->queues));
+	if (!dev->queues)
+		return -ENOMEM;
+	for (unsigned i = 0; i < nr_queues; i++) {
+		struct virtio_queue *q = &dev->queues[i];
+		int rc;
+
+		*q = (struct virtio_queue){
+			.dev = dev,
+			.index = i,
+			.max_size = queue_size,
+			.loop = loop,
+		};
+		rc = init_queue(q);
+		if (rc < 0) {
+			virtio_dev_fini(dev);
+			return rc;
+		}
+		dev->nr_queues++;
+	}
+	return 0;
+}
+
+void virtio_dev_fini(struct virtio_dev *dev)
+{
+	for (unsigned i = 0; i < dev->nr_queues; i++)
+		close_fd(&dev->queues[i].kick.fd);
+	free(dev->queues);
+	dev->queues = NULL;
+	dev->nr_queues = 0;
+}
+
+static void start_on_loop(void *opaque)
+{
+	struct virtio_queue *q = opaque;
+	struct virtio_dev *dev = q->dev;
+
+	q->ring.event_idx = virtio_has(dev, VIRTIO_RING_F_EVENT_IDX);
+	q->ring.indirect = virtio_has(dev, VIRTIO_RING_F_INDIRECT_DESC);
+	if (vq_start(&q->ring) < 0) {
+		virtio_broken(dev, "queue %u: the ring is not in memory", q->index);
+		return;
+	}
+	if (loop_add_eventfd(q->loop, &q->kick) < 0) {
+		virtio_broken(dev, "queue %u: no room in the event loop", q->index);
+		return;
+	}
+	q->running = true;
+	dev->cls->run(q);
+}
+
+void virtio_start_queue(struct virtio_queue *q)
+{
+	loop_call_sync(q->loop, start_on_loop, q);
+}
+
+struct stop_call {
+	struct virtio_queue *q;
+	bool cancel;
+};
+
+static void stop_on_loop(void *opaque)
+{
+	const struct stop_call *call = opaque;
+	struct virtio_queue *q = call->q;
+
+	if (!q->running)
+		return;
+	loop_del_fd(q->loop, &q->kick);
+	q->running = false;
+	if (q->dev->cls->quiesce)
+		q->dev->cls->quiesce(q, call->cancel);
+}
+
+void virtio_stop_queue(struct virtio_queue *q, bool cancel)
+{
+	struct stop_call call = { .q = q, .cancel = cancel };
+
+	loop_call_sync(q->loop, stop_on_loop, &call);
+}
+
+void virtio_notify(struct virtio_queue *q)
+{
+	if (vq_wants_interrupt(&q->ring))
+		q->dev->transport->raise_queue(q->dev, q);
+}
+
+void virtio_broken(struct virtio_dev *dev, const char *fmt, ...)
+{
+	char text[160];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_limited(&dev->log, LOG_WARN, "%s: stopped until the guest resets it: %s",
+		    dev->device.id, text);
+	/* Seen by on_kick() of every queue, and in the status register. */
+	if (!atomic_exchange(&dev->broken, true))
+		dev->transport->raise_config(dev);
+}
+
+void virtio_config_changed(struct virtio_dev *dev)
+{
+	atomic_fetch_add(&dev->config_generation, 1);
+	dev->transport->raise_config(dev);
+}
