@@ -4,4 +4,5 @@ FERRY_SRCS += \
 	util/err.c \
 	util/io.c \
 	util/log.c \
-	util/thread.c
+	util/thread.c \
+	util/token_bucket.c

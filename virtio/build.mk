@@ -1,5 +1,10 @@
 # virtio: queues, the PCI transport, and the device classes.
 FERRY_SRCS += \
+	virtio/block/engine_threads.c \
+	virtio/block/engine_uring.c \
+	virtio/block/file.c \
+	virtio/block/image.c \
+	virtio/block/overlay.c \
 	virtio/net.c \
 	virtio/net_ctrl.c \
 	virtio/net_filter.c \

@@ -49,13 +49,19 @@ enum block_direct {
 	BLOCK_DIRECT_OFF,
 };
 
-struct block_queue;
+struct block;
+
+/* A disk's context for one queue; back ends embed it. */
+struct block_queue {
+	struct block *block;
+};
 
 /* What a back end needs for a request under way; private to it. */
 struct block_io {
 	struct loop_op op;
 	void (*done)(struct block_io *io, int res);
-	unsigned kind, file, flags;
+	unsigned kind, file;
+	int flags;
 	uint64_t offset, bytes;
 	const struct iovec *iov;
 	unsigned niov;
@@ -82,14 +88,12 @@ struct block_request {
 	/* the back end's; nothing need be initialised */
 	struct block_queue *queue;
 	struct block_io io;
-	struct iovec piece;
-	uint64_t pos, step;
+	struct iovec piece; /* what io transfers, where that is not all at once */
+	uint64_t pos;       /* bytes done */
 	void *bounce;
-	unsigned attempt;
+	const int *modes; /* of fallocate(), still to be tried */
 	bool cancelled;
 };
-
-struct block;
 
 struct block_ops {
 	/* "raw", "overlay" */
@@ -108,9 +112,9 @@ struct block_ops {
 /* A disk; all const after it was made. */
 struct block {
 	const struct block_ops *ops;
-	uint64_t bytes; /* capacity: whole sectors */
-	bool readonly;  /* writes are refused, -EROFS */
-	bool can_discard, can_write_zeroes;
+	uint64_t bytes;             /* capacity: whole sectors */
+	bool readonly;              /* writes are refused, -EROFS */
+	bool can_discard;           /* and write zeroes */
 	bool direct;                /* O_DIRECT is in use */
 	uint32_t physical_bytes;    /* best size and alignment of small writes */
 	uint32_t discard_bytes;     /* granularity of space */

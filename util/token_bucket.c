@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// Rate limits.
+#include "util/token_bucket.h"
+
+#include "util/clock.h"
+
+void token_bucket_init(struct token_bucket *tb, uint64_t rate, uint64_t burst_ns)
+{
+	tb->rate = rate;
+	tb->burst_ns = MAX(burst_ns, 1ULL);
+	atomic_init(&tb->full_at_ns, 0);
+}
+
+uint64_t token_bucket_delay_ns(const struct token_bucket *tb, uint64_t now_ns)
+{
+	uint64_t full_at;
+
+	if (tb->rate == 0)
+		return 0;
+	full_at = atomic_load_explicit(&tb->full_at_ns, memory_order_relaxed);
+	if (full_at < now_ns + tb->burst_ns)
+		return 0;
+	return full_at - (now_ns + tb->burst_ns) + 1;
+}
+
+void token_bucket_charge(struct token_bucket *tb, uint64_t tokens, uint64_t now_ns)
+{
+	uint64_t old, full_at, cost_ns;
+
+	if (tb->rate == 0)
+		return;
+	/* 128 bits: 16 GiB times 10^9 do not fit into 64. */
+	cost_ns = (uint64_t)((unsigned __int128)tokens * NSEC_PER_SEC / tb->rate);
+	old = atomic_load_explicit(&tb->full_at_ns, memory_order_relaxed);
+	do {
+		full_at = MAX(old, now_ns) + cost_ns;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&tb->full_at_ns, &old, full_at, memory_order_relaxed, memory_order_relaxed));
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// Throwaway writes: a temporary file over a base, and a map of what is in it.
+#include "virtio/block/overlay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bitmap.h"
+#include "util/io.h"
+#include "virtio/block/block.h"
+
+static int make_file(uint64_t bytes, struct err *e)
+{
+	const char *dir = secure_getenv("TMPDIR");
+	int fd, rc;
+
+	if (!dir || !*dir)
+		dir = "/var/tmp";
+	fd = open(dir, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set(e, -errno,
+			       "overlay: no temporary file in %s: %s: set TMPDIR to a directory "
+			       "with room for what the guest writes",
+			       dir, strerror(errno));
+	if (ftruncate(fd, (off_t)bytes) == 0)
+		return fd;
+	rc = err_set(e, -errno, "overlay: a temporary file of %llu bytes in %s: %s: set TMPDIR",
+		     (unsigned long long)bytes, dir, strerror(errno));
+	(void)close(fd);
+	return rc;
+}
+
+int overlay_new(struct overlay **ret, uint64_t bytes, struct err *e)
+{
+	struct overlay *ov = calloc(1, sizeof(*ov));
+	int rc;
+
+	if (!ov)
+		return err_set(e, -ENOMEM, "overlay: %s", strerror(ENOMEM));
+	rc = ov->fd = make_file(bytes, e);
+	if (rc < 0)
+		goto err_free;
+	ov->map = bitmap_new(bytes / BLOCK_SECTOR_BYTES + 64);
+	if (!ov->map) {
+		rc = err_set(e, -ENOMEM, "overlay: no memory for the map of %llu bytes",
+			     (unsigned long long)bytes);
+		goto err_close;
+	}
+	*ret = ov;
+	return 0;
+
+err_close:
+	close_fd(&ov->fd);
+err_free:
+	free(ov);
+	return rc;
+}
+
+void overlay_free(struct overlay *ov)
+{
+	if (!ov)
+		return;
+	close_fd(&ov->fd);
+	free(ov->map);
+	free(ov);
+}
+
+/* The word with the bit of sector @at; one word more than there are is fine. */
+static uint64_t load_word(const struct overlay *ov, uint64_t at)
+{
+	return atomic_load_explicit(&ov->map[at / 64], memory_order_relaxed);
+}
+
+uint64_t overlay_run(const struct overlay *ov, uint64_t offset, uint64_t bytes, bool *ret_written)
+{
+	uint64_t at = offset / BLOCK_SECTOR_BYTES;
+	uint64_t end = (offset + bytes + BLOCK_SECTOR_BYTES - 1) / BLOCK_SECTOR_BYTES;
+
+	uint64_t word = load_word(ov, at);
+
+	*ret_written = word >> (at % 64) & 1;
+	for (; at < end; word = load_word(ov, at)) {
+		/* Those that are not as the first one was. */
+		uint64_t others = (*ret_written ? ~word : word) >> (at % 64);
+
+		if (others) {
+			at += (unsigned)__builtin_ctzll(others);
+			break;
+		}
+		at += 64 - at % 64;
+	}
+	return MIN(at * BLOCK_SECTOR_BYTES - offset, bytes);
+}
+
+void overlay_mark(struct overlay *ov, uint64_t offset, uint64_t bytes)
+{
+	bitmap_set_range(ov->map, offset / BLOCK_SECTOR_BYTES, bytes / BLOCK_SECTOR_BYTES);
+}

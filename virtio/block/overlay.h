@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* Throwaway writes: a temporary file over a base, and a map of what is in it. */
+#ifndef FERRY_VIRTIO_BLOCK_OVERLAY_H
+#define FERRY_VIRTIO_BLOCK_OVERLAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+
+/*
+ * The temporary file is sparse, as large as the base, and each sector has the
+ * same place in both; one bit per sector says which of them holds it. Requests
+ * are whole sectors, so nothing is ever copied up from the base, and queues
+ * need no lock against each other. The map costs 1/4096 of what was written:
+ * its memory is touched as bits are set.
+ *
+ * The file is made by O_TMPFILE in $TMPDIR, or /var/tmp: it never has a name,
+ * and its space is free again when ferry ends, whichever way.
+ */
+struct overlay {
+	int fd;                /* const */
+	_Atomic uint64_t *map; /* bit n: sector n is in fd */
+};
+
+/* Make an empty overlay for a base of @bytes. 0, or -errno with the reason in @e. */
+__must_check int overlay_new(struct overlay **ret, uint64_t bytes, struct err *e);
+
+/* Drop it and all that was written. NULL: no-op. */
+void overlay_free(struct overlay *ov);
+
+/*
+ * How many of the @bytes at @offset are in the same file as the first one?
+ * *ret_written: that is the temporary one. Any thread.
+ */
+uint64_t overlay_run(const struct overlay *ov, uint64_t offset, uint64_t bytes, bool *ret_written);
+
+/* From now on these whole sectors are read from the temporary file. Any thread. */
+void overlay_mark(struct overlay *ov, uint64_t offset, uint64_t bytes);
+
+#endif
