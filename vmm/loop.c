@@ -265,7 +265,7 @@ void loop_call_sync(struct loop *loop, void (*fn)(void *opaque), void *opaque)
 bool loop_is_current(const struct loop *loop)
 {
 	return !atomic_load_explicit(&loop->running, memory_order_acquire) ||
-	       pthread_equal(loop->thread, pthread_self());
+	       atomic_load_explicit(&loop->runner, memory_order_relaxed) == pthread_self();
 }
 
 static int turn(struct loop *loop)
@@ -283,7 +283,7 @@ int loop_run(struct loop *loop)
 {
 	int rc;
 
-	loop->thread = pthread_self();
+	atomic_store_explicit(&loop->runner, pthread_self(), memory_order_relaxed);
 	atomic_store_explicit(&loop->running, true, memory_order_release);
 	rc = loop->poller->enter(loop);
 	while (rc == 0 && !atomic_load(&loop->stopping))

@@ -54,10 +54,11 @@ struct loop {
 	struct mutex lock; /* protects: work, queued of each; order: innermost */
 	STAILQ_HEAD(, loop_work) work;
 
-	pthread_t thread;      /* of the runner; valid while running */
-	bool started;          /* loop_start() made the thread */
-	_Atomic bool running;  /* release in loop_run(), acquire in loop_is_current() */
-	_Atomic bool stopping; /* set by loop_stop(), read by the runner after a wake */
+	pthread_t thread;         /* valid if started, for the join alone */
+	bool started;             /* loop_start() made the thread */
+	_Atomic pthread_t runner; /* who runs it, or ran it last: set by itself */
+	_Atomic bool running;     /* release in loop_run(), acquire in loop_is_current() */
+	_Atomic bool stopping;    /* set by loop_stop(), read by the runner after a wake */
 };
 
 /* Give @events to slot's watcher, unless @gen is not the slot's any more. */
