@@ -54,12 +54,16 @@ def load(path):
 def function_cases(name, function):
     """One case, or one for each set of arguments."""
     for kwargs in getattr(function, "each", [{}]):
-        label = ",".join(f"{key}={getattr(value, '__name__', value)}".lower()
-                         for key, value in kwargs.items())
+        label = ",".join(f"{key}={label_of(value)}" for key, value in kwargs.items())
         full = f"{name}[{label}]" if label else name
         yield Case(full, caller(full, function, kwargs),
                    getattr(function, "timeout_s", DEFAULT_TIMEOUT_S),
                    getattr(function, "alone", False))
+
+
+def label_of(value):
+    """A value as it stands in the name of a test: classes by their name."""
+    return value.__name__.lower() if isinstance(value, type) else value
 
 
 def caller(name, function, kwargs):
