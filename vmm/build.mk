@@ -5,6 +5,9 @@ vmm_CORE := \
 	vmm/boot_bzimage.c \
 	vmm/boot_elf.c \
 	vmm/bus.c \
+	vmm/console.c \
+	vmm/console_host.c \
+	vmm/console_tty.c \
 	vmm/cpuid.c \
 	vmm/gmem.c \
 	vmm/irq.c \

@@ -49,4 +49,57 @@ size_t console_read(struct console *con, void *data, size_t len);
  */
 void console_set_input(struct console *con, void (*fn)(void *opaque), void *opaque);
 
+/* --- for whoever makes the guest --- */
+
+#define CONSOLE_RING_BYTES  (256 * 1024)
+#define CONSOLE_INPUT_BYTES 4096
+#define CONSOLE_MAX_READERS 32
+
+/* A console without readers. 0 or -errno. */
+__must_check int console_new(struct console **ret, struct loop *loop);
+
+/* Close all readers and free; no device uses it any more. NULL: no-op. */
+void console_free(struct console *con);
+
+/*
+ * Somebody who reads the output and may type. The two descriptors differ (one
+ * is a dup of the other); they belong to the console from now on, and are
+ * closed when they fail, hang up, or with the console.
+ */
+struct console_reader_params {
+	int out_fd; /* non-blocking, a socket, or a regular file; -1: none */
+	int in_fd;  /* the same; -1: none */
+	/* Keep reading in_fd though the guest takes nothing, and drop what does
+	 * not fit: for a terminal, whose escape keys must always work. */
+	bool keep_reading;
+	/* Go on without input when in_fd ends, rather than close the reader. */
+	bool input_may_end;
+	/* See input first, in place; returns how much of it is for the guest.
+	 * Main loop, no lock held. NULL: all of it. */
+	size_t (*filter)(void *opaque, uint8_t *data, size_t len);
+	void *opaque;
+};
+
+/*
+ * Add a reader. 0, or -errno: the descriptors are then still the caller's.
+ * Main thread.
+ */
+__must_check int console_add_reader(struct console *con, const struct console_reader_params *p);
+
+/*
+ * Wait until all readers have all output, or nothing moved for @idle_ms: at
+ * the end, so that the guest's last words are not lost. Main thread, after the
+ * loop has ended.
+ */
+void console_drain(struct console *con, unsigned idle_ms);
+
+struct console_stats {
+	uint64_t written; /* by the guest, bytes */
+	uint64_t lost;    /* of it, what some reader never got, summed over readers */
+	unsigned readers;
+};
+
+/* Any thread. */
+void console_get_stats(struct console *con, struct console_stats *ret);
+
 #endif
