@@ -122,6 +122,9 @@ static void complete_slot(struct loop *loop, uint64_t tag, int res)
 	if (!s->w || s->gen != gen)
 		return;
 	s->armed = false;
+	/* Its event is taken already, and a callback that drains wants the next. */
+	if (s->is_eventfd)
+		(void)uring_arm(loop, slot);
 	if (res >= 0)
 		loop_dispatch_fd(loop, slot, gen,
 				 s->is_eventfd ? LOOP_READ : from_poll_mask((unsigned)res));
