@@ -422,6 +422,7 @@ void console_free(struct console *con)
 		return;
 	while ((r = TAILQ_FIRST(&con->readers)))
 		remove_reader(r);
+	loop_unpost(con->loop, &con->service);
 	mutex_fini(&con->lock);
 	(void)munmap(con->ring, CONSOLE_RING_BYTES);
 	free(con);
