@@ -8,6 +8,7 @@ LINT_JOBS ?= $(shell nproc)
 TREE     := $(or $(shell git ls-files -co --exclude-standard 2>/dev/null | sort -u), \
 	      $(shell find * -path build -prune -o -type f -print))
 C_FILES  := $(wildcard $(filter %.c %.h,$(TREE)))
+OTHER_SRCS := $(wildcard $(filter %.S %.ld %.asl,$(TREE)))
 C_SRCS   := $(filter %.c,$(C_FILES))
 PY_FILES := $(wildcard $(filter %.py,$(TREE)) $(shell grep -lsI '^\#!.*python' $(filter-out %.py %.c %.h,$(TREE))))
 SH_FILES := $(wildcard $(shell grep -lsIE '^\#!.*[/ ](ba)?sh' $(filter-out %.py %.c %.h,$(TREE))))
@@ -55,7 +56,7 @@ lint-layers:
 lint-budgets:
 	$(call say,CHECK,budgets)scripts/check-budgets $(C_FILES) $(PY_FILES) $(SH_FILES)
 lint-rules:
-	$(call say,CHECK,rules)scripts/check-rules $(C_FILES) $(PY_FILES) $(SH_FILES)
+	$(call say,CHECK,rules)scripts/check-rules $(C_FILES) $(PY_FILES) $(SH_FILES) $(OTHER_SRCS)
 lint-deps:
 	$(call say,CHECK,dependencies)scripts/check-deps-doc
 lint-shell:
