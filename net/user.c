@@ -209,26 +209,31 @@ static const SlirpCb slirp_callbacks = {
 
 /* --- running ---------------------------------------------------------------- */
 
+static bool has_frames_for_device(const struct user *u)
+{
+	return u->nr_frames && u->events & NETDEV_READABLE;
+}
+
 /* Sockets are ready, time has passed, or something was sent. */
 static void settle(void *opaque)
 {
 	struct user *u = opaque;
-	uint32_t timeout_ms;
+	uint32_t timeout_ms = UINT32_MAX;
 
 	/* Also without ready sockets: libslirp's timers and output run in here. */
 	user_poll_dispatch(&u->poll, u->slirp);
-	if (u->nr_frames && u->events & NETDEV_READABLE)
+	if (has_frames_for_device(u))
 		u->client.readable(u->client.opaque);
-	if (u->nr_frames >= FIFO_HIGH) {
+	if (u->nr_frames >= FIFO_HIGH)
 		user_poll_suspend(&u->poll);
-		loop_disarm(u->loop, &u->settle);
-		return;
-	}
-	timeout_ms = user_poll_prepare(&u->poll, u->slirp);
-	if (timeout_ms == UINT32_MAX)
-		loop_disarm(u->loop, &u->settle);
 	else
+		timeout_ms = user_poll_prepare(&u->poll, u->slirp);
+	if (has_frames_for_device(u)) /* it took its share of this turn */
+		settle_at(u, clock_now_ns() + 1);
+	else if (timeout_ms != UINT32_MAX)
 		settle_at(u, clock_now_ns() + timeout_ms * NSEC_PER_MSEC);
+	else
+		loop_disarm(u->loop, &u->settle);
 }
 
 static void sockets_ready(void *opaque, unsigned events)
