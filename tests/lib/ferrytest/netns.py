@@ -5,32 +5,33 @@ A namespace lives as long as somebody holds it. Here that is a descriptor of
 the test process: however the test ends, the namespace and every tap, bridge
 and veth in it are gone, and two runs never meet.
 """
+import concurrent.futures
 import ctypes
 import os
-import threading
+import socket
 
 from .case import require_root, require_tool
-from .proc import Proc, run
+from .proc import WAIT_S, Proc, run
 
 CLONE_NEWNET = 0x40000000
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 
+def in_thread(function):
+    """Call it in a thread of its own, which may move elsewhere; returns its result."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
 def new_namespace():
     """A descriptor of a fresh namespace, made by a thread that moved into it."""
-    made = []
-
     def unshare():
-        if libc.unshare(CLONE_NEWNET) == 0:
-            made.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+        if libc.unshare(CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNET)")
+        return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
-    thread = threading.Thread(target=unshare)
-    thread.start()
-    thread.join()
-    if not made:
-        raise OSError("unshare(CLONE_NEWNET) failed")
-    return made[0]
+    return in_thread(unshare)
 
 
 class NetNs:
@@ -69,6 +70,17 @@ class NetNs:
     def proc(self, *argv, **kwargs):
         """Start a program inside; see Proc."""
         return Proc(*argv, netns=self, **kwargs)
+
+    def socket(self, kind=socket.SOCK_STREAM, timeout_s=WAIT_S):
+        """An IPv4 socket of this test process that belongs to the namespace."""
+        def make():
+            if libc.setns(self.fd, CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+            return socket.socket(socket.AF_INET, kind)
+
+        made = in_thread(make)
+        made.settimeout(timeout_s)
+        return made
 
     def ip(self, command):
         """ip(8) inside, the command as one string."""
