@@ -111,6 +111,18 @@ bool machine_line(struct machine *m, unsigned gsi)
 	return chip.chip.ioapic.irr >> gsi & 1;
 }
 
+bool machine_wait_line(struct machine *m, unsigned gsi)
+{
+	uint64_t end_ns = clock_now_ns() + WAIT_NS;
+
+	while (!machine_line(m, gsi)) {
+		if (clock_now_ns() > end_ns)
+			return false;
+		(void)sched_yield();
+	}
+	return true;
+}
+
 static bool is_requested(struct machine *m, uint8_t vector)
 {
 	struct kvm_lapic_state lapic;

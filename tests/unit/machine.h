@@ -44,6 +44,8 @@ void machine_out(struct machine *m, uint16_t port, uint32_t value, unsigned size
 
 /* Is the IOAPIC's input @gsi asserted? */
 bool machine_line(struct machine *m, unsigned gsi);
+/* The same, when a device's thread is about to assert it; false: it did not. */
+bool machine_wait_line(struct machine *m, unsigned gsi);
 
 /* A request for @vector waits in the vCPU's local APIC; machine_init() enabled it. */
 bool machine_wait_vector(struct machine *m, uint8_t vector);
