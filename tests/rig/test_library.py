@@ -91,9 +91,8 @@ def test_namespaces_are_separate_and_connected():
 
 
 def test_a_namespace_leaves_nothing():
-    with no_leaks():
-        with NetNs() as netns:
-            netns.tap("tap0")
+    with no_leaks(), NetNs() as netns:
+        netns.tap("tap0")
 
 
 def test_leaks_are_seen():
@@ -109,7 +108,12 @@ def test_leaks_are_seen():
         with tmp_dir() as folder, no_leaks(folders=[folder]):
             (folder / "left").touch()
 
+    def leak_tap():
+        with NetNs() as netns, no_leaks(netns):
+            netns.tap("tap0")
+
     kept = []
+    assert "tap0" in str(raises(AssertionError, leak_tap))
     assert "/dev/null" in str(raises(AssertionError, leak_fd))
     assert "process" in str(raises(AssertionError, leak_process))
     assert "left" in str(raises(AssertionError, leak_file))

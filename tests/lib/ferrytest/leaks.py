@@ -46,14 +46,15 @@ def files_below(folder):
 def no_leaks(netns=None, folders=()):
     """Fail if the block leaves processes, interfaces or descriptors behind.
 
-    Files and bound sockets are looked for below `folders`: other tests run too.
+    Files and bound sockets are looked for below `folders`, interfaces in `netns`:
+    this machine has other users.
     """
     below = tuple(map(str, folders))
 
     def snapshot():
         return {
             "process": {f"{pid} {name}" for pid, name in descendants(os.getpid()).items()},
-            "interface": links(netns),
+            "interface": links(netns) if netns else set(),
             "descriptor": {f"{number} {target}" for number, target in fds().items()},
             "socket": {path for path in unix_sockets() if path.startswith(below)},
             "file": set().union(*(files_below(folder) for folder in folders)),
