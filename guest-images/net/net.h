@@ -72,6 +72,7 @@ struct net {
 
 /* --- net.c: tasks and the main loop ---------------------------------------- */
 
+/* From now on net_run() runs it when it is due; @task stays. */
 void net_add_task(struct net *net, struct net_task *task);
 
 /* Runs until net->quit. */
@@ -94,6 +95,7 @@ uint32_t net_parse_addr(const char *text, uint32_t *ret_number);
 
 /* --- arp.c ------------------------------------------------------------------- */
 
+/* A frame with ARP in it: learns, answers. */
 void arp_input(struct net *net, const struct nic_frame *frame);
 
 /* Whether a frame to @addr can be sent now; asks for its MAC address if not. */
@@ -115,6 +117,7 @@ static inline uint8_t *ip_payload(struct nic_buf *buf)
 /* Sends @bytes of payload. False if the MAC address is not known yet; the buffer is gone then. */
 bool ip_send(struct net *net, struct nic_buf *buf, uint32_t dst, uint8_t proto, uint32_t bytes);
 
+/* A frame with IPv4 in it: checked, then to the protocol's input. */
 void ip_input(struct net *net, const struct nic_frame *frame);
 
 /* One echo request with @bytes of payload. */
@@ -122,6 +125,7 @@ bool icmp_send_echo(struct net *net, uint32_t dst, uint16_t id, uint16_t seq, ui
 
 /* --- udp.c ------------------------------------------------------------------- */
 
+/* Datagrams to @port go to @handler. */
 void udp_listen(struct net *net, uint16_t port, net_handler handler, void *context);
 
 /* A buffer whose payload goes to udp_payload(). */
@@ -130,14 +134,17 @@ static inline uint8_t *udp_payload(struct nic_buf *buf)
 	return ip_payload(buf) + UDP_BYTES;
 }
 
+/* Sends @bytes of payload as ip_send() does. */
 bool udp_send(struct net *net, struct nic_buf *buf, uint16_t src_port, uint32_t dst,
 	      uint16_t dst_port, uint32_t bytes);
 
+/* A packet for this guest, its addresses in @ip; @data begins with the UDP header. */
 void udp_input(struct net *net, const struct ip *ip, const uint8_t *data, uint32_t bytes,
 	       bool checksum_good);
 
 /* --- tcp_in.c ---------------------------------------------------------------- */
 
+/* The same with a TCP header. */
 void tcp_input(struct net *net, const struct ip *ip, const uint8_t *data, uint32_t bytes,
 	       bool checksum_good);
 

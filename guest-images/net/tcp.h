@@ -106,6 +106,7 @@ struct tcp_table {
 /* Once, before the others. */
 void tcp_init(struct net *net);
 
+/* Connections to @port are @app's. */
 void tcp_listen(struct net *net, uint16_t port, const struct tcp_app *app, void *context);
 
 /* NULL if there are too many already. */
