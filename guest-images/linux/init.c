@@ -99,10 +99,10 @@ static void __attribute__((noreturn)) run(const char *tty, int fd, char *const a
 /* Start a program in a session of its own, on terminal @tty or with @fd as its input and output. */
 static pid_t spawn(const char *tty, int fd, char *const argv[])
 {
-	pid_t pid = vfork();
+	pid_t pid = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): see above */
 
 	if (pid == 0)
-		run(tty, fd, argv);
+		run(tty, fd, argv); /* NOLINT(clang-analyzer-unix.Vfork): it does not return */
 	return pid;
 }
 

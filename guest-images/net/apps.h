@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the net guest can be asked to do. Each reads its parameters and does nothing without them. */
+/* What the net guest can be asked to do. Each reads its parameters; without them it is idle. */
 #ifndef GUEST_NET_APPS_H
 #define GUEST_NET_APPS_H
 

