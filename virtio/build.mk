@@ -1,10 +1,12 @@
 # virtio: queues, the PCI transport, and the device classes.
 FERRY_SRCS += \
+	virtio/balloon.c \
 	virtio/block/engine_threads.c \
 	virtio/block/engine_uring.c \
 	virtio/block/file.c \
 	virtio/block/image.c \
 	virtio/block/overlay.c \
+	virtio/console.c \
 	virtio/net.c \
 	virtio/net_ctrl.c \
 	virtio/net_filter.c \
@@ -14,4 +16,5 @@ FERRY_SRCS += \
 	virtio/pci.c \
 	virtio/pci_regs.c \
 	virtio/queue.c \
+	virtio/rng.c \
 	virtio/virtio.c

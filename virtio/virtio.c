@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
+#include "util/io.h"
+
 static void on_kick(void *opaque, unsigned events)
 {
 	struct virtio_queue *q = opaque;
@@ -119,6 +121,11 @@ void virtio_stop_queue(struct virtio_queue *q, bool cancel)
 	struct stop_call call = { .q = q, .cancel = cancel };
 
 	loop_call_sync(q->loop, stop_on_loop, &call);
+}
+
+void virtio_run_again(struct virtio_queue *q)
+{
+	eventfd_signal(q->kick.fd);
 }
 
 void virtio_notify(struct virtio_queue *q)

@@ -122,6 +122,12 @@ void virtio_dev_fini(struct virtio_dev *dev);
 void virtio_start_queue(struct virtio_queue *q);
 void virtio_stop_queue(struct virtio_queue *q, bool cancel);
 
+/*
+ * Call ->run of @q again when the loop has seen to everything else that waits
+ * there: how a run ends that found more than it may do at once. Queue's loop.
+ */
+void virtio_run_again(struct virtio_queue *q);
+
 /* Interrupt the driver about @q if it wants that. Queue's loop. */
 void virtio_notify(struct virtio_queue *q);
 

@@ -188,15 +188,11 @@ void gmem_log_stop(struct gmem *gm)
 	free(atomic_exchange(&gm->dirty, NULL));
 }
 
-int gmem_discard(struct gmem *gm, gpa_t gpa, uint64_t len)
+int gmem_discard_hva(struct gmem *gm, void *hva, uint64_t len)
 {
-	uint8_t *p = gmem_ptr(gm, gpa, len);
-	uintptr_t start, end;
+	uintptr_t start = ALIGN_UP((uintptr_t)hva, GMEM_PAGE_BYTES);
+	uintptr_t end = ALIGN_DOWN((uintptr_t)hva + len, GMEM_PAGE_BYTES);
 
-	if (!p)
-		return -EFAULT;
-	start = ALIGN_UP((uintptr_t)p, GMEM_PAGE_BYTES);
-	end = ALIGN_DOWN((uintptr_t)p + len, GMEM_PAGE_BYTES);
 	if (start >= end)
 		return 0;
 	/* Frees the memfd's pages too, where MADV_DONTNEED would only unmap them. */
@@ -204,4 +200,11 @@ int gmem_discard(struct gmem *gm, gpa_t gpa, uint64_t len)
 		return -errno;
 	gmem_mark_dirty_hva(gm, (void *)start, end - start);
 	return 0;
+}
+
+int gmem_discard(struct gmem *gm, gpa_t gpa, uint64_t len)
+{
+	void *hva = gmem_ptr(gm, gpa, len);
+
+	return hva ? gmem_discard_hva(gm, hva, len) : -EFAULT;
 }

@@ -97,4 +97,7 @@ void gmem_log_stop(struct gmem *gm);
  */
 __must_check int gmem_discard(struct gmem *gm, gpa_t gpa, uint64_t len);
 
+/* The same for a range that gmem_ptr() gave. */
+__must_check int gmem_discard_hva(struct gmem *gm, void *hva, uint64_t len);
+
 #endif
