@@ -70,9 +70,9 @@ struct blk_stats {
 };
 
 /* Read the counters; each is exact, but not all of one moment. Any thread. */
-void blk_get_stats(const struct virtio_dev *dev, struct blk_stats *ret);
+void blk_get_stats(struct virtio_dev *dev, struct blk_stats *ret);
 
 /* What became of the choices left to ferry, for people: "io_uring, direct". */
-void blk_describe(const struct virtio_dev *dev, char *buf, size_t len);
+void blk_describe(struct virtio_dev *dev, char *buf, size_t len);
 
 #endif

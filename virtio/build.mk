@@ -1,6 +1,9 @@
 # virtio: queues, the PCI transport, and the device classes.
 FERRY_SRCS += \
 	virtio/balloon.c \
+	virtio/blk.c \
+	virtio/blk_queue.c \
+	virtio/blk_request.c \
 	virtio/block/engine_threads.c \
 	virtio/block/engine_uring.c \
 	virtio/block/file.c \

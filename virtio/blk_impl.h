@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside virtio-blk: what its files share. */
+#ifndef FERRY_VIRTIO_BLK_IMPL_H
+#define FERRY_VIRTIO_BLK_IMPL_H
+
+#include <linux/virtio_blk.h>
+#include <stdatomic.h>
+
+#include "util/token_bucket.h"
+#include "virtio/blk.h"
+
+/* What is saved of the device, besides its queues. */
+struct blk_state {
+	_Atomic uint8_t writeback; /* 5.2.4, wce: writes may stay in a cache until a flush;
+				    * relaxed: the driver orders it against its requests */
+};
+
+/* Written by the queue's loop alone, read by anyone, relaxed. */
+struct blk_counters {
+	_Atomic uint64_t ops[BLOCK_OP_MAX], bytes[BLOCK_OP_MAX], errors[BLOCK_OP_MAX];
+	_Atomic uint64_t latency_ns[BLOCK_OP_MAX];
+	_Atomic uint64_t in_flight, throttled;
+};
+
+struct blk;
+struct blk_queue;
+
+/* One request of the guest, from the ring and back to it. */
+struct blk_slot {
+	struct blk_slot *next_free;
+	struct blk_queue *q; /* const */
+	bool busy;
+	struct vq_chain chain;
+	uint8_t *status;    /* in guest memory: the last byte that we may write */
+	bool status_hidden; /* the last buffer is one byte shorter than it is */
+	uint64_t start_ns;
+	struct block_request rq;
+};
+
+/*
+ * Everything here belongs to the queue's loop. There is one slot for each entry
+ * of the ring: a driver that keeps the rules never finds them used up, and one
+ * that does not, has to wait.
+ */
+struct blk_queue {
+	struct blk *blk; /* const */
+	struct virtio_queue *vq;
+	struct loop *loop;         /* const */
+	struct block_queue *block; /* const */
+	struct blk_slot *slots;
+	struct iovec *iovs; /* max_size for each slot */
+	struct blk_slot *free;
+	unsigned nr_slots, nr_free;
+
+	bool active;     /* may take requests */
+	bool dropping;   /* the driver does not want them back (reset) */
+	unsigned filled; /* used ring entries written but not published */
+	struct loop_work batch_end;
+	struct loop_timer limit; /* armed: waits for its allowance */
+	struct blk_counters counters;
+};
+
+struct blk {
+	struct virtio_dev vdev;
+	struct block *block;
+	struct virtio_blk_config config; /* const, but for wce: see state */
+	uint8_t serial[BLK_SERIAL_BYTES];
+	struct blk_state state;
+	struct token_bucket iops, bps;
+	struct log_limit io_log; /* failures of the host's storage */
+	unsigned nr_queues;
+	struct blk_queue queues[];
+};
+
+/* --- blk_request.c --------------------------------------------------------- */
+
+/* blk_request_parse(): neither a virtio status nor an error, but work to do. */
+#define BLK_SUBMIT 256
+
+/*
+ * Check the request in @s->chain. BLK_SUBMIT: @s->rq says what to do; a virtio
+ * status (5.2.6): it is finished, with that; -EPROTO: not even that can be
+ * answered. Sets @s->status except in the last case.
+ */
+__must_check int blk_request_parse(struct blk_slot *s);
+
+/* --- blk_queue.c ----------------------------------------------------------- */
+
+/*
+ * Give @q its slots, engine and loop thread; @vq is its ring. 0 or -errno, then
+ * blk_queue_fini() is still needed.
+ */
+__must_check int blk_queue_init(struct blk_queue *q, struct blk *blk, struct virtio_queue *vq);
+void blk_queue_fini(struct blk_queue *q);
+
+/* struct virtio_class's run and quiesce. */
+void blk_queue_run(struct virtio_queue *vq);
+void blk_queue_quiesce(struct virtio_queue *vq, bool cancel);
+
+/* --- blk.c ----------------------------------------------------------------- */
+
+/* The device without its transport; blk_free() is vdev.cls->free. 0 or -errno. */
+__must_check int blk_dev_new(struct vm *vm, const struct blk_config *cfg, struct blk **ret,
+			     struct err *e);
+
+#endif

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: MIT
+// virtio-blk: working a queue.
+//
+// Theory of operation
+//
+// A kick, a batch of completions and the end of a wait for the limit all pump:
+// take every request that is there, as far as slots and limits allow. The loop
+// submits them to the kernel with one call when its turn ends. Completions of a
+// turn fill the used ring as they come; the work that the first one deferred to
+// the end of the turn publishes them together, with one decision about an
+// interrupt, and pumps again: what the driver has queued meanwhile needs no
+// kick. Requests that end at once go the same way.
+//
+// What is throttled stays in the ring: whether the next request may go is known
+// before it is looked at, since token buckets allow debt.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/clock.h"
+#include "virtio/blk_impl.h"
+
+static const char *const op_names[BLOCK_OP_MAX] = {
+	[BLOCK_READ] = "read",
+	[BLOCK_WRITE] = "write",
+	[BLOCK_FLUSH] = "flush",
+	[BLOCK_DISCARD] = "discard",
+	[BLOCK_WRITE_ZEROES] = "write zeroes",
+};
+
+/* The only writer is this thread, so no locked instruction is needed. */
+static void add(_Atomic uint64_t *counter, uint64_t n)
+{
+	uint64_t old = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, old + n, memory_order_relaxed);
+}
+
+static bool is_broken(const struct blk_queue *q)
+{
+	return atomic_load_explicit(&q->vq->dev->broken, memory_order_relaxed);
+}
+
+static void put_slot(struct blk_slot *s)
+{
+	struct blk_queue *q = s->q;
+
+	s->busy = false;
+	s->next_free = q->free;
+	q->free = s;
+	q->nr_free++;
+	atomic_store_explicit(&q->counters.in_flight, q->nr_slots - q->nr_free,
+			      memory_order_relaxed);
+}
+
+static struct blk_slot *get_slot(struct blk_queue *q)
+{
+	struct blk_slot *s = q->free;
+
+	q->free = s->next_free;
+	q->nr_free--;
+	s->busy = true;
+	atomic_store_explicit(&q->counters.in_flight, q->nr_slots - q->nr_free,
+			      memory_order_relaxed);
+	return s;
+}
+
+static void complete(struct blk_slot *s, uint8_t status)
+{
+	struct blk_queue *q = s->q;
+	const struct vq_chain *chain = &s->chain;
+
+	*s->status = status;
+	if (s->status_hidden)
+		chain->iov[chain->nr_out + chain->nr_in - 1].iov_len++;
+	/*
+	 * Whatever became of the data: the status is the last byte, and a length
+	 * that covers it covers all.
+	 */
+	if (!q->dropping && !is_broken(q))
+		vq_fill(&q->vq->ring, chain, (uint32_t)MIN(chain->in_bytes, UINT32_MAX),
+			q->filled++);
+	put_slot(s);
+	loop_defer(q->loop, &q->batch_end);
+}
+
+static void count(struct blk_slot *s, int res)
+{
+	struct blk_counters *c = &s->q->counters;
+	enum block_op op = s->rq.op;
+
+	add(&c->ops[op], 1);
+	add(&c->bytes[op], s->rq.bytes);
+	add(&c->errors[op], res < 0);
+	add(&c->latency_ns[op], clock_now_ns() - s->start_ns);
+}
+
+static void request_done(struct block_request *rq, int res)
+{
+	struct blk_slot *s = container_of(rq, struct blk_slot, rq);
+	struct blk *blk = s->q->blk;
+
+	count(s, res);
+	if (res < 0 && res != -ECANCELED)
+		log_limited(&blk->io_log, LOG_ERROR, "%s: %s of %llu bytes at byte %llu: %s",
+			    blk->vdev.device.id, op_names[rq->op], (unsigned long long)rq->bytes,
+			    (unsigned long long)rq->offset, strerror(-res));
+	complete(s, res == 0             ? VIRTIO_BLK_S_OK
+		    : res == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP
+					 : VIRTIO_BLK_S_IOERR);
+}
+
+static void submit(struct blk_slot *s, uint64_t now_ns)
+{
+	struct blk_queue *q = s->q;
+	bool has_data = s->rq.op == BLOCK_READ || s->rq.op == BLOCK_WRITE;
+
+	token_bucket_charge(&q->blk->iops, 1, now_ns);
+	if (has_data)
+		token_bucket_charge(&q->blk->bps, s->rq.bytes, now_ns);
+	s->start_ns = now_ns;
+	s->rq.done = request_done;
+	q->blk->block->ops->submit(q->block, &s->rq);
+}
+
+/* Take one request. 1, 0 if there is none, -EPROTO if the driver is beyond help. */
+static int take(struct blk_queue *q, uint64_t now_ns)
+{
+	struct blk_slot *s = q->free;
+	int rc = vq_pop(&q->vq->ring, &s->chain);
+
+	if (rc <= 0)
+		return rc;
+	(void)get_slot(q);
+	rc = blk_request_parse(s);
+	if (rc < 0) {
+		put_slot(s);
+		return rc;
+	}
+	if (rc == BLK_SUBMIT)
+		submit(s, now_ns);
+	else
+		complete(s, (uint8_t)rc);
+	return 1;
+}
+
+/* Over its limits? Then the timer goes on. */
+static bool wait_for_limit(struct blk_queue *q, uint64_t now_ns)
+{
+	uint64_t iops_ns = token_bucket_delay_ns(&q->blk->iops, now_ns);
+	uint64_t bps_ns = token_bucket_delay_ns(&q->blk->bps, now_ns);
+
+	if (iops_ns == 0 && bps_ns == 0)
+		return false;
+	if (!q->limit.armed && vq_has_work(&q->vq->ring))
+		add(&q->counters.throttled, 1);
+	loop_arm(q->loop, &q->limit, now_ns + MAX(iops_ns, bps_ns));
+	return true;
+}
+
+static void pump(struct blk_queue *q)
+{
+	struct vq *ring = &q->vq->ring;
+	uint64_t now_ns = clock_now_ns();
+	/* A ring full at a time: then others on this loop, a reset say, have their turn. */
+	unsigned budget = ring->state.size;
+	int rc;
+
+	if (!q->active || is_broken(q))
+		return;
+	vq_disable_kicks(ring);
+	while (budget-- > 0 && q->nr_free > 0) {
+		if (wait_for_limit(q, now_ns))
+			return;
+		rc = take(q, now_ns);
+		if (rc < 0) {
+			virtio_broken(q->vq->dev, "malformed request on queue %u", q->vq->index);
+			return;
+		}
+		if (rc == 0 && !vq_enable_kicks(ring))
+			return;
+	}
+	/* Without a free slot, the next completion comes back here. */
+	if (q->nr_free > 0)
+		loop_defer(q->loop, &q->batch_end);
+}
+
+static void publish(struct blk_queue *q)
+{
+	if (q->filled == 0)
+		return;
+	vq_publish(&q->vq->ring, q->filled);
+	q->filled = 0;
+	virtio_notify(q->vq);
+}
+
+static void end_batch(void *opaque)
+{
+	publish(opaque);
+	pump(opaque);
+}
+
+static void limit_reached(void *opaque)
+{
+	pump(opaque);
+}
+
+void blk_queue_run(struct virtio_queue *vq)
+{
+	struct blk_queue *q = vq->priv;
+
+	q->active = true;
+	pump(q);
+}
+
+static bool is_idle(void *opaque)
+{
+	const struct blk_queue *q = opaque;
+
+	return q->nr_free == q->nr_slots;
+}
+
+void blk_queue_quiesce(struct virtio_queue *vq, bool cancel)
+{
+	struct blk_queue *q = vq->priv;
+
+	q->active = false;
+	q->dropping = cancel;
+	loop_disarm(q->loop, &q->limit);
+	for (unsigned i = 0; cancel && i < q->nr_slots; i++)
+		if (q->slots[i].busy)
+			q->blk->block->ops->cancel(q->block, &q->slots[i].rq);
+	loop_drain(q->loop, is_idle, q);
+	if (cancel)
+		q->filled = 0;
+	publish(q);
+	q->dropping = false;
+}
+
+static int make_slots(struct blk_queue *q, unsigned nr)
+{
+	/* Large, but touched only as far as it is used: slots are taken last in, first out. */
+	q->slots = calloc(nr, sizeof(*q->slots));
+	q->iovs = calloc((size_t)nr * nr, sizeof(*q->iovs));
+	if (!q->slots || !q->iovs)
+		return -ENOMEM;
+	q->nr_slots = nr;
+	while (nr-- > 0) {
+		struct blk_slot *s = &q->slots[nr];
+
+		s->q = q;
+		s->chain.iov = &q->iovs[(size_t)nr * q->nr_slots];
+		s->chain.max_iov = q->nr_slots;
+		put_slot(s);
+	}
+	return 0;
+}
+
+int blk_queue_init(struct blk_queue *q, struct blk *blk, struct virtio_queue *vq)
+{
+	char name[48];
+	int rc;
+
+	q->blk = blk;
+	q->vq = vq;
+	q->batch_end = (struct loop_work){ .fn = end_batch, .opaque = q };
+	q->limit = (struct loop_timer){ .fn = limit_reached, .opaque = q };
+	vq->priv = q;
+	vq->loop = q->loop;
+	rc = make_slots(q, vq->max_size);
+	if (rc == 0)
+		rc = block_attach(blk->block, q->loop, &q->block);
+	if (rc < 0)
+		return rc;
+	(void)snprintf(name, sizeof(name), "%s/%u", blk->vdev.device.id, vq->index);
+	return loop_start(q->loop, name);
+}
+
+/* The loop first: afterwards, nobody but us knows the rest. */
+void blk_queue_fini(struct blk_queue *q)
+{
+	loop_free(q->loop);
+	if (q->block)
+		q->blk->block->ops->detach(q->block);
+	free(q->iovs);
+	free(q->slots);
+}
