@@ -438,7 +438,14 @@ static struct variant variants[] = {
 
 int main(void)
 {
-	int failed = 0;
+	const struct CMUnitTest once[] = {
+		cmocka_unit_test_prestate_setup_teardown(test_locks, setup, teardown, variants),
+		cmocka_unit_test_prestate_setup_teardown(test_what_is_no_image, setup, teardown,
+							 variants),
+		cmocka_unit_test_prestate_setup_teardown(test_shared_base, setup, teardown,
+							 variants),
+	};
+	int failed = cmocka_run_group_tests_name("block images", once, NULL, NULL);
 
 	for (size_t i = 0; i < ARRAY_SIZE(variants); i++) {
 		struct CMUnitTest tests[] = {
@@ -450,9 +457,6 @@ int main(void)
 			DATA_TEST(test_odd_size_is_cut),
 			DATA_TEST(test_no_space),
 			DATA_TEST(test_cancelled_requests_call_back_once),
-			DATA_TEST(test_locks),
-			DATA_TEST(test_what_is_no_image),
-			DATA_TEST(test_shared_base),
 		};
 
 		for (size_t j = 0; j < ARRAY_SIZE(tests); j++)

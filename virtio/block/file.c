@@ -10,40 +10,54 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 
+#include "util/clock.h"
 #include "util/io.h"
 
-static int describe_conflict(const char *path, bool writer, short held, struct err *e)
+#define LOCK_PATIENCE_NS (300 * NSEC_PER_MSEC)
+
+static int try_lock(int fd, short type)
 {
-	if (!writer)
-		return err_set(e, -EBUSY,
-			       "%s: another process has the image open for writing: stop that "
-			       "guest first, or let both use it with overlay or readonly",
-			       path);
-	return err_set(e, -EBUSY,
-		       "%s: another process %s: stop that guest first, or leave the image as it "
-		       "is by overlay%s",
-		       path,
-		       held == F_WRLCK ? "has the image open for writing"
-				       : "reads the image and relies on it",
-		       held == F_WRLCK ? " in both" : "");
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
+}
+
+/*
+ * A process that was killed holds its lock until the kernel has finished the
+ * I/O that it left behind, and so it should: wait for that, but not for more.
+ */
+static int lock_patiently(int fd, short type)
+{
+	const struct timespec pause = { .tv_nsec = 10 * (long)NSEC_PER_MSEC };
+	uint64_t until_ns = clock_now_ns() + LOCK_PATIENCE_NS;
+	int rc;
+
+	while ((rc = try_lock(fd, type)) == -EAGAIN && clock_now_ns() < until_ns)
+		(void)nanosleep(&pause, NULL);
+	return rc;
 }
 
 int block_file_lock(int fd, const char *path, bool writer, struct err *e)
 {
-	struct flock lock = { .l_type = writer ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET };
-	int rc;
+	struct flock held = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int rc = lock_patiently(fd, writer ? F_WRLCK : F_RDLCK);
 
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+	if (rc == 0)
 		return 0;
-	rc = -errno;
-	if (rc != -EAGAIN && rc != -EACCES)
-		return err_set(e, rc,
-			       "%s: cannot lock the image: %s: use a file system that has locks",
+	if (rc != -EAGAIN)
+		return err_set(e, rc, "%s: cannot lock the image: %s: use a file system with locks",
 			       path, strerror(-rc));
-	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
-		lock.l_type = F_WRLCK;
-	return describe_conflict(path, writer, lock.l_type, e);
+	(void)fcntl(fd, F_OFD_GETLK, &held);
+	if (held.l_type == F_RDLCK)
+		return err_set(e, -EBUSY,
+			       "%s: another guest reads the image, and relies on it: stop that "
+			       "guest first, or use overlay here as well",
+			       path);
+	return err_set(e, -EBUSY,
+		       "%s: another guest has the image open for writing: stop that guest first",
+		       path);
 }
 
 static int find_device_size(struct block_file *f, const char *path, struct err *e)
@@ -103,8 +117,7 @@ static int set_direct(struct block_file *f, const struct block_image_config *cfg
 	bool want = cfg->direct == BLOCK_DIRECT_ON ||
 		    (cfg->direct == BLOCK_DIRECT_AUTO && !cfg->overlay);
 
-	if (want && fcntl(f->fd, F_SETFL, flags | O_DIRECT) == 0 &&
-	    try_direct(f->fd)) {
+	if (want && fcntl(f->fd, F_SETFL, flags | O_DIRECT) == 0 && try_direct(f->fd)) {
 		f->direct = true;
 		return 0;
 	}
@@ -143,5 +156,11 @@ int block_file_open(struct block_file *f, const struct block_image_config *cfg, 
 
 void block_file_close(struct block_file *f)
 {
+	/*
+	 * Our io_uring may go on to hold the file for a moment, but nothing is
+	 * under way on it any more: the next one need not wait for that.
+	 */
+	if (f->fd >= 0)
+		(void)!try_lock(f->fd, F_UNLCK);
 	close_fd(&f->fd);
 }

@@ -36,7 +36,7 @@ __must_check int block_file_open(struct block_file *f, const struct block_image_
 				 struct err *e);
 void block_file_close(struct block_file *f);
 
-/* Take the lock that a reader or a writer needs; never waits. As above. */
+/* Take the lock that a reader or a writer needs. As above. */
 __must_check int block_file_lock(int fd, const char *path, bool writer, struct err *e);
 
 #endif
