@@ -19,9 +19,23 @@ vmm_CORE := \
 	vmm/vcpu_state.c \
 	vmm/vm.c
 vmm_TOP := \
+	vmm/cli.c \
+	vmm/cli_console.c \
+	vmm/cli_help.c \
+	vmm/cli_remote.c \
+	vmm/cli_run.c \
 	vmm/config.c \
 	vmm/config_field.c \
 	vmm/config_file.c \
+	vmm/control.c \
+	vmm/control_client.c \
+	vmm/control_cmds.c \
+	vmm/control_request.c \
+	vmm/doctor.c \
+	vmm/doctor_checks.c \
+	vmm/machine.c \
+	vmm/run.c \
+	vmm/run_signals.c \
 	vmm/runtime.c \
 	vmm/runtime_list.c
 

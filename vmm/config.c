@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "util/io.h"
+#include "vmm/console_host.h"
 #include "vmm/gmem.h"
 #include "vmm/runtime.h"
 #include "vmm/vm.h"
@@ -28,8 +29,8 @@ static const struct field disk_fields[] = {
 	{ "serial", &field_string, DISK(serial), .arg = "TEXT", .help = "serial number" },
 	{ "readonly", &field_flag, DISK(readonly), .help = "refuse writes" },
 	{ "overlay", &field_flag, DISK(overlay), .help = "forget writes at the end" },
-	{ "queues", &field_uint, DISK(queues), .arg = "N", .help = "virtqueues (1)", .min = 1,
-	  .max = MAX_QUEUES },
+	{ "queues", &field_uint, DISK(queues), .arg = "N",
+	  .help = "virtqueues (one a vCPU, at most 4)", .min = 1, .max = MAX_QUEUES },
 	{ "iops", &field_number, DISK(iops), .arg = "N", .help = "most requests a second",
 	  .max = 1000 * 1000 * 1000 },
 	{ "bps", &field_bytes, DISK(bytes_per_s), .arg = "SIZE", .help = "most bytes a second",
@@ -37,11 +38,6 @@ static const struct field disk_fields[] = {
 	{ "direct", &field_choice, DISK(direct), .arg = "WHEN",
 	  .help = "bypass the page cache: auto, on or off", .choices = direct_choices },
 };
-
-static void disk_init(void *item)
-{
-	*(struct disk_config *)item = (struct disk_config){ .queues = 1 };
-}
 
 static int disk_check(void *item, struct err *e)
 {
@@ -60,7 +56,6 @@ static const struct field_record disk_record = {
 	.fields = disk_fields,
 	.nr_fields = ARRAY_SIZE(disk_fields),
 	.max_items = CONFIG_MAX_DISKS,
-	.init = disk_init,
 	.check = disk_check,
 };
 
@@ -286,6 +281,17 @@ static int settle_ids(struct config *cfg, struct err *e)
 	return rc;
 }
 
+static int settle_console(struct config *cfg, struct err *e)
+{
+	struct console_spec spec;
+
+	if (!cfg->console)
+		cfg->console = strdup("stdio");
+	if (!cfg->console)
+		return err_set(e, -ENOMEM, "out of memory");
+	return console_parse_spec(cfg->console, &spec, e);
+}
+
 int config_finish(struct config *cfg, struct err *e)
 {
 	int rc;
@@ -295,6 +301,8 @@ int config_finish(struct config *cfg, struct err *e)
 	rc = cfg->name ? runtime_check_name(cfg->name, e) : derive_name(cfg, e);
 	if (rc == 0 && cfg->memory_bytes % GMEM_PAGE_BYTES)
 		rc = err_set(e, -EINVAL, "memory: not a multiple of 4K");
+	if (rc == 0)
+		rc = settle_console(cfg, e);
 	if (rc == 0)
 		rc = settle_nics(cfg, e);
 	if (rc == 0)

@@ -27,7 +27,7 @@ struct disk_config {
 	char *id;
 	char *serial;
 	bool readonly, overlay;
-	unsigned queues;
+	unsigned queues;            /* 0: as many as are useful */
 	uint64_t iops, bytes_per_s; /* 0: no limit */
 	unsigned direct;            /* enum disk_direct */
 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The ferry command.
-#include <stdio.h>
+#include "vmm/cli.h"
 
-int main(void)
+int main(int argc, char **argv)
 {
-	return puts("ferry " FERRY_VERSION) < 0;
+	return cli_main(argc, argv);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vmm/cpuid.h"
 #include "vmm/vcpu_state.h"
@@ -226,6 +227,7 @@ static void *vcpu_main(void *opaque)
 	struct vcpu *v = opaque;
 	sigset_t kick;
 
+	atomic_store_explicit(&v->tid, gettid(), memory_order_relaxed);
 	(void)sigemptyset(&kick);
 	(void)sigaddset(&kick, SIG_KICK);
 	(void)pthread_sigmask(SIG_UNBLOCK, &kick, NULL);

@@ -23,6 +23,7 @@ struct vcpu {
 	struct vcpu_state *power_on; /* for reset */
 
 	pthread_t thread; /* valid once started */
+	_Atomic int tid;  /* the kernel's number of it; 0 until it runs */
 	bool started;     /* main thread */
 
 	/* Written by the vCPU's thread, read by anyone: relaxed counters. */

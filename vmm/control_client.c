@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+// A client of a guest's control socket, for the sub-commands. Blocking.
+#include "vmm/control_client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "util/io.h"
+#include "vmm/runtime.h"
+
+static void set_timeout(const struct control_client *c, unsigned timeout_s)
+{
+	const struct timeval tv = { .tv_sec = timeout_s };
+
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+/* Read what there is. Bytes, 0 at the end, or -errno. */
+static ssize_t fill(struct control_client *c)
+{
+	ssize_t n;
+
+	if (c->bytes == CLIENT_BUFFER_BYTES)
+		return -EMSGSIZE;
+	do {
+		n = recv(c->fd, c->buf + c->bytes, CLIENT_BUFFER_BYTES - c->bytes, 0);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	c->bytes += (size_t)n;
+	return n;
+}
+
+static int err_read(ssize_t rc, struct err *e)
+{
+	if (rc == 0)
+		return err_set(e, -EPIPE, "the guest has ended");
+	if (rc == -ETIMEDOUT)
+		return err_set(e, -ETIMEDOUT, "the guest does not answer");
+	return err_set(e, (int)rc, "control socket: %s", strerror((int)-rc));
+}
+
+/* The next line as JSON, a new reference. 0 or -errno. */
+static int receive(struct control_client *c, json_t **ret, struct err *e)
+{
+	char *end;
+	size_t len;
+
+	while (!(end = memchr(c->buf, '\n', c->bytes))) {
+		ssize_t rc = fill(c);
+
+		if (rc <= 0)
+			return err_read(rc, e);
+	}
+	len = (size_t)(end - c->buf) + 1;
+	*ret = json_loadb(c->buf, len, 0, NULL);
+	c->bytes -= len;
+	memmove(c->buf, c->buf + len, c->bytes);
+	if (!*ret)
+		return err_set(e, -EPROTO, "control socket: not a ferry guest on the other end");
+	return 0;
+}
+
+static int send_command(const struct control_client *c, const char *command, struct err *e)
+{
+	char text[128];
+	int len = snprintf(text, sizeof(text), "{\"execute\":\"%s\"}\n", command);
+
+	if (send(c->fd, text, (size_t)len, MSG_NOSIGNAL) == len)
+		return 0;
+	return err_set(e, errno ? -errno : -EIO, "control socket: %s", strerror(errno));
+}
+
+/* Take @reply apart; it is ours. 1: an event, not a reply. */
+static int judge_reply(json_t *reply, json_t **ret, struct err *e)
+{
+	const json_t *error = json_object_get(reply, "error");
+	json_t *value = json_object_get(reply, "return");
+	int rc = 0;
+
+	if (error) {
+		const char *desc = json_string_value(json_object_get(error, "desc"));
+
+		rc = err_set(e, -EREMOTEIO, "%s", desc ? desc : "refused");
+	} else if (!value) {
+		rc = 1;
+	} else if (ret) {
+		*ret = json_incref(value);
+	}
+	json_decref(reply);
+	return rc;
+}
+
+int client_execute(struct control_client *c, const char *command, json_t **ret, struct err *e)
+{
+	int rc = send_command(c, command, e);
+
+	if (rc < 0)
+		return rc;
+	do {
+		json_t *reply;
+
+		rc = receive(c, &reply, e);
+		if (rc == 0)
+			rc = judge_reply(reply, ret, e);
+	} while (rc > 0);
+	return rc;
+}
+
+static int negotiate(struct control_client *c, struct err *e)
+{
+	json_t *greeting;
+	int rc = receive(c, &greeting, e);
+
+	if (rc < 0)
+		return rc;
+	if (!json_object_get(greeting, "QMP"))
+		rc = err_set(e, -EPROTO, "control socket: not a ferry guest on the other end");
+	json_decref(greeting);
+	return rc < 0 ? rc : client_execute(c, "qmp_capabilities", NULL, e);
+}
+
+int client_open(struct control_client *c, const char *name, unsigned timeout_s, struct err *e)
+{
+	int rc = runtime_connect(name, e);
+
+	*c = (struct control_client){ .fd = rc };
+	if (rc < 0)
+		return rc;
+	set_timeout(c, timeout_s);
+	c->buf = malloc(CLIENT_BUFFER_BYTES);
+	rc = c->buf ? negotiate(c, e) : err_set(e, -ENOMEM, "out of memory");
+	if (rc < 0)
+		client_close(c);
+	return rc;
+}
+
+void client_close(struct control_client *c)
+{
+	close_fd(&c->fd);
+	free(take_ptr(c->buf));
+}
+
+int client_wait_end(struct control_client *c, unsigned timeout_s, struct err *e)
+{
+	ssize_t rc;
+
+	set_timeout(c, timeout_s);
+	do {
+		c->bytes = 0;
+		rc = fill(c);
+	} while (rc > 0);
+	return rc == 0 || rc == -ECONNRESET ? 0 : err_read(rc, e);
+}

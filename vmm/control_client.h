@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* A client of a guest's control socket, for the sub-commands. Blocking. */
+#ifndef FERRY_VMM_CONTROL_CLIENT_H
+#define FERRY_VMM_CONTROL_CLIENT_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+
+#define CLIENT_BUFFER_BYTES (1024 * 1024)
+
+struct control_client {
+	int fd;
+	char *buf; /* bytes read, not yet consumed */
+	size_t bytes;
+};
+
+/*
+ * Connect to guest @name and negotiate. The guest gets @timeout_s for each
+ * reply. 0, -ENOENT, -ETIMEDOUT or -errno, with @e.
+ */
+__must_check int client_open(struct control_client *c, const char *name, unsigned timeout_s,
+			     struct err *e);
+
+/* Hang up. Opened or zeroed by a failed open: fine. */
+void client_close(struct control_client *c);
+
+/*
+ * Execute @command; @ret (NULL: not wanted) gets a new reference of what it
+ * returned. Events on the way are skipped. 0, or -errno with the guest's words.
+ */
+__must_check int client_execute(struct control_client *c, const char *command, json_t **ret,
+				struct err *e);
+
+/* Wait until the guest hangs up: it has ended. @timeout_s 0: for ever. */
+__must_check int client_wait_end(struct control_client *c, unsigned timeout_s, struct err *e);
+
+#endif

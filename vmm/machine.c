@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: MIT
+// A guest made from its settings: devices, boot image, and what it is up to.
+#include "vmm/machine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/isa.h"
+#include "devices/pci.h"
+#include "devices/serial.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "virtio/net.h"
+#include "vmm/boot.h"
+#include "vmm/console.h"
+#include "vmm/vm.h"
+
+/* A guest that crashes right after its start is not restarted faster than this. */
+#define RESTART_INTERVAL_NS (1 * NSEC_PER_SEC)
+
+struct machine {
+	/* const after machine_new() */
+	const struct config *cfg;
+	struct loop *loop;
+	struct console *con;
+	struct machine_listener listener;
+	struct boot *boot;
+	struct vm *vm;
+	struct pci_host *pci; /* the vm's */
+	struct acpi_pm *pm;   /* the vm's */
+	struct virtio_dev *balloon;
+
+	bool started, ended;
+	bool crashed; /* an event of the VM stands until it is reset */
+	bool paused;  /* by the user */
+	uint64_t start_ns;
+	uint64_t boot_ns; /* of the last start or reset */
+	struct loop_timer restart;
+};
+
+static void tell(struct machine *m, const char *name, json_t *data)
+{
+	if (m->listener.event)
+		m->listener.event(m->listener.opaque, name, data);
+	else
+		json_decref(data);
+}
+
+/* --- what the guest does --- */
+
+static void end(struct machine *m, enum machine_end why, unsigned code)
+{
+	bool by_guest = why != MACHINE_END_FAILED;
+	const char *reason = why == MACHINE_END_REBOOT  ? "guest-reset"
+			     : why == MACHINE_END_CRASH ? "guest-panic"
+			     : by_guest                 ? "guest-shutdown"
+							: "host-error";
+
+	if (m->ended)
+		return;
+	m->ended = true;
+	tell(m, "SHUTDOWN", json_pack("{s:b, s:s}", "guest", by_guest, "reason", reason));
+	m->listener.ended(m->listener.opaque, why, code);
+}
+
+/* Power-on state and a fresh boot image; the vCPUs are parked. False: it has ended. */
+static bool boot_again(struct machine *m, bool by_guest)
+{
+	struct err e = { 0 };
+	int rc = vm_reset(m->vm);
+
+	if (rc < 0)
+		(void)err_set(&e, rc, "reset: %s", strerror(-rc));
+	else
+		rc = boot_load(m->boot, m->vm, &e);
+	if (rc < 0) {
+		log_error("%s", e.text);
+		end(m, MACHINE_END_FAILED, 0);
+		return false;
+	}
+	m->boot_ns = clock_now_ns();
+	tell(m, "RESET",
+	     json_pack("{s:b, s:s}", "guest", by_guest, "reason",
+		       by_guest ? "guest-reset" : "host-qmp-system-reset"));
+	return true;
+}
+
+static void on_reset(struct machine *m)
+{
+	if (m->cfg->on_reboot == ON_REBOOT_DESTROY) {
+		end(m, MACHINE_END_REBOOT, 0);
+		return;
+	}
+	log_debug("the guest resets");
+	if (boot_again(m, true))
+		vm_event_done(m->vm);
+}
+
+static void restart_now(void *opaque)
+{
+	struct machine *m = opaque;
+
+	if (boot_again(m, true)) {
+		m->crashed = false;
+		vm_event_done(m->vm);
+	}
+}
+
+static void on_crash(struct machine *m, enum vm_crash how)
+{
+	static const char *const what[] = {
+		[VM_CRASH_PANIC] = "panicked",
+		[VM_CRASH_TRIPLE_FAULT] = "crashed by a triple fault",
+		[VM_CRASH_KVM] = "did what KVM cannot do",
+	};
+	static const char *const next[] = {
+		[ON_CRASH_DESTROY] = "ends",
+		[ON_CRASH_RESTART] = "restarts",
+		[ON_CRASH_PRESERVE] = "is kept for inspection",
+	};
+	static const char *const action[] = {
+		[ON_CRASH_DESTROY] = "poweroff",
+		[ON_CRASH_RESTART] = "reset",
+		[ON_CRASH_PRESERVE] = "pause",
+	};
+
+	log_warn("the guest %s, and %s", what[how], next[m->cfg->on_crash]);
+	tell(m, "GUEST_PANICKED", json_pack("{s:s}", "action", action[m->cfg->on_crash]));
+	if (m->cfg->on_crash == ON_CRASH_DESTROY) {
+		end(m, MACHINE_END_CRASH, 0);
+		return;
+	}
+	m->crashed = true;
+	if (m->cfg->on_crash == ON_CRASH_RESTART)
+		loop_arm(m->loop, &m->restart, m->boot_ns + RESTART_INTERVAL_NS);
+}
+
+/* The vCPUs are parked until vm_event_done(). */
+static void on_event(void *opaque, enum vm_event event, unsigned code)
+{
+	struct machine *m = opaque;
+
+	switch (event) {
+	case VM_EVENT_NONE:
+		break;
+	case VM_EVENT_POWEROFF:
+		end(m, MACHINE_END_POWEROFF, 0);
+		break;
+	case VM_EVENT_DEBUG_EXIT:
+		end(m, MACHINE_END_DEBUG, code);
+		break;
+	case VM_EVENT_RESET:
+		on_reset(m);
+		break;
+	case VM_EVENT_CRASH:
+		on_crash(m, (enum vm_crash)code);
+		break;
+	}
+}
+
+/* --- what the user does --- */
+
+/* Refuse what makes no sense for a guest that has crashed or ended. */
+static int check_alive(const struct machine *m, struct err *e)
+{
+	if (m->ended)
+		return err_set(e, -EINVAL, "the guest has ended");
+	if (m->crashed)
+		return err_set(e, -EINVAL, "the guest has crashed: reset or destroy it");
+	return 0;
+}
+
+int machine_pause(struct machine *m, struct err *e)
+{
+	int rc = check_alive(m, e);
+
+	if (rc < 0 || m->paused)
+		return rc;
+	vm_pause(m->vm);
+	m->paused = true;
+	tell(m, "STOP", NULL);
+	return 0;
+}
+
+int machine_resume(struct machine *m, struct err *e)
+{
+	int rc = check_alive(m, e);
+
+	if (rc < 0 || !m->paused)
+		return rc;
+	m->paused = false;
+	vm_resume(m->vm);
+	tell(m, "RESUME", NULL);
+	return 0;
+}
+
+int machine_reset(struct machine *m, struct err *e)
+{
+	if (m->ended)
+		return check_alive(m, e);
+	loop_disarm(m->loop, &m->restart);
+	vm_pause(m->vm);
+	if (!boot_again(m, false))
+		return err_set(e, -EIO, "the guest could not be reset, and has ended");
+	vm_resume(m->vm);
+	if (m->crashed)
+		vm_event_done(m->vm);
+	m->crashed = false;
+	return 0;
+}
+
+int machine_power_button(struct machine *m, struct err *e)
+{
+	int rc = check_alive(m, e);
+
+	if (rc < 0)
+		return rc;
+	acpi_pm_power_button(m->pm);
+	tell(m, "POWERDOWN", NULL);
+	return 0;
+}
+
+/* --- making it --- */
+
+static int add_platform(struct machine *m, struct err *e)
+{
+	static int (*const add[])(struct vm * vm) = { rtc_new, i8042_new, pvpanic_new,
+						      debug_exit_new };
+	int rc = pci_host_new(m->vm, &m->pci);
+
+	if (rc == 0)
+		rc = acpi_pm_new(m->vm, &m->pm);
+	if (rc == 0)
+		rc = serial_new(m->vm, m->con);
+	for (unsigned i = 0; i < ARRAY_SIZE(add) && rc == 0; i++)
+		rc = add[i](m->vm);
+	return rc < 0 ? err_set(e, rc, "platform devices: %s", strerror(-rc)) : 0;
+}
+
+static int nic_address(const struct machine *m, const struct nic_config *nic, unsigned index,
+		       uint8_t mac[MAC_BYTES], struct err *e)
+{
+	if (!nic->mac)
+		mac_derive(m->cfg->name, index, mac);
+	else if (mac_parse(nic->mac, mac) < 0)
+		return err_set(e, -EINVAL,
+			       "'%s' is not the address of a nic: write xx:xx:xx:xx:xx:xx",
+			       nic->mac);
+	return 0;
+}
+
+static int add_nic(struct machine *m, const struct nic_config *nic, unsigned index, struct err *e)
+{
+	struct net_config cfg = {
+		.id = nic->id,
+		.backend =
+			{
+				.kind = nic->kind == NIC_TAP ? NETDEV_TAP : NETDEV_USER,
+				.nr_pairs = nic->queues,
+				.tap = nic->ifname,
+				.bridge = nic->bridge,
+				.hostfwds = nic->hostfwd.items,
+				.nr_hostfwds = (unsigned)nic->hostfwd.nr,
+			},
+	};
+	struct virtio_dev *dev;
+	int rc = nic_address(m, nic, index, cfg.mac, e);
+
+	return rc < 0 ? rc : net_new(m->vm, m->pci, &cfg, &dev, e);
+}
+
+static int add_devices(struct machine *m, struct err *e)
+{
+	const struct nic_config *nics = m->cfg->nics.items;
+	int rc = 0;
+
+	if (m->cfg->disks.nr || m->cfg->rng || m->cfg->balloon)
+		return err_set(e, -ENOTSUP, "this build has no disk, rng and balloon");
+	for (unsigned i = 0; rc == 0 && i < m->cfg->nics.nr; i++) {
+		if (nics[i].kind == NIC_NONE)
+			continue;
+		rc = add_nic(m, &nics[i], i, e);
+		if (rc < 0)
+			(void)err_prefix(e, "net %s", nics[i].id);
+	}
+	return rc;
+}
+
+static int assemble(struct machine *m, struct err *e)
+{
+	const struct config *cfg = m->cfg;
+	const struct boot_params_files files = {
+		.kernel = cfg->kernel,
+		.initrd = cfg->initrd,
+		.cmdline = cfg->append,
+	};
+	const struct vm_params params = {
+		.memory_bytes = cfg->memory_bytes,
+		.nr_vcpus = cfg->vcpus,
+		.hugepages = cfg->hugepages,
+	};
+	int rc = boot_open(&m->boot, &files, e);
+
+	if (rc == 0)
+		rc = vm_new(&m->vm, &params, m->loop, e);
+	if (rc < 0)
+		return rc;
+	m->vm->on_event = on_event;
+	m->vm->on_event_opaque = m;
+	if ((rc = add_platform(m, e)) < 0 || (rc = add_devices(m, e)) < 0)
+		return rc;
+	return boot_load(m->boot, m->vm, e);
+}
+
+int machine_new(struct machine **ret, const struct config *cfg, struct loop *loop,
+		struct console *con, const struct machine_listener *listener, struct err *e)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	int rc;
+
+	if (!m)
+		return err_set(e, -ENOMEM, "out of memory");
+	m->cfg = cfg;
+	m->loop = loop;
+	m->con = con;
+	m->listener = *listener;
+	m->restart.fn = restart_now;
+	m->restart.opaque = m;
+	rc = assemble(m, e);
+	if (rc < 0) {
+		machine_free(m);
+		return rc;
+	}
+	*ret = m;
+	return 0;
+}
+
+int machine_start(struct machine *m, struct err *e)
+{
+	int rc;
+
+	m->start_ns = m->boot_ns = clock_now_ns();
+	m->started = true;
+	rc = vm_start(m->vm);
+	return rc < 0 ? err_set(e, rc, "cannot start the vCPUs: %s", strerror(-rc)) : 0;
+}
+
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	loop_disarm(m->loop, &m->restart);
+	vm_free(m->vm);
+	boot_close(m->boot);
+	free(m);
+}
+
+/* --- what others want to know --- */
+
+enum machine_state machine_state(const struct machine *m)
+{
+	if (m->ended)
+		return MACHINE_ENDED;
+	if (m->crashed)
+		return MACHINE_CRASHED;
+	if (m->paused)
+		return MACHINE_PAUSED;
+	return m->started ? MACHINE_RUNNING : MACHINE_READY;
+}
+
+const char *machine_status(const struct machine *m)
+{
+	static const char *const names[] = {
+		[MACHINE_READY] = "prelaunch", [MACHINE_RUNNING] = "running",
+		[MACHINE_PAUSED] = "paused",   [MACHINE_CRASHED] = "guest-panicked",
+		[MACHINE_ENDED] = "shutdown",
+	};
+
+	return names[machine_state(m)];
+}
+
+struct vm *machine_vm(const struct machine *m)
+{
+	return m->vm;
+}
+
+const struct config *machine_config(const struct machine *m)
+{
+	return m->cfg;
+}
+
+struct console *machine_console(const struct machine *m)
+{
+	return m->con;
+}
+
+struct virtio_dev *machine_balloon(const struct machine *m)
+{
+	return m->balloon;
+}
+
+uint64_t machine_start_ns(const struct machine *m)
+{
+	return m->start_ns;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* A guest made from its settings: devices, boot image, and what it is up to. */
+#ifndef FERRY_VMM_MACHINE_H
+#define FERRY_VMM_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+#include "vmm/config.h"
+
+struct console;
+struct loop;
+struct machine;
+struct virtio_dev;
+struct vm;
+
+enum machine_state {
+	MACHINE_READY, /* made, not started */
+	MACHINE_RUNNING,
+	MACHINE_PAUSED,  /* by the user */
+	MACHINE_CRASHED, /* kept for inspection (--on-crash preserve) */
+	MACHINE_ENDED,
+};
+
+/* Why a machine ended. */
+enum machine_end {
+	MACHINE_END_POWEROFF, /* the guest switched itself off */
+	MACHINE_END_REBOOT,   /* --on-reboot destroy */
+	MACHINE_END_DEBUG,    /* the debug-exit port; code: the value */
+	MACHINE_END_CRASH,
+	MACHINE_END_FAILED, /* ferry could not go on; it has said why */
+};
+
+/* What a machine tells its owner, on the main loop. */
+struct machine_listener {
+	/* The guest has ended, and runs no more. */
+	void (*ended)(void *opaque, enum machine_end end, unsigned code);
+	/* An event of the control protocol; @data is handed over, or NULL. */
+	void (*event)(void *opaque, const char *name, json_t *data);
+	void *opaque;
+};
+
+/*
+ * Make everything that @cfg asks for, and load the boot image; nothing runs
+ * yet. @cfg, @con and @loop must outlive the machine. 0, or -errno with the
+ * setting and the reason in @e. Main thread, as are all functions here.
+ */
+__must_check int machine_new(struct machine **ret, const struct config *cfg, struct loop *loop,
+			     struct console *con, const struct machine_listener *listener,
+			     struct err *e);
+
+/* Stop and release everything. NULL: no-op. */
+void machine_free(struct machine *m);
+
+/* Let the guest run. 0, or -errno with @e. */
+__must_check int machine_start(struct machine *m, struct err *e);
+
+/* By the user's wish; doing it twice is no error. -EINVAL after a crash or the end. */
+__must_check int machine_pause(struct machine *m, struct err *e);
+__must_check int machine_resume(struct machine *m, struct err *e);
+__must_check int machine_reset(struct machine *m, struct err *e);
+
+/* Press the power button; a paused guest notices when it runs again. */
+__must_check int machine_power_button(struct machine *m, struct err *e);
+
+enum machine_state machine_state(const struct machine *m);
+
+/* "running", "paused", ...: QMP's RunState names. */
+const char *machine_status(const struct machine *m);
+
+struct vm *machine_vm(const struct machine *m);
+const struct config *machine_config(const struct machine *m);
+struct console *machine_console(const struct machine *m);
+
+/* The balloon; NULL: there is none. */
+struct virtio_dev *machine_balloon(const struct machine *m);
+
+/* CLOCK_MONOTONIC of machine_start(). */
+uint64_t machine_start_ns(const struct machine *m);
+
+#endif

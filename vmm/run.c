@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: MIT
+// `ferry run`: one guest from start to end.
+#include "vmm/run.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+#include "util/io.h"
+#include "util/log.h"
+#include "vmm/config.h"
+#include "vmm/console.h"
+#include "vmm/console_host.h"
+#include "vmm/control.h"
+#include "vmm/control_cmds.h"
+#include "vmm/loop.h"
+#include "vmm/machine.h"
+#include "vmm/run_signals.h"
+#include "vmm/runtime.h"
+
+/* How long a guest has to switch itself off after a signal. */
+#define SHUTDOWN_TIMEOUT_NS (10 * NSEC_PER_SEC)
+/* How long the last output may wait for its reader. */
+#define DRAIN_IDLE_MS 1000
+
+struct run {
+	const struct config *cfg;
+	struct loop *loop;
+	struct run_signals signals;
+	struct console *con;
+	struct console_host *host;
+	char pty_link[128];
+	struct runtime_claim claim;
+	struct control *control;
+	struct machine *machine;
+	struct loop_timer timeout;
+	struct loop_timer kill_timer;
+	int kill_signal; /* the one that pressed the power button; 0: none */
+	bool ending;     /* status and reason are final */
+	int status;
+	const char *reason; /* for --json */
+};
+
+/* --- how it ends --- */
+
+static void finish(struct run *run, int status, const char *reason)
+{
+	if (run->ending)
+		return;
+	run->ending = true;
+	run->status = status;
+	run->reason = reason;
+	loop_stop(run->loop);
+}
+
+static void on_ended(void *opaque, enum machine_end why, unsigned code)
+{
+	struct run *run = opaque;
+
+	switch (why) {
+	case MACHINE_END_POWEROFF:
+		finish(run, RUN_STATUS_POWEROFF, "poweroff");
+		break;
+	case MACHINE_END_REBOOT:
+		finish(run, RUN_STATUS_POWEROFF, "reboot");
+		break;
+	case MACHINE_END_DEBUG:
+		finish(run, (int)((code << 1 | 1) & 0xff), "debug-exit");
+		break;
+	case MACHINE_END_CRASH:
+		finish(run, RUN_STATUS_CRASH, "crash");
+		break;
+	case MACHINE_END_FAILED:
+		finish(run, 1, "failure");
+		break;
+	}
+}
+
+/* The user ends it, rather than the guest. */
+static void stop_now(struct run *run, int status, const char *reason, const char *qmp_reason)
+{
+	if (run->ending)
+		return;
+	control_event(run->control, "SHUTDOWN",
+		      json_pack("{s:b, s:s}", "guest", 0, "reason", qmp_reason));
+	finish(run, status, reason);
+}
+
+void run_quit(struct run *run, const char *reason)
+{
+	stop_now(run, RUN_STATUS_POWEROFF, "quit", reason);
+}
+
+static void on_escape_key(void *opaque)
+{
+	run_quit(opaque, "host-ui");
+}
+
+static void on_timeout(void *opaque)
+{
+	struct run *run = opaque;
+
+	log_warn("the guest is still there after %u s: ended", run->cfg->timeout_s);
+	stop_now(run, RUN_STATUS_TIMEOUT, "timeout", "host-error");
+}
+
+static void on_kill_timer(void *opaque)
+{
+	struct run *run = opaque;
+
+	log_warn("the guest did not switch itself off: ended");
+	stop_now(run, RUN_STATUS_SIGNAL + run->kill_signal, "signal", "host-signal");
+}
+
+static void on_signal(void *opaque, int sig)
+{
+	struct run *run = opaque;
+	struct err e;
+
+	if (run->kill_signal || machine_power_button(run->machine, &e) < 0) {
+		stop_now(run, RUN_STATUS_SIGNAL + sig, "signal", "host-signal");
+		return;
+	}
+	log_info("%s: power button pressed; the next signal ends the guest", sigabbrev_np(sig));
+	run->kill_signal = sig;
+	loop_arm(run->loop, &run->kill_timer, clock_now_ns() + SHUTDOWN_TIMEOUT_NS);
+}
+
+static void on_event(void *opaque, const char *name, json_t *data)
+{
+	struct run *run = opaque;
+
+	if (run->control)
+		control_event(run->control, name, data);
+	else
+		json_decref(data);
+}
+
+/* --- how it starts --- */
+
+/* One line for whoever started us by a program. */
+static void report(const struct run *run, json_t *json)
+{
+	char *text = json && run->cfg->json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	if (text)
+		(void)fprintf(stderr, "%s\n", text);
+	free(text);
+	json_decref(json);
+}
+
+static int open_console(struct run *run, struct err *e)
+{
+	struct console_host_params p = {
+		.con = run->con,
+		.loop = run->loop,
+		.quit = on_escape_key,
+		.opaque = run,
+	};
+	int rc = console_parse_spec(run->cfg->console, &p.spec, e);
+
+	if (rc < 0)
+		return rc;
+	if (run->claim.has_file) {
+		(void)snprintf(run->pty_link, sizeof(run->pty_link), "%.*s.console",
+			       (int)(strlen(run->claim.path) - strlen(".sock")), run->claim.path);
+		p.pty_link = run->pty_link;
+	}
+	return console_host_open(&run->host, &p, e);
+}
+
+static int open_control(struct run *run, struct err *e)
+{
+	const struct control_params p = {
+		.loop = run->loop,
+		.listen_fd = run->claim.sock_fd,
+		.table = &control_guest_table,
+		.opaque = run,
+	};
+	int rc = control_new(&run->control, &p);
+
+	return rc < 0 ? err_set(e, rc, "control socket: %s", strerror(-rc)) : 0;
+}
+
+static int open_loop(struct run *run, struct err *e)
+{
+	int rc = loop_new(&run->loop, 0);
+
+	if (rc < 0)
+		return err_set(e, rc, "cannot make an event loop: %s", strerror(-rc));
+	run->signals = (struct run_signals){
+		.loop = run->loop,
+		.watch = { .fd = -1, .slot = -1 },
+		.fn = on_signal,
+		.opaque = run,
+	};
+	run->timeout = (struct loop_timer){ .fn = on_timeout, .opaque = run };
+	run->kill_timer = (struct loop_timer){ .fn = on_kill_timer, .opaque = run };
+	rc = console_new(&run->con, run->loop);
+	return rc < 0 ? err_set(e, rc, "cannot make a console: %s", strerror(-rc)) : 0;
+}
+
+static int make_machine(struct run *run, struct err *e)
+{
+	const struct machine_listener listener = {
+		.ended = on_ended,
+		.event = on_event,
+		.opaque = run,
+	};
+
+	return machine_new(&run->machine, run->cfg, run->loop, run->con, &listener, e);
+}
+
+static int set_up(struct run *run, struct err *e)
+{
+	int rc = open_loop(run, e);
+
+	if (rc == 0) {
+		rc = run_signals_init(&run->signals);
+		if (rc < 0)
+			(void)err_set(e, rc, "signals: %s", strerror(-rc));
+	}
+	if (rc == 0)
+		rc = runtime_claim(&run->claim, run->cfg->name, run->cfg->ephemeral, e);
+	if (rc == 0)
+		rc = make_machine(run, e);
+	if (rc == 0)
+		rc = open_control(run, e);
+	if (rc == 0)
+		rc = open_console(run, e);
+	return rc;
+}
+
+/* Many disks and nics of many queues need many descriptors. */
+static void raise_limits(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &rl);
+	}
+}
+
+/* The guest's last words; nothing runs any more that could add to them. */
+static void drain_console(struct run *run)
+{
+	struct console_stats stats;
+
+	console_drain(run->con, DRAIN_IDLE_MS);
+	console_get_stats(run->con, &stats);
+	if (stats.lost)
+		log_warn("console: %" PRIu64 " of %" PRIu64
+			 " bytes of output were lost on slow readers",
+			 stats.lost, stats.written);
+}
+
+static void tear_down(struct run *run)
+{
+	machine_free(run->machine);
+	if (run->ending)
+		drain_console(run);
+	console_host_close(run->host);
+	console_free(run->con);
+	control_free(run->control);
+	runtime_release(&run->claim);
+	if (run->loop)
+		run_signals_fini(&run->signals);
+	loop_free(run->loop);
+}
+
+static int run_to_the_end(struct run *run, struct err *e)
+{
+	int rc = machine_start(run->machine, e);
+
+	if (rc < 0)
+		return rc;
+	if (run->cfg->timeout_s)
+		loop_arm(run->loop, &run->timeout,
+			 clock_now_ns() + run->cfg->timeout_s * NSEC_PER_SEC);
+	report(run, json_pack("{s:s, s:s, s:i, s:s, s:s?}", "event", "started", "name",
+			      run->cfg->name, "pid", getpid(), "control", run->claim.path,
+			      "console", run_console_path(run)));
+	rc = loop_run(run->loop);
+	if (rc < 0)
+		return err_set(e, rc, "event loop: %s", strerror(-rc));
+	return 0;
+}
+
+int run_guest(const struct config *cfg, struct err *e)
+{
+	struct run run = { .cfg = cfg };
+	int rc;
+
+	runtime_claim_init(&run.claim);
+	raise_limits();
+	rc = set_up(&run, e);
+	if (rc == 0)
+		rc = run_to_the_end(&run, e);
+	tear_down(&run);
+	if (rc < 0)
+		return rc;
+	report(&run, json_pack("{s:s, s:s, s:s, s:i}", "event", "ended", "name", cfg->name,
+			       "reason", run.reason, "status", run.status));
+	return run.status;
+}
+
+/* --- for the commands of the control socket --- */
+
+struct machine *run_machine(const struct run *run)
+{
+	return run->machine;
+}
+
+const char *run_console_path(const struct run *run)
+{
+	return run->host ? console_host_path(run->host) : NULL;
+}
+
+/* --- dry run --- */
+
+/* The memory that the host can give now, in bytes; 0: unknown. */
+static uint64_t available_memory(void)
+{
+	FILE *info = fopen("/proc/meminfo", "re");
+	uint64_t kib = 0;
+	char line[128];
+
+	if (!info)
+		return 0;
+	while (fgets(line, sizeof(line), info)) {
+		if (sscanf(line, "MemAvailable: %" SCNu64, &kib) == 1)
+			break;
+	}
+	(void)fclose(info);
+	return kib * KIB;
+}
+
+static int check_memory(const struct config *cfg, struct err *e)
+{
+	uint64_t available = available_memory();
+
+	if (cfg->hugepages || !available || cfg->memory_bytes <= available)
+		return 0;
+	return err_set(e, -ENOMEM,
+		       "memory: the guest may use %" PRIu64 " MiB, but the host has %" PRIu64
+		       " MiB left",
+		       cfg->memory_bytes >> 20, available >> 20);
+}
+
+int run_check(const struct config *cfg, struct err *e)
+{
+	struct run run = { .cfg = cfg };
+	struct console_spec spec;
+	int rc;
+
+	runtime_claim_init(&run.claim);
+	raise_limits();
+	if ((rc = runtime_check_free(cfg->name, e)) < 0 ||
+	    (rc = console_parse_spec(cfg->console, &spec, e)) < 0 ||
+	    (rc = console_check_spec(&spec, e)) < 0 || (rc = check_memory(cfg, e)) < 0)
+		return rc;
+	rc = open_loop(&run, e);
+	if (rc == 0)
+		rc = make_machine(&run, e);
+	tear_down(&run);
+	return rc;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* `ferry run`: one guest from start to end. */
+#ifndef FERRY_VMM_RUN_H
+#define FERRY_VMM_RUN_H
+
+#include <stdbool.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+
+struct config;
+struct machine;
+struct run;
+
+/*
+ * Exit statuses of `ferry run`, besides those of the debug-exit port, which
+ * are odd: (v << 1) | 1. 1 and 2 are those of every command.
+ */
+enum run_status {
+	RUN_STATUS_POWEROFF = 0, /* also: reset with --on-reboot destroy, ended on request */
+	RUN_STATUS_TIMEOUT = 124,
+	RUN_STATUS_CRASH = 125,
+	RUN_STATUS_SIGNAL = 128, /* + the signal that killed a guest which did not listen */
+};
+
+/* Run the guest to its end. Returns the exit status, or -errno with @e. */
+__must_check int run_guest(const struct config *cfg, struct err *e);
+
+/*
+ * Do everything that run_guest() does before the guest starts, and undo it: no
+ * file, socket or interface is left, or seen by others. 0, or -errno with @e.
+ */
+__must_check int run_check(const struct config *cfg, struct err *e);
+
+/* --- for the control socket's commands, on the main loop --- */
+
+struct machine *run_machine(const struct run *run);
+
+/* The pty's device or the console's socket; NULL: neither. */
+const char *run_console_path(const struct run *run);
+
+/* End the guest at once, with status 0; @reason as in QMP's SHUTDOWN event. */
+void run_quit(struct run *run, const char *reason);
+
+#endif
