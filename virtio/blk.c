@@ -253,7 +253,7 @@ err_free:
 int blk_new(struct vm *vm, struct pci_host *pci, const struct blk_config *cfg,
 	    struct virtio_dev **ret, struct err *e)
 {
-	struct blk *blk;
+	struct blk *blk = NULL;
 	int rc = blk_dev_new(vm, cfg, &blk, e);
 
 	if (rc < 0)

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+// virtio-blk queues: many requests at once, limits, reset and pause in flight,
+// failures of the storage.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/blkdev.h"
+#include "util/clock.h"
+
+/* --- many at once --------------------------------------------------------------- */
+
+#define DEPTH (QSIZE / 3)
+
+static void offer_reads(struct blkdev *f, unsigned queue, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		(void)blkdev_offer(
+			f, queue, VIRTIO_BLK_T_IN, i,
+			(struct piece){ PER_QUEUE(DATA, queue) + i * 4096ULL, SECTOR, true });
+}
+
+static void check_reads(struct blkdev *f, unsigned queue, unsigned n)
+{
+	uint8_t buf[SECTOR];
+
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(blkdev_status(f, queue, blkdev_take_used(f, queue).id),
+				 VIRTIO_BLK_S_OK);
+	for (unsigned i = 0; i < n; i++) {
+		blkdev_get(f, PER_QUEUE(DATA, queue) + i * 4096ULL, buf, SECTOR);
+		assert_true(tmpdisk_is_fresh(buf, i));
+	}
+}
+
+static void test_batch(void **state)
+{
+	struct blkdev *f = *state;
+	struct blk_stats stats;
+
+	blkdev_new(f, (struct blk_config){ 0 });
+	for (unsigned round = 0; round < 10; round++) {
+		offer_reads(f, 0, DEPTH);
+		blkdev_kick(f, 0);
+		check_reads(f, 0, DEPTH);
+	}
+	blk_get_stats(&f->blk->vdev, &stats);
+	assert_int_equal(stats.ops[BLOCK_READ], 10 * DEPTH);
+	assert_int_equal(stats.bytes[BLOCK_READ], 10 * DEPTH * SECTOR);
+	assert_int_equal(stats.errors[BLOCK_READ], 0);
+	assert_true(stats.latency_ns[BLOCK_READ] > 0);
+	assert_int_equal(stats.in_flight, 0);
+	/* Page cache or not, they do not all come one by one. */
+	assert_true(f->nr_irqs < 10 * DEPTH);
+}
+
+static void test_two_queues(void **state)
+{
+	struct blkdev *f = *state;
+
+	blkdev_new(f, (struct blk_config){ .queues = 2 });
+	for (unsigned round = 0; round < 10; round++) {
+		f->next_desc = 0;
+		offer_reads(f, 0, DEPTH);
+		f->next_desc = 0;
+		offer_reads(f, 1, DEPTH);
+		blkdev_kick(f, 0);
+		blkdev_kick(f, 1);
+		check_reads(f, 0, DEPTH);
+		check_reads(f, 1, DEPTH);
+	}
+}
+
+/* A chain that is offered again and again finds all slots taken, and waits. */
+static void test_more_than_there_are_slots(void **state)
+{
+	struct blkdev *f = *state;
+	uint16_t head;
+
+	blkdev_new(f, (struct blk_config){ 0 });
+	head = blkdev_offer(f, 0, VIRTIO_BLK_T_IN, 0, (struct piece){ DATA, SECTOR, true });
+	for (unsigned i = 1; i < QSIZE; i++)
+		ring_offer(&f->rings[0], head);
+	blkdev_kick(f, 0);
+	for (unsigned i = 0; i < QSIZE; i++)
+		assert_int_equal(blkdev_take_used(f, 0).id, head);
+}
+
+static void test_reset_in_flight(void **state)
+{
+	struct blkdev *f = *state;
+	uint16_t used;
+
+	blkdev_new(f, (struct blk_config){ 0 });
+	for (unsigned round = 0; round < 20; round++) {
+		offer_reads(f, 0, DEPTH);
+		blkdev_kick(f, 0);
+		blkdev_quiesce(f, true);
+		used = ring_used_idx(&f->rings[0]);
+		assert_int_equal(f->blk->queues[0].nr_free, QSIZE);
+		assert_true(used <= DEPTH);
+		f->next_desc = 0;
+		blkdev_start(f);
+		assert_int_equal(ring_used_idx(&f->rings[0]), 0);
+	}
+	blkdev_check_read(f, 3, 1);
+}
+
+static void test_pause_in_flight(void **state)
+{
+	struct blkdev *f = *state;
+
+	blkdev_new(f, (struct blk_config){ 0 });
+	for (unsigned round = 0; round < 20; round++) {
+		offer_reads(f, 0, DEPTH);
+		blkdev_kick(f, 0);
+		blkdev_quiesce(f, false);
+		/* Everything that was taken has been given back. */
+		assert_int_equal(ring_used_idx(&f->rings[0]), (round + 1) * DEPTH);
+		blkdev_kick(f, 0);
+		check_reads(f, 0, DEPTH);
+	}
+}
+
+static void test_limits(void **state)
+{
+	static const struct blk_config limits[] = {
+		{ .iops = 500, .burst_ms = 2 },
+		{ .bps = 500 * SECTOR, .burst_ms = 2 },
+	};
+	struct blkdev *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		uint64_t start = clock_now_ns();
+		struct blk_stats stats;
+
+		f->next_desc = 0;
+		blkdev_new(f, limits[i]);
+		offer_reads(f, 0, DEPTH);
+		blkdev_kick(f, 0);
+		check_reads(f, 0, DEPTH);
+		/* One at once, the others each 2 ms later. */
+		assert_true(clock_now_ns() - start >= (DEPTH - 2) * 2 * NSEC_PER_MSEC);
+		blk_get_stats(&f->blk->vdev, &stats);
+		assert_true(stats.throttled > 0);
+		/* A reset does not wait for the limit. */
+		offer_reads(f, 0, DEPTH);
+		blkdev_kick(f, 0);
+		blkdev_quiesce(f, true);
+		blkdev_free(f);
+	}
+}
+
+/* --- failures of the storage ------------------------------------------------------ */
+
+static void test_truncated_image(void **state)
+{
+	struct blkdev *f = *state;
+	struct blk_stats stats;
+
+	blkdev_new(f, (struct blk_config){ 0 });
+	assert_int_equal(truncate(f->disk.path, DISK / 2), 0);
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(blkdev_request(f, VIRTIO_BLK_T_IN, SECTORS - 1,
+						(struct piece){ DATA, SECTOR, true }),
+				 VIRTIO_BLK_S_IOERR);
+	blk_get_stats(&f->blk->vdev, &stats);
+	assert_int_equal(stats.errors[BLOCK_READ], 20);
+	assert_false(f->blk->vdev.broken);
+	blkdev_check_read(f, 0, SECTORS / 2);
+}
+
+static void test_full_disk(void **state)
+{
+	struct blkdev *f = *state;
+	struct tmpdisk small;
+	uint8_t status = VIRTIO_BLK_S_OK;
+	unsigned n = 0;
+
+	if (!tmpdisk_new_small(&small, DISK, 32 * KIB))
+		skip();
+	tmpdisk_free(&f->disk);
+	f->disk = small;
+	blkdev_new(f, (struct blk_config){ 0 });
+	for (; status == VIRTIO_BLK_S_OK && n < SECTORS; n += 8)
+		status = blkdev_write_byte(f, n, 1);
+	assert_int_equal(status, VIRTIO_BLK_S_IOERR);
+	assert_in_range(n, 8, 80);
+	assert_int_equal(blkdev_write_byte(f, 0, 2), VIRTIO_BLK_S_OK); /* has its place */
+}
+
+#define BLK_TEST(fn) cmocka_unit_test_setup_teardown(fn, blkdev_setup, blkdev_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BLK_TEST(test_batch),
+		BLK_TEST(test_two_queues),
+		BLK_TEST(test_more_than_there_are_slots),
+		BLK_TEST(test_reset_in_flight),
+		BLK_TEST(test_pause_in_flight),
+		BLK_TEST(test_limits),
+		BLK_TEST(test_truncated_image),
+		BLK_TEST(test_full_disk),
+	};
+
+	return cmocka_run_group_tests_name("blk_queue", tests, NULL, NULL);
+}
