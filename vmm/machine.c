@@ -11,6 +11,7 @@
 #include "devices/serial.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "virtio/blk.h"
 #include "virtio/net.h"
 #include "vmm/boot.h"
 #include "vmm/console.h"
@@ -238,6 +239,29 @@ static int add_platform(struct machine *m, struct err *e)
 	return rc < 0 ? err_set(e, rc, "platform devices: %s", strerror(-rc)) : 0;
 }
 
+static int add_disk(struct machine *m, const struct disk_config *disk, struct err *e)
+{
+	static const enum block_direct direct[] = {
+		[DISK_DIRECT_AUTO] = BLOCK_DIRECT_AUTO,
+		[DISK_DIRECT_ON] = BLOCK_DIRECT_ON,
+		[DISK_DIRECT_OFF] = BLOCK_DIRECT_OFF,
+	};
+	const struct blk_config cfg = {
+		.id = disk->id,
+		.path = disk->path,
+		.serial = disk->serial,
+		.readonly = disk->readonly,
+		.overlay = disk->overlay,
+		.queues = disk->queues,
+		.iops = disk->iops,
+		.bps = disk->bytes_per_s,
+		.direct = direct[disk->direct],
+	};
+	struct virtio_dev *dev;
+
+	return blk_new(m->vm, m->pci, &cfg, &dev, e);
+}
+
 static int nic_address(const struct machine *m, const struct nic_config *nic, unsigned index,
 		       uint8_t mac[MAC_BYTES], struct err *e)
 {
@@ -272,11 +296,14 @@ static int add_nic(struct machine *m, const struct nic_config *nic, unsigned ind
 
 static int add_devices(struct machine *m, struct err *e)
 {
+	const struct disk_config *disks = m->cfg->disks.items;
 	const struct nic_config *nics = m->cfg->nics.items;
 	int rc = 0;
 
-	if (m->cfg->disks.nr || m->cfg->rng || m->cfg->balloon)
-		return err_set(e, -ENOTSUP, "this build has no disk, rng and balloon");
+	if (m->cfg->rng || m->cfg->balloon)
+		return err_set(e, -ENOTSUP, "this build has no rng and balloon");
+	for (unsigned i = 0; rc == 0 && i < m->cfg->disks.nr; i++)
+		rc = add_disk(m, &disks[i], e);
 	for (unsigned i = 0; rc == 0 && i < m->cfg->nics.nr; i++) {
 		if (nics[i].kind == NIC_NONE)
 			continue;
