@@ -44,7 +44,7 @@ void blk_open(struct blk *blk)
 	if (!queues || queues > BLK_MAX_QUEUES || queues > virtio_queue_count(&blk->dev))
 		panic("blk: the device has %u queues", virtio_queue_count(&blk->dev));
 	if (!blk->segs || blk->segs > BLK_MAX_SEGS)
-		panic("blk: segs must be 1 to %u", BLK_MAX_SEGS);
+		power_usage("segs");
 	blk->nr_queues = (unsigned int)queues;
 	blk_bring_up(blk);
 }

@@ -45,7 +45,7 @@ int pattern_run(struct work *work)
 	uint32_t generation = (uint32_t)param_number("gen", 1);
 
 	if (!generation || (!write && !param_is("pattern", "verify")))
-		panic("blk: pattern is write or verify, gen is not 0");
+		power_usage("pattern or gen");
 	for (uint64_t i = 0; i < work->p.sectors; i++)
 		work->expected[i] = generation;
 	if (write)

@@ -23,7 +23,7 @@ static unsigned int work_choice(const char *key, const char *const choices[], un
 			return i;
 	}
 	if (param_get(key))
-		panic("blk: %s=%s makes no sense", key, param_get(key));
+		power_usage(key);
 	return 0;
 }
 
@@ -50,7 +50,7 @@ static void work_read_params(struct work_params *p, const struct blk *blk)
 	p->bs_sectors = (uint32_t)(bs / SECTOR_BYTES);
 	p->start = param_number("start", 0);
 	if (!p->bs_sectors || bs % SECTOR_BYTES || bs > MIB || p->start >= capacity)
-		panic("blk: bs or start makes no sense");
+		power_usage("bs or start");
 	p->sectors = capacity - p->start;
 	if (span && span / SECTOR_BYTES < p->sectors)
 		p->sectors = span / SECTOR_BYTES;
@@ -58,7 +58,7 @@ static void work_read_params(struct work_params *p, const struct blk *blk)
 	p->depth = (unsigned int)param_number("depth", 1);
 	p->batch = (unsigned int)param_number("batch", 1);
 	if (!p->depth || p->batch > p->depth || p->depth * 2ull > p->sectors / p->bs_sectors)
-		panic("blk: depth or batch is too large, or the span too small");
+		power_usage("depth, batch or span");
 	p->time_ns = param_number("time", 0) * NS_PER_S;
 	p->ops = param_number("ops", p->time_ns ? 0 : DEFAULT_OPS);
 	work_read_choices(p);

@@ -53,7 +53,7 @@ static void net_configure(struct net *net)
 	}
 	net->addr = net_parse_addr(ip, &bits);
 	if (!bits || bits > 32)
-		panic("net: ip=%s makes no sense", ip);
+		power_usage("ip");
 	net->mask = ~0u << (32 - bits);
 	if (param_get("gw"))
 		net->gateway = net_parse_addr(param_get("gw"), NULL);

@@ -113,6 +113,6 @@ uint32_t net_parse_addr(const char *text, uint32_t *ret_number)
 		bad |= *ret_number >> 16;
 	}
 	if (bad || *at)
-		panic("net: %s is no address", text);
+		power_usage(text);
 	return addr;
 }

@@ -129,7 +129,7 @@ void ping_start(struct net *net)
 	ping.addr = net_parse_addr(param_get("ping"), NULL);
 	ping.bytes = (uint32_t)param_number("ping_size", 56);
 	if (ping.bytes > MTU - IP_BYTES - ICMP_BYTES)
-		panic("net: ping_size is too large");
+		power_usage("ping_size");
 	ping.count = param_number("count", 10);
 	ping.interval_ns = param_number("interval_ms", 1000) * NS_PER_MS;
 	ping.task = (struct net_task){ "ping", ping_run, ping_report, &ping, 0 };

@@ -3,7 +3,6 @@
 #include "tcp.h"
 
 #define TCP_FIRST_PORT     49152
-#define TCP_DEFAULT_MSS    536
 #define TCP_INITIAL_RTO_NS NS_PER_S
 #define TCP_GIVE_UP_NS     (120 * NS_PER_S)
 
@@ -25,7 +24,6 @@ struct tcp_conn *tcp_new(struct net *net, const struct tcp_app *app, void *conte
 			.snd_max = iss,
 			.recover = iss,
 			.ssthresh = ~0u,
-			.mss = TCP_DEFAULT_MSS,
 			.rto_ns = TCP_INITIAL_RTO_NS,
 			.timer_ns = ~0ull,
 			.progress_ns = net->now_ns,

@@ -15,6 +15,8 @@
 #define TCP_CONNS     16
 #define TCP_LISTENERS 4
 
+#define TCP_DEFAULT_MSS 536
+
 enum tcp_state {
 	TCP_FREE,
 	TCP_SYN_SENT,
@@ -64,7 +66,7 @@ struct tcp_conn {
 	uint32_t snd_wnd, cwnd, ssthresh;
 	uint32_t recover; /* losses before this one are dealt with */
 	uint64_t acked;   /* offset of snd_una */
-	uint16_t mss;
+	uint16_t mss;     /* of the peer, 0: it has not said */
 	uint8_t snd_shift;
 	uint8_t duplicates;
 	bool closing;   /* our FIN follows the data */
@@ -137,6 +139,20 @@ void tcp_timeout(struct tcp_conn *conn);
 static inline bool tcp_is_flushed(const struct tcp_conn *conn)
 {
 	return conn->snd_una == conn->snd_max;
+}
+
+/* Data bytes of a segment to the peer (RFC 9293, 3.7.1). */
+static inline uint32_t tcp_mss(const struct tcp_conn *conn)
+{
+	return conn->mss ? conn->mss : TCP_DEFAULT_MSS;
+}
+
+/* After a loss: half of what was in flight, two segments at least (RFC 5681, 4). */
+static inline uint32_t tcp_half_flight(const struct tcp_conn *conn)
+{
+	uint32_t half = (conn->snd_max - conn->snd_una) / 2;
+
+	return half > 2 * tcp_mss(conn) ? half : 2 * tcp_mss(conn);
 }
 
 static inline bool tcp_before(uint32_t a, uint32_t b)

@@ -66,7 +66,7 @@ static void tcp_take_options(struct tcp_conn *conn, const struct tcp_segment *se
 		conn->mss = seg->mss < TCP_OUR_MSS ? seg->mss : TCP_OUR_MSS;
 	conn->snd_shift = seg->shift < 0 ? 0 : (uint8_t)seg->shift;
 	conn->rcv_shift = seg->shift < 0 ? 0 : 7;
-	conn->cwnd = TCP_FIRST_CWND * conn->mss;
+	conn->cwnd = TCP_FIRST_CWND * tcp_mss(conn);
 	conn->rcv_nxt = conn->rcv_limit = seg->seq + 1;
 }
 
@@ -149,7 +149,7 @@ static void tcp_grow_cwnd(struct tcp_conn *conn, uint32_t bytes)
 	if (conn->cwnd < conn->ssthresh)
 		conn->cwnd += bytes;
 	else
-		conn->cwnd += (uint32_t)((uint64_t)conn->mss * bytes / conn->cwnd);
+		conn->cwnd += (uint32_t)((uint64_t)tcp_mss(conn) * bytes / conn->cwnd);
 	if (conn->cwnd > TCP_MAX_CWND)
 		conn->cwnd = TCP_MAX_CWND;
 }
@@ -174,12 +174,9 @@ static void tcp_take_new_ack(struct tcp_conn *conn, uint32_t ack)
 /* The third duplicate: a segment is lost, go on from there (RFC 5681, 3.2, but going back). */
 static void tcp_take_duplicate_ack(struct tcp_conn *conn)
 {
-	uint32_t flight = conn->snd_max - conn->snd_una;
-
 	if (++conn->duplicates != 3 || tcp_before(conn->snd_una, conn->recover))
 		return;
-	conn->ssthresh = flight / 2 > 2u * conn->mss ? flight / 2 : 2u * conn->mss;
-	conn->cwnd = conn->ssthresh;
+	conn->ssthresh = conn->cwnd = tcp_half_flight(conn);
 	conn->recover = conn->snd_max;
 	conn->snd_nxt = conn->snd_una;
 }

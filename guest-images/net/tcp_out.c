@@ -83,8 +83,8 @@ static bool tcp_send(struct tcp_conn *conn, uint32_t seq, uint8_t flags, uint64_
 		conn->app->make(conn, offset, ip_payload(buf) + header_bytes, bytes);
 	buf->csum_start = ETH_BYTES + IP_BYTES;
 	buf->csum_offset = offsetof(struct tcp, checksum);
-	if (bytes > conn->mss) {
-		buf->gso_bytes = conn->mss;
+	if (bytes > tcp_mss(conn)) {
+		buf->gso_bytes = (uint16_t)tcp_mss(conn);
 		buf->header_bytes = (uint16_t)(ETH_BYTES + IP_BYTES + header_bytes);
 	}
 	conn->ack_due = false;
@@ -124,7 +124,7 @@ static uint32_t tcp_next_bytes(const struct tcp_conn *conn, uint64_t left)
 {
 	uint32_t flight = conn->snd_nxt - conn->snd_una;
 	uint32_t window = tcp_min(conn->snd_wnd, conn->cwnd);
-	uint32_t mss = conn->mss, most = mss, bytes;
+	uint32_t mss = tcp_mss(conn), most = mss, bytes;
 
 	if (nic_can_cut(&conn->net->nic))
 		most = TCP_MAX_CUT_BYTES / mss * mss;
@@ -133,7 +133,7 @@ static uint32_t tcp_next_bytes(const struct tcp_conn *conn, uint64_t left)
 		return bytes;
 	/* Full segments, unless the peer's window is smaller than one (RFC 9293, 3.8.6.2.1). */
 	if (bytes >= mss)
-		return bytes / mss * mss; /* NOLINT(clang-analyzer-core.DivideZero): never 0 */
+		return bytes / mss * mss;
 	return flight ? 0 : bytes;
 }
 
@@ -166,7 +166,7 @@ static bool tcp_window_grew(const struct tcp_conn *conn)
 {
 	uint32_t room = tcp_min(tcp_room(conn), 65535u << conn->rcv_shift);
 
-	return (int32_t)(conn->rcv_nxt + room - conn->rcv_limit) >= 2 * conn->mss;
+	return (int32_t)(conn->rcv_nxt + room - conn->rcv_limit) >= 2 * (int32_t)tcp_mss(conn);
 }
 
 void tcp_output(struct tcp_conn *conn)
@@ -186,8 +186,6 @@ void tcp_output(struct tcp_conn *conn)
 
 void tcp_timeout(struct tcp_conn *conn)
 {
-	uint32_t flight = conn->snd_max - conn->snd_una;
-
 	conn->rto_ns = tcp_min(conn->rto_ns * 2, TCP_MAX_RTO_NS);
 	conn->timed_ns = 0;
 	conn->snd_nxt = conn->snd_una;
@@ -199,9 +197,9 @@ void tcp_timeout(struct tcp_conn *conn)
 		tcp_arm(conn);
 		return;
 	}
-	if (conn->state == TCP_ESTABLISHED && flight) {
-		conn->ssthresh = flight / 2 > 2u * conn->mss ? flight / 2 : 2u * conn->mss;
-		conn->cwnd = conn->mss;
+	if (conn->state == TCP_ESTABLISHED && !tcp_is_flushed(conn)) {
+		conn->ssthresh = tcp_half_flight(conn);
+		conn->cwnd = tcp_mss(conn);
 	}
 	tcp_output(conn);
 }

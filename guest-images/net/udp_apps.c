@@ -142,7 +142,7 @@ static void flood_start(struct net *net)
 	flood.bytes = (uint32_t)param_number("size", 64);
 	flood.count = param_number("flood_count", 0);
 	if (flood.bytes < sizeof(struct flood_header) || flood.bytes > MTU - IP_BYTES - UDP_BYTES)
-		panic("net: size must be 16 to %u", MTU - IP_BYTES - UDP_BYTES);
+		power_usage("size");
 	flood.task = (struct net_task){ "flood", flood_run, flood_report, &flood, 0 };
 	net->jobs++;
 	net_add_task(net, &flood.task);
