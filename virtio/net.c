@@ -325,18 +325,18 @@ int net_new(struct vm *vm, struct pci_host *pci, const struct net_config *cfg,
 	int rc;
 
 	if (cfg->queue_size & (cfg->queue_size - 1) || cfg->queue_size > VQ_MAX_SIZE)
-		return err_set(e, -EINVAL, "%s: queue size %u: must be a power of two up to %u",
-			       cfg->id, cfg->queue_size, VQ_MAX_SIZE);
+		return err_set(e, -EINVAL, "queue size %u: must be a power of two up to %u",
+			       cfg->queue_size, VQ_MAX_SIZE);
 	rc = netdev_open(&nd, &cfg->backend, e);
 	if (rc < 0)
-		return err_prefix(e, "%s", cfg->id);
+		return rc;
 	rc = net_create(&net, vm, cfg, nd);
 	if (rc < 0)
-		return err_set(e, rc, "%s: %s", cfg->id, strerror(-rc));
+		return err_set(e, rc, "%s", strerror(-rc));
 	rc = virtio_pci_attach(&net->dev, pci, 0);
 	if (rc < 0) {
 		net_free(&net->dev);
-		return err_set(e, rc, "%s: %s", cfg->id, strerror(-rc));
+		return err_set(e, rc, "%s", strerror(-rc));
 	}
 	*ret = &net->dev;
 	return 0;
