@@ -231,8 +231,10 @@ static void work_loop(struct work *work)
 	while (work->in_flight || !work_finished(work)) {
 		work_submit_all(work);
 		blk_kick(work->blk);
-		if (work_reset_due(work))
+		if (work_reset_due(work)) {
 			work_reset(work);
+			continue; /* nothing is in flight */
+		}
 		if (work_reap_all(work)) {
 			progress_ns = clock_ns();
 			continue;
