@@ -20,15 +20,20 @@ class ControlError(AssertionError):
 
 
 class Control:
-    """A connection. Use as a context manager."""
+    """A connection. Use as a context manager.
 
-    def __init__(self, path, timeout_s=WAIT_S):
+    negotiate: say qmp_capabilities at once, without which no command works.
+    """
+
+    def __init__(self, path, timeout_s=WAIT_S, negotiate=False):
         self.timeout_s = timeout_s
         self.events = []
         self.buffer = b""
         self.next_id = 1
         self.socket = connect(path, timeout_s)
         self.greeting = self.receive()
+        if negotiate:
+            self.execute("qmp_capabilities")
 
     def __enter__(self):
         return self

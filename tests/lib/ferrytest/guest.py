@@ -59,6 +59,7 @@ class Guest(Proc):
             self.own_runtime = tempfile.TemporaryDirectory(prefix="ferrytest-run-")
             runtime = self.own_runtime.name
         self.runtime = pathlib.Path(runtime)
+        self.ephemeral = kwargs.get("ephemeral", False)
         env = {"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})}
         kwargs.setdefault("memory", "64M")
         super().__init__(FERRY, "run", *options(name=self.name, kernel=guest_image(image),
@@ -66,12 +67,13 @@ class Guest(Proc):
                          tty=tty, netns=netns, env=env)
 
     def socket_path(self):
-        """The control socket of the guest."""
-        return self.runtime / "ferry" / f"{self.name}.sock"
+        """The control socket of the guest; an ephemeral guest's is no file."""
+        path = f"{self.runtime}/ferry/{self.name}.sock"
+        return "\0" + path if self.ephemeral else path
 
-    def control(self):
+    def control(self, negotiate=True):
         """A connection to the control socket."""
-        return Control(self.socket_path())
+        return Control(self.socket_path(), negotiate=negotiate)
 
     def press_power_button(self):
         """What one SIGTERM does."""
