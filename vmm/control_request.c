@@ -182,7 +182,7 @@ json_t *control_handle(const struct control_table *table, struct control_session
 		return make_error("GenericError", "Request is too long");
 	if (!nesting_ok(line, len))
 		return make_error("GenericError", "Request is nested too deeply");
-	request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
+	request = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
 	if (!json_is_object(request)) {
 		json_decref(request);
 		return make_error("GenericError", request ? "QMP input must be a JSON object"

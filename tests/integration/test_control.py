@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: MIT
+"""The control socket: QMP's conventions, hostile clients, and the sub-commands on it."""
+import json
+import os
+import signal
+import socket
+import stat
+
+from ferrytest import Control, Guest, each, run, tmp_dir
+from ferrytest.paths import FERRY, TOP
+
+# As vmm/control.h has them.
+MAX_REQUEST_BYTES = 64 * 1024
+MAX_NESTING = 32
+MAX_CLIENTS = 64
+MAX_QUEUE_BYTES = 1024 * 1024
+
+
+def idle(**kwargs):
+    """A guest that waits."""
+    return Guest("idle", net="none", **kwargs)
+
+
+def ask_raw(control, line):
+    """Send bytes, return the reply."""
+    control.send_raw(line)
+    return control.receive()
+
+
+def test_greeting_and_negotiation():
+    with idle() as guest, guest.control(negotiate=False) as control:
+        qmp = control.greeting["QMP"]
+        assert set(qmp["version"]["qemu"]) == {"major", "minor", "micro"}
+        assert qmp["version"]["package"].startswith("ferry-")
+        assert qmp["capabilities"] == []
+        refused = ask_raw(control, b'{"execute":"query-status","id":[1,{"a":null}]}\n')
+        assert refused["error"]["class"] == "CommandNotFound"
+        assert refused["id"] == [1, {"a": None}]
+        assert control.execute("qmp_capabilities") == {}
+        assert control.execute("query-status")["status"] == "running"
+
+
+def test_socket_is_the_owners_alone():
+    with idle() as guest, guest.control():
+        mode = os.stat(guest.socket_path()).st_mode
+        assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o600
+        assert stat.S_IMODE(os.stat(guest.runtime / "ferry").st_mode) == 0o700
+
+
+@each(vcpus=[1, 4])
+def test_queries(vcpus):
+    with idle(vcpus=vcpus, name="q1") as guest, guest.control() as control:
+        assert control.execute("query-name") == {"name": "q1"}
+        cpus = control.execute("query-cpus-fast")
+        assert [cpu["cpu-index"] for cpu in cpus] == list(range(vcpus))
+        threads = {int(tid) for tid in os.listdir(f"/proc/{guest.pid}/task")}
+        assert {cpu["thread-id"] for cpu in cpus} <= threads - {guest.pid}
+        names = {one["name"] for one in control.execute("query-commands")}
+        assert {"stop", "cont", "quit", "system_powerdown", "ferry-info"} <= names
+        events = {one["name"] for one in control.execute("query-events")}
+        assert {"STOP", "RESUME", "SHUTDOWN", "RESET", "POWERDOWN", "GUEST_PANICKED"} <= events
+        info = control.execute("ferry-info")
+        assert info["name"] == "q1" and info["pid"] == guest.pid and info["vcpus"] == vcpus
+        assert info["config"]["kernel"].endswith("idle.elf")
+
+
+def test_stop_and_cont():
+    with idle(append="tick=20") as guest, guest.control() as control:
+        guest.wait_for("^idle tick=3")
+        control.execute("stop")
+        control.execute("stop")
+        control.wait_event("STOP")
+        assert control.execute("query-status")["status"] == "paused"
+        length = control.execute("ferry-info")["console"]["written_bytes"]
+        assert control.execute("ferry-info")["console"]["written_bytes"] == length
+        control.execute("cont")
+        control.execute("cont")
+        event = control.wait_event("RESUME")
+        assert set(event["timestamp"]) == {"seconds", "microseconds"}
+        guest.wait_for("^idle tick=")
+
+
+def test_reset_of_a_paused_guest_stays_paused():
+    with idle() as guest, guest.control() as control:
+        guest.wait_for("^idle ready")
+        control.execute("stop")
+        control.execute("system_reset")
+        assert control.wait_event("RESET")["data"] == {
+            "guest": False, "reason": "host-qmp-system-reset"}
+        assert control.execute("query-status")["status"] == "paused"
+        control.execute("cont")
+        guest.wait_for("^idle ready")
+
+
+def test_power_down():
+    with idle() as guest, guest.control() as control:
+        guest.wait_for("^idle ready")
+        control.execute("system_powerdown")
+        control.wait_event("POWERDOWN")
+        assert control.wait_event("SHUTDOWN")["data"] == {
+            "guest": True, "reason": "guest-shutdown"}
+        assert control.receive() is None
+        assert guest.wait() == 0
+
+
+def test_quit():
+    with idle() as guest, guest.control() as control:
+        control.execute("quit")
+        assert control.wait_event("SHUTDOWN")["data"]["reason"] == "host-qmp-quit"
+        assert guest.wait() == 0
+
+
+def test_bad_requests():
+    deep = b'{"execute":"stop","x":' + b"[" * MAX_NESTING + b"]" * MAX_NESTING + b"}\n"
+    cases = {
+        b"stop\n": "Invalid JSON",
+        b'{"execute":\n': "Invalid JSON",
+        b'{"execute":"stop","execute":"cont"}\n': "Invalid JSON",
+        b'\xff\xfe\n': "Invalid JSON",
+        b"[]\n": "must be a JSON object",
+        b'"stop"\n': "must be a JSON object",
+        b"{}\n": "lacks member 'execute'",
+        b'{"execute":7}\n': "lacks member 'execute'",
+        b'{"execute":"stop","arguments":[]}\n': "must be an object",
+        b'{"execute":"stop","arguments":{"now":true}}\n': "'now' is unexpected",
+        b'{"execute":"fly"}\n': "fly has not been found",
+        deep: "nested too deeply",
+    }
+    with idle() as guest, guest.control() as control:
+        for line, reason in cases.items():
+            assert reason in ask_raw(control, line)["error"]["desc"], line
+        control.send_raw(b"\n  \r\n")
+        assert control.execute("query-status")["status"] == "running"
+
+
+def test_pieces_and_batches():
+    with idle() as guest, guest.control() as control:
+        for byte in b'{"execute":"query-name"}\n':
+            control.send_raw(bytes([byte]))
+        assert control.receive()["return"] == {"name": guest.name}
+        control.send_raw(b'{"execute":"query-name","id":1}\n{"execute":"query-name","id":2}\n')
+        assert [control.receive()["id"] for _ in range(2)] == [1, 2]
+
+
+def test_long_lines():
+    with idle() as guest:
+        with guest.control() as control:
+            request = b'{"execute":"query-name","id":"' + b"x" * (MAX_REQUEST_BYTES - 33) + b'"}\n'
+            assert len(request) == MAX_REQUEST_BYTES
+            assert ask_raw(control, request)["return"] == {"name": guest.name}
+        with guest.control() as control:
+            control.send_raw(b"x" * MAX_REQUEST_BYTES)
+            assert "too long" in control.receive()["error"]["desc"]
+            assert control.receive() is None
+        with guest.control() as control:
+            assert control.execute("query-status")["running"]
+
+
+def test_many_clients():
+    with idle() as guest:
+        controls = [guest.control() for _ in range(MAX_CLIENTS)]
+        one_too_many = socket.socket(socket.AF_UNIX)
+        one_too_many.connect(guest.socket_path())
+        assert one_too_many.recv(1) == b""
+        one_too_many.close()
+        controls[0].execute("stop")
+        for control in controls:
+            control.wait_event("STOP")
+            control.close()
+        with guest.control() as control:
+            assert control.execute("query-status")["status"] == "paused"
+
+
+def test_client_that_does_not_read_is_dropped():
+    with idle() as guest, guest.control() as stuck, guest.control() as good:
+        request = b'{"execute":"query-name"}\n'
+        while len(good.events) * 100 < 2 * MAX_QUEUE_BYTES:
+            good.execute("stop")
+            good.execute("cont")
+            if not guest.running() or "does not read" in guest.err.text:
+                break
+        guest.err.wait_for("does not read: dropped", 10)
+        while (line := stuck.receive()) is not None:
+            assert "event" in line
+        assert ask_raw(good, request)
+
+
+def test_replies_nobody_reads_stop_the_requests():
+    with idle() as guest, guest.control() as stuck, guest.control() as good:
+        stuck.socket.setblocking(False)
+        request = b'{"execute":"query-commands"}\n' * 100
+        sent = 0
+        try:
+            while sent < 64 * 1024 * 1024:
+                sent += stuck.socket.send(request)
+        except BlockingIOError:
+            pass
+        assert sent < 4 * 1024 * 1024
+        assert good.execute("query-status")["running"]
+
+
+def ferry(guest, *argv):
+    """A sub-command's output; it must succeed."""
+    return run(FERRY, *argv, env={**os.environ, "XDG_RUNTIME_DIR": str(guest.runtime)})
+
+
+def fails(guest, status, reason, *argv):
+    """A sub-command must fail with one line that says why."""
+    with guest.ferry(*argv) as proc:
+        assert proc.wait() == status
+        assert reason in proc.err.text, proc.err.text
+        assert proc.err.text.count("\n") == 1
+
+
+def test_sub_commands():
+    with idle(name="web") as guest:
+        guest.wait_for("^idle ready")
+        assert json.loads(ferry(guest, "info", "web", "--json"))["status"] == "running"
+        assert "pid                          " + str(guest.pid) in ferry(guest, "info", "web")
+        ferry(guest, "pause", "web")
+        listed, = json.loads(ferry(guest, "list", "--json"))
+        assert listed["name"] == "web" and listed["status"] == "paused"
+        ferry(guest, "resume", "web")
+        ferry(guest, "reset", "web")
+        guest.wait_for("^idle ready")
+        assert "web" in ferry(guest, "list")
+        ferry(guest, "shutdown", "--wait", "web")
+        assert guest.wait() == 0
+        assert json.loads(ferry(guest, "list", "--json")) == []
+        fails(guest, 1, "no guest called web is running", "info", "web")
+        fails(guest, 1, "only letters", "pause", "we b")
+        fails(guest, 2, "NAME is missing", "pause")
+
+
+def test_destroy_returns_when_it_is_over():
+    with Guest("hello", append="crash=hlt", net="none") as guest:
+        guest.wait_for("^hello")
+        ferry(guest, "destroy", guest.name)
+        assert not guest.running()
+        assert guest.wait() == 0
+
+
+def test_list_finds_ephemeral_guests_and_stuck_ones():
+    with tmp_dir() as folder, idle(runtime=folder, ephemeral=True) as one, \
+            idle(runtime=folder) as other:
+        for guest in (one, other):
+            guest.wait_for("^idle ready")
+        assert not os.path.exists(folder / "ferry" / f"{one.name}.sock")
+        names = {guest["name"] for guest in json.loads(ferry(one, "list", "--json"))}
+        assert names == {one.name, other.name}
+        other.signal(signal.SIGSTOP)
+        rows = {guest["name"]: guest for guest in json.loads(ferry(one, "list", "--json"))}
+        assert rows[other.name]["status"] == "no answer"
+        assert rows[one.name]["status"] == "running"
+
+
+@each(first=[True, False])
+@each(second=[True, False])
+def test_one_name_one_guest(first, second):
+    with tmp_dir() as folder, idle(runtime=folder, name="n", ephemeral=first) as guest:
+        guest.wait_for("^idle ready")
+        with idle(runtime=folder, name="n", ephemeral=second) as refused:
+            assert refused.wait() == 1
+            assert "a guest called n is running already" in refused.err.text
+        with Control(guest.socket_path(), negotiate=True) as control:
+            assert control.execute("query-status")["running"]
+
+
+def test_stale_socket_is_replaced():
+    with tmp_dir() as folder:
+        (folder / "ferry").mkdir(mode=0o700)
+        dead = socket.socket(socket.AF_UNIX)
+        dead.bind(str(folder / "ferry" / "web.sock"))
+        dead.close()
+        with idle(runtime=folder, name="web") as guest, guest.control() as control:
+            assert control.execute("query-name") == {"name": "web"}
+
+
+def test_documented():
+    """Every command and event is in docs/control.md."""
+    text = (TOP / "docs" / "control.md").read_text()
+    with idle() as guest, guest.control() as control:
+        for kind in ("commands", "events"):
+            for one in control.execute(f"query-{kind}"):
+                assert f"`{one['name']}`" in text, one
