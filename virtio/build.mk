@@ -13,6 +13,7 @@ FERRY_SRCS += \
 	virtio/net.c \
 	virtio/net_ctrl.c \
 	virtio/net_filter.c \
+	virtio/net_limit.c \
 	virtio/net_offload.c \
 	virtio/net_rx.c \
 	virtio/net_tx.c \

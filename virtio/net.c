@@ -307,6 +307,8 @@ int net_create(struct net **ret, struct vm *vm, const struct net_config *cfg, st
 	if (cfg->backend.mtu || nd->mtu != NETDEV_DEFAULT_MTU)
 		net->mtu = nd->mtu;
 	net->dev.offered = features_of(net, cfg);
+	net_limit_init(&net->rx_limit, cfg->rx_rate.bps, cfg->rx_rate.pps);
+	net_limit_init(&net->tx_limit, cfg->tx_rate.bps, cfg->tx_rate.pps);
 	reset_state(net);
 	rc = init_pairs(net);
 	if (rc < 0) {

@@ -17,9 +17,9 @@ struct vm;
 
 #define NET_DEFAULT_QUEUE_SIZE 256U
 
-/* Bytes and packets a second, and how much may be saved up; 0: no limit. */
+/* Bits and packets a second; 0: no limit. */
 struct net_rate {
-	uint64_t bps, pps; /* bits, packets */
+	uint64_t bps, pps;
 };
 
 struct net_config {

@@ -10,6 +10,7 @@
 #include "util/thread.h"
 #include "virtio/net.h"
 #include "virtio/net_filter.h"
+#include "virtio/net_limit.h"
 #include "virtio/virtio.h"
 
 /*
@@ -85,6 +86,8 @@ struct net_rx {
 	unsigned nr_filled; /* put into the used ring, not yet published */
 	bool starved;       /* waits for a kick */
 	bool failed;        /* the back end is gone */
+	bool limited;       /* waits for the rate limit */
+	struct loop_timer go_on;
 	struct net_filter filter;
 	uint32_t filter_gen;
 	struct net_count count;
@@ -97,7 +100,7 @@ struct net_tx {
 	unsigned pair;
 	bool blocked; /* waits for the back end to take more */
 	unsigned nr_filled;
-	struct loop_timer go_on; /* there was more than one turn's share */
+	struct loop_timer go_on; /* more than one turn's share, or than the rate limit allows */
 	struct iovec iov[NET_CHAIN_MAX + 1];
 	struct net_count count;
 };
@@ -128,6 +131,8 @@ struct net {
 
 	struct mutex lock; /* protects: state; order: innermost */
 	struct net_state state;
+
+	struct net_limit rx_limit, tx_limit; /* lock themselves */
 
 	_Atomic uint32_t filter_gen; /* release after a change of the filter, acquire in rx */
 	_Atomic unsigned nr_active;  /* pairs in use; release in control, acquire in pairs */

@@ -25,6 +25,8 @@
  *   watching -- readable --> reading -- nothing there --> watching
  *                            reading -- no buffers --> starved -- kick --> reading
  *
+ * A rate limit stops reading as well, until its timer.
+ *
  * While starved the back end is not watched: frames wait, or are dropped, in
  * the kernel. Frames that the filter rejects were read into the window too;
  * the next one overwrites them.
@@ -39,6 +41,14 @@
 
 #define FILTER_END (sizeof(struct virtio_net_hdr_v1) + NET_FILTER_BYTES)
 
+static void go_on(void *opaque)
+{
+	struct net_rx *rx = opaque;
+
+	rx->limited = false;
+	net_rx_readable(rx);
+}
+
 int net_rx_init(struct net_rx *rx, struct net *net, unsigned pair)
 {
 	struct net_window *w = &rx->window;
@@ -46,6 +56,7 @@ int net_rx_init(struct net_rx *rx, struct net *net, unsigned pair)
 	rx->net = net;
 	rx->pair = pair;
 	rx->q = &net->dev.queues[2 * pair];
+	rx->go_on = (struct loop_timer){ .fn = go_on, .opaque = rx };
 	w->max_chains = rx->q->max_size;
 	w->iov = calloc(RX_IOV, sizeof(*w->iov));
 	w->chains = calloc(w->max_chains, sizeof(*w->chains));
@@ -216,6 +227,7 @@ static void deliver(struct net_rx *rx, size_t bytes)
 		publish(rx);
 	net_count_add(&rx->count.packets, 1);
 	net_count_add(&rx->count.bytes, bytes - sizeof(struct virtio_net_hdr_v1));
+	net_limit_charge(&rx->net->rx_limit, bytes - sizeof(struct virtio_net_hdr_v1));
 }
 
 /* Copy the end of the pending frame from the spill to where it belongs. */
@@ -299,11 +311,22 @@ static int receive_next(struct net_rx *rx)
 	return n < 0 ? (int)n : take_frame(rx, (size_t)n);
 }
 
+/* The rate limit is reached: come back when a frame may pass. */
+static bool is_limited(struct net_rx *rx)
+{
+	uint64_t go_on_ns = net_limit_wait_until_ns(&rx->net->rx_limit);
+
+	rx->limited = go_on_ns != 0;
+	if (rx->limited)
+		loop_arm(rx->q->loop, &rx->go_on, go_on_ns);
+	return rx->limited;
+}
+
 static int receive_all(struct net_rx *rx)
 {
 	int rc = 1;
 
-	for (unsigned n = 0; n < RX_TURN && rc == 1; n++) {
+	for (unsigned n = 0; n < RX_TURN && rc == 1 && !is_limited(rx); n++) {
 		rc = receive_next(rx);
 		if (rc == -ENOBUFS && vq_enable_kicks(&rx->q->ring)) {
 			vq_disable_kicks(&rx->q->ring);
@@ -382,12 +405,13 @@ void net_rx_quiesce(struct net_rx *rx)
 		net_count_add(&rx->count.dropped, 1);
 	rx->pending = 0;
 	rx->frame_bytes = 0;
-	rx->starved = false;
+	rx->starved = rx->limited = false;
+	loop_disarm(rx->q->loop, &rx->go_on);
 	net_pair_watch(&rx->net->pairs[rx->pair]);
 }
 
 bool net_rx_wants_frames(const struct net_rx *rx)
 {
-	return rx->q->running && rx->frame_bytes && !rx->starved && !rx->failed &&
+	return rx->q->running && rx->frame_bytes && !rx->starved && !rx->limited && !rx->failed &&
 	       !atomic_load(&rx->net->dev.broken) && net_pair_active(rx->net, rx->pair);
 }

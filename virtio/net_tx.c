@@ -18,6 +18,7 @@
  *   idle -- kick --> running -- queue empty --> idle
  *                    running -- back end full --> blocked -- writable --> running
  *                    running -- TX_TURN sent --> (other events) --> running
+ *                    running -- rate limit --> (timer) --> running
  */
 #define TX_TURN    256U
 #define TX_PUBLISH 32U
@@ -88,6 +89,7 @@ out:
 	}
 	net_count_add(&tx->count.packets, 1);
 	net_count_add(&tx->count.bytes, bytes);
+	net_limit_charge(&tx->net->tx_limit, bytes);
 	return 0;
 }
 
@@ -112,35 +114,44 @@ static int send_next(struct net_tx *tx)
 	return 1;
 }
 
-/* Until the queue is empty and will be kicked, the back end full, or the turn over. */
-static int send_all(struct net_tx *tx)
+/*
+ * Until the queue is empty and will be kicked, the back end full, or the turn
+ * over: then *go_on_ns is when to come back.
+ */
+static int send_all(struct net_tx *tx, uint64_t *go_on_ns)
 {
 	int rc = 1;
 
 	for (unsigned n = 0; n < TX_TURN && rc == 1; n++) {
+		*go_on_ns = net_limit_wait_until_ns(&tx->net->tx_limit);
+		if (*go_on_ns)
+			return 1;
 		rc = send_next(tx);
 		if (rc == 0 && vq_enable_kicks(&tx->q->ring)) {
 			vq_disable_kicks(&tx->q->ring);
 			rc = 1;
 		}
 	}
+	/* Now, but after what else has happened. */
+	*go_on_ns = clock_now_ns() + 1;
 	return rc;
 }
 
 void net_tx_run(struct net_tx *tx)
 {
 	struct net *net = tx->net;
+	uint64_t go_on_ns;
 	int rc;
 
 	if (!tx->q->running || atomic_load(&net->dev.broken))
 		return;
 	loop_disarm(tx->q->loop, &tx->go_on);
 	vq_disable_kicks(&tx->q->ring);
-	rc = send_all(tx);
+	rc = send_all(tx, &go_on_ns);
 	publish(tx);
 	virtio_notify(tx->q);
-	if (rc == 1) /* now, but after what else has happened */
-		loop_arm(tx->q->loop, &tx->go_on, clock_now_ns() + 1);
+	if (rc == 1)
+		loop_arm(tx->q->loop, &tx->go_on, go_on_ns);
 	tx->blocked = rc == -EAGAIN;
 	net_pair_watch(&net->pairs[tx->pair]);
 	if (rc == -EPROTO)

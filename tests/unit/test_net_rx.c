@@ -335,6 +335,22 @@ static void test_many_frames_few_interrupts(void **state)
 	assert_int_equal(rig->be->nr_waiting, 1000 - NET_RIG_SIZE);
 }
 
+/* 800 bits a second: a frame of 100 bytes uses up the first second. */
+static void test_rate_limit(void **state)
+{
+	struct net_rig *rig = *state;
+
+	net_limit_init(&rig->net->rx_limit, 800, 0);
+	offer_many(rig, 0, 8, 2048);
+	wait_frames(rig, 3, 100);
+	net_rig_start(rig, RX0);
+	net_rig_readable(rig, 0);
+	used(rig, 0, HDR + 100);
+	none_used(rig);
+	assert_int_equal(rig->be->nr_waiting, 2);
+	assert_int_equal(rig->be->events[0], 0);
+}
+
 static void broken_by(struct net_rig *rig, uint32_t bytes, bool write)
 {
 	net_rig_offer(rig, RX0, 0, bytes, write);
@@ -392,6 +408,7 @@ int main(void)
 		TEST(test_broken_by_readable_buffer, setup),
 		TEST(test_broken_by_tiny_buffer, setup),
 		TEST(test_back_end_fails, setup),
+		TEST(test_rate_limit, setup),
 	};
 
 	return cmocka_run_group_tests_name("net_rx", tests, NULL, NULL);

@@ -200,6 +200,23 @@ static void test_too_long(void **state)
 	assert_int_equal(rig->be->sent_bytes, NETDEV_FRAME_MAX + HDR);
 }
 
+/* One frame a second: the others stay in the ring. */
+static void test_rate_limit(void **state)
+{
+	struct net_rig *rig = *state;
+	struct virtio_queue *q = &rig->net->dev.queues[TX0];
+
+	net_limit_init(&rig->net->tx_limit, 0, 1);
+	for (uint16_t i = 0; i < 3; i++)
+		offer(rig, i, 60);
+	net_rig_start(rig, TX0);
+	net_rig_kick(rig, TX0);
+	all_used(rig, 0, 1);
+	net_rig_stop(rig, TX0);
+	assert_int_equal(q->ring.state.last_avail, 1);
+	assert_int_equal(rig->be->nr_sent, 1);
+}
+
 static void broken_by(struct net_rig *rig, uint32_t bytes, bool write)
 {
 	struct ring_used u;
@@ -233,6 +250,7 @@ int main(void)
 		TEST(test_stop_while_blocked),
 		TEST(test_bad_frames),
 		TEST(test_too_long),
+		TEST(test_rate_limit),
 		TEST(test_broken_by_writable_buffer),
 		TEST(test_broken_by_no_header),
 	};
