@@ -6,9 +6,9 @@ import socket
 import struct
 import threading
 
-from ferrytest import NetNs, QemuPC, each, timeout
+from ferrytest import Guest, NetNs, QemuPC, each, timeout
 
-VMMS = [QemuPC]
+VMMS = [Guest, QemuPC]
 HOST, GUEST = "10.77.0.1", "10.77.0.2"
 ECHO_PORT = 7
 MIB = 1 << 20
@@ -24,7 +24,7 @@ def guest_on_tap(vmm, words="", queues=1, **kwargs):
         net.tap("tap0", f"{HOST}/24", queues=queues)
         nic = f"tap:tap0,queues={queues}" if queues > 1 else "tap:tap0"
         with vmm("net", net=nic, append=f"ip={GUEST}/24 {words}", netns=net, **kwargs) as guest:
-            guest.wait_for("^net: up ip=")
+            guest.wait_for(r"^net: up ip=.* features=\S+$")
             yield net, guest
 
 
