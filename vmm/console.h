@@ -51,7 +51,7 @@ void console_set_input(struct console *con, void (*fn)(void *opaque), void *opaq
 
 /* --- for whoever makes the guest --- */
 
-#define CONSOLE_RING_BYTES  (256 * 1024)
+#define CONSOLE_RING_BYTES  (64 * 1024)
 #define CONSOLE_INPUT_BYTES 4096
 #define CONSOLE_MAX_READERS 32
 
