@@ -30,10 +30,12 @@ vmm_TOP := \
 	vmm/control.c \
 	vmm/control_client.c \
 	vmm/control_cmds.c \
+	vmm/control_info.c \
 	vmm/control_request.c \
 	vmm/doctor.c \
 	vmm/doctor_checks.c \
 	vmm/machine.c \
+	vmm/machine_devices.c \
 	vmm/run.c \
 	vmm/run_signals.c \
 	vmm/runtime.c \

@@ -5,10 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
-#include "util/clock.h"
 #include "util/io.h"
+#include "virtio/balloon.h"
 #include "vmm/console.h"
 #include "vmm/machine.h"
 #include "vmm/run.h"
@@ -76,51 +75,41 @@ static int quit(struct control_call *c)
 	return 0;
 }
 
-/* --- ferry's own --- */
-
-static json_t *console_json(const struct control_call *c)
+static struct virtio_dev *balloon_of(const struct control_call *c)
 {
-	const struct machine *m = machine_of(c);
-	struct console_stats stats;
+	struct virtio_dev *dev = machine_balloon(machine_of(c));
 
-	console_get_stats(machine_console(m), &stats);
-	return json_pack("{s:s, s:s?, s:I, s:I, s:i}", "kind", machine_config(m)->console, "path",
-			 run_console_path(c->opaque), "written_bytes", (json_int_t)stats.written,
-			 "lost_bytes", (json_int_t)stats.lost, "readers", stats.readers);
+	if (!dev)
+		(void)err_set(c->e, -ENODEV, "No balloon device has been activated");
+	return dev;
 }
 
-/* Exits to ferry by reason, summed over the vCPUs; reasons that never came are left out. */
-static json_t *exits_json(const struct vm *vm)
+static int query_balloon(struct control_call *c)
 {
-	json_t *obj = json_object();
+	struct virtio_dev *dev = balloon_of(c);
+	struct balloon_stats stats;
 
-	for (uint32_t reason = 0; reason < VCPU_EXIT_REASONS; reason++) {
-		uint64_t sum = 0;
-
-		for (unsigned i = 0; i < vm->nr_vcpus; i++)
-			sum += atomic_load_explicit(&vm->vcpus[i]->exits[reason],
-						    memory_order_relaxed);
-		if (sum)
-			(void)json_object_set_new(obj, kvm_exit_name(reason),
-						  json_integer((json_int_t)sum));
-	}
-	return obj;
-}
-
-static int ferry_info(struct control_call *c)
-{
-	const struct machine *m = machine_of(c);
-	const struct config *cfg = machine_config(m);
-	uint64_t up_ns = clock_now_ns() - machine_start_ns(m);
-
-	c->ret = json_pack("{s:s, s:s, s:i, s:s, s:I, s:i, s:b, s:f, s:o, s:o, s:o}", "name",
-			   cfg->name, "status", machine_status(m), "pid", getpid(), "version",
-			   FERRY_VERSION, "memory", (json_int_t)cfg->memory_bytes, "vcpus",
-			   cfg->vcpus, "ephemeral", cfg->ephemeral, "uptime_s",
-			   (double)up_ns / NSEC_PER_SEC, "console", console_json(c), "exits",
-			   exits_json(machine_vm(m)), "config", config_to_json(cfg));
+	if (!dev)
+		return -ENODEV;
+	balloon_get_stats(dev, &stats);
+	c->ret = json_pack("{s:I}", "actual", (json_int_t)stats.actual_bytes);
 	return 0;
 }
+
+static int balloon(struct control_call *c)
+{
+	json_int_t value = json_integer_value(json_object_get(c->args, "value"));
+	struct virtio_dev *dev = balloon_of(c);
+
+	if (!dev)
+		return -ENODEV;
+	if (value <= 0 || balloon_set_target(dev, (uint64_t)value) < 0)
+		return err_set(c->e, -EINVAL, "Parameter 'value' must be 1 to %llu",
+			       (unsigned long long)machine_config(machine_of(c))->memory_bytes);
+	return 0;
+}
+
+/* --- ferry's own --- */
 
 /* The connection becomes a reader of the console. */
 static int take_over_console(void *opaque, int fd)
@@ -143,6 +132,11 @@ static int ferry_console(struct control_call *c)
 	return 0;
 }
 
+static const struct control_arg balloon_args[] = {
+	{ "value", JSON_INTEGER, false, "bytes that the guest shall live with" },
+	{ 0 },
+};
+
 static const struct control_command commands[] = {
 	{ "qmp_capabilities", control_cmd_capabilities,
 	  .help = "End the negotiation; no other command works before it." },
@@ -157,7 +151,10 @@ static const struct control_command commands[] = {
 	{ "system_powerdown", system_powerdown, .help = "Press the power button." },
 	{ "system_reset", system_reset, .help = "Reset the guest." },
 	{ "quit", quit, .help = "End the guest at once." },
-	{ "ferry-info", ferry_info,
+	{ "query-balloon", query_balloon, .help = "How much memory the guest has now." },
+	{ "balloon", balloon, .help = "Ask the guest to live with less memory, or more.",
+	  .args = balloon_args },
+	{ "ferry-info", control_cmd_info,
 	  .help = "All about the guest, with its settings and counters." },
 	{ "ferry-console", ferry_console,
 	  .help = "After the reply the connection is the guest's console: raw bytes both ways." },

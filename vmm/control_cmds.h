@@ -8,4 +8,7 @@
 /* Its commands expect a struct run as the opaque pointer. */
 extern const struct control_table control_guest_table;
 
+/* The command ferry-info, which has a file of its own. */
+int control_cmd_info(struct control_call *call);
+
 #endif

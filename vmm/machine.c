@@ -7,38 +7,14 @@
 #include <string.h>
 
 #include "devices/isa.h"
-#include "devices/pci.h"
-#include "devices/serial.h"
 #include "util/clock.h"
 #include "util/log.h"
-#include "virtio/blk.h"
-#include "virtio/net.h"
 #include "vmm/boot.h"
-#include "vmm/console.h"
+#include "vmm/machine_impl.h"
 #include "vmm/vm.h"
 
 /* A guest that crashes right after its start is not restarted faster than this. */
 #define RESTART_INTERVAL_NS (1 * NSEC_PER_SEC)
-
-struct machine {
-	/* const after machine_new() */
-	const struct config *cfg;
-	struct loop *loop;
-	struct console *con;
-	struct machine_listener listener;
-	struct boot *boot;
-	struct vm *vm;
-	struct pci_host *pci; /* the vm's */
-	struct acpi_pm *pm;   /* the vm's */
-	struct virtio_dev *balloon;
-
-	bool started, ended;
-	bool crashed; /* an event of the VM stands until it is reset */
-	bool paused;  /* by the user */
-	uint64_t start_ns;
-	uint64_t boot_ns; /* of the last start or reset */
-	struct loop_timer restart;
-};
 
 static void tell(struct machine *m, const char *name, json_t *data)
 {
@@ -224,96 +200,6 @@ int machine_power_button(struct machine *m, struct err *e)
 
 /* --- making it --- */
 
-static int add_platform(struct machine *m, struct err *e)
-{
-	static int (*const add[])(struct vm * vm) = { rtc_new, i8042_new, pvpanic_new,
-						      debug_exit_new };
-	int rc = pci_host_new(m->vm, &m->pci);
-
-	if (rc == 0)
-		rc = acpi_pm_new(m->vm, &m->pm);
-	if (rc == 0)
-		rc = serial_new(m->vm, m->con);
-	for (unsigned i = 0; i < ARRAY_SIZE(add) && rc == 0; i++)
-		rc = add[i](m->vm);
-	return rc < 0 ? err_set(e, rc, "platform devices: %s", strerror(-rc)) : 0;
-}
-
-static int add_disk(struct machine *m, const struct disk_config *disk, struct err *e)
-{
-	static const enum block_direct direct[] = {
-		[DISK_DIRECT_AUTO] = BLOCK_DIRECT_AUTO,
-		[DISK_DIRECT_ON] = BLOCK_DIRECT_ON,
-		[DISK_DIRECT_OFF] = BLOCK_DIRECT_OFF,
-	};
-	const struct blk_config cfg = {
-		.id = disk->id,
-		.path = disk->path,
-		.serial = disk->serial,
-		.readonly = disk->readonly,
-		.overlay = disk->overlay,
-		.queues = disk->queues,
-		.iops = disk->iops,
-		.bps = disk->bytes_per_s,
-		.direct = direct[disk->direct],
-	};
-	struct virtio_dev *dev;
-
-	return blk_new(m->vm, m->pci, &cfg, &dev, e);
-}
-
-static int nic_address(const struct machine *m, const struct nic_config *nic, unsigned index,
-		       uint8_t mac[MAC_BYTES], struct err *e)
-{
-	if (!nic->mac)
-		mac_derive(m->cfg->name, index, mac);
-	else if (mac_parse(nic->mac, mac) < 0)
-		return err_set(e, -EINVAL,
-			       "'%s' is not the address of a nic: write xx:xx:xx:xx:xx:xx",
-			       nic->mac);
-	return 0;
-}
-
-static int add_nic(struct machine *m, const struct nic_config *nic, unsigned index, struct err *e)
-{
-	struct net_config cfg = {
-		.id = nic->id,
-		.backend =
-			{
-				.kind = nic->kind == NIC_TAP ? NETDEV_TAP : NETDEV_USER,
-				.nr_pairs = nic->queues,
-				.tap = nic->ifname,
-				.bridge = nic->bridge,
-				.hostfwds = nic->hostfwd.items,
-				.nr_hostfwds = (unsigned)nic->hostfwd.nr,
-			},
-	};
-	struct virtio_dev *dev;
-	int rc = nic_address(m, nic, index, cfg.mac, e);
-
-	return rc < 0 ? rc : net_new(m->vm, m->pci, &cfg, &dev, e);
-}
-
-static int add_devices(struct machine *m, struct err *e)
-{
-	const struct disk_config *disks = m->cfg->disks.items;
-	const struct nic_config *nics = m->cfg->nics.items;
-	int rc = 0;
-
-	if (m->cfg->rng || m->cfg->balloon)
-		return err_set(e, -ENOTSUP, "this build has no rng and balloon");
-	for (unsigned i = 0; rc == 0 && i < m->cfg->disks.nr; i++)
-		rc = add_disk(m, &disks[i], e);
-	for (unsigned i = 0; rc == 0 && i < m->cfg->nics.nr; i++) {
-		if (nics[i].kind == NIC_NONE)
-			continue;
-		rc = add_nic(m, &nics[i], i, e);
-		if (rc < 0)
-			(void)err_prefix(e, "net %s", nics[i].id);
-	}
-	return rc;
-}
-
 static int assemble(struct machine *m, struct err *e)
 {
 	const struct config *cfg = m->cfg;
@@ -335,7 +221,7 @@ static int assemble(struct machine *m, struct err *e)
 		return rc;
 	m->vm->on_event = on_event;
 	m->vm->on_event_opaque = m;
-	if ((rc = add_platform(m, e)) < 0 || (rc = add_devices(m, e)) < 0)
+	if ((rc = machine_add_platform(m, e)) < 0 || (rc = machine_add_devices(m, e)) < 0)
 		return rc;
 	return boot_load(m->boot, m->vm, e);
 }
@@ -379,6 +265,7 @@ void machine_free(struct machine *m)
 		return;
 	loop_disarm(m->loop, &m->restart);
 	vm_free(m->vm);
+	loop_free(m->io_loop);
 	boot_close(m->boot);
 	free(m);
 }
@@ -420,6 +307,16 @@ const struct config *machine_config(const struct machine *m)
 struct console *machine_console(const struct machine *m)
 {
 	return m->con;
+}
+
+struct virtio_dev *machine_disk(const struct machine *m, size_t i)
+{
+	return m->disks[i];
+}
+
+struct virtio_dev *machine_nic(const struct machine *m, size_t i)
+{
+	return m->nics[i];
 }
 
 struct virtio_dev *machine_balloon(const struct machine *m)

@@ -74,6 +74,10 @@ struct vm *machine_vm(const struct machine *m);
 const struct config *machine_config(const struct machine *m);
 struct console *machine_console(const struct machine *m);
 
+/* Disk or nic number @i of the settings; NULL: none was made for it. */
+struct virtio_dev *machine_disk(const struct machine *m, size_t i);
+struct virtio_dev *machine_nic(const struct machine *m, size_t i);
+
 /* The balloon; NULL: there is none. */
 struct virtio_dev *machine_balloon(const struct machine *m);
 

@@ -110,6 +110,33 @@ def test_quit():
         assert guest.wait() == 0
 
 
+def test_balloon():
+    with idle() as guest, guest.control() as control:
+        control.send_raw(b'{"execute":"query-balloon"}\n')
+        assert control.receive()["error"]["class"] == "DeviceNotActive"
+    with idle(balloon=True, rng=True, memory="64M") as guest, guest.control() as control:
+        assert control.execute("query-balloon") == {"actual": 64 << 20}
+        assert control.execute("balloon", value=32 << 20) == {}
+        info = control.execute("ferry-info")["balloon"]
+        assert info["target_bytes"] == 32 << 20 and info["actual_bytes"] == 64 << 20
+        for value in (0, -1, 65 << 20):
+            control.send_raw(json.dumps({"execute": "balloon",
+                                         "arguments": {"value": value}}).encode() + b"\n")
+            assert "must be 1 to 67108864" in control.receive()["error"]["desc"]
+
+
+def test_info_counts_disks_and_nics():
+    with tmp_dir() as folder:
+        image = folder / "a.img"
+        image.write_bytes(bytes(1 << 20))
+        with Guest("idle", disk=f"{image},readonly,id=root", net="user") as guest, \
+                guest.control() as control:
+            info = control.execute("ferry-info")
+            assert info["disks"][0]["id"] == "root" and info["disks"][0]["reads"] == 0
+            assert info["nics"][0]["backend"] == "user"
+            assert info["nics"][0]["rx"]["packets"] == 0
+
+
 def test_bad_requests():
     deep = b'{"execute":"stop","x":' + b"[" * MAX_NESTING + b"]" * MAX_NESTING + b"}\n"
     cases = {

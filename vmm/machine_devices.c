@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// The devices of a guest, made from its settings.
+#include <errno.h>
+#include <string.h>
+
+#include "devices/isa.h"
+#include "devices/pci.h"
+#include "devices/serial.h"
+#include "virtio/balloon.h"
+#include "virtio/blk.h"
+#include "virtio/net.h"
+#include "virtio/rng.h"
+#include "vmm/machine_impl.h"
+#include "vmm/vm.h"
+
+int machine_add_platform(struct machine *m, struct err *e)
+{
+	static int (*const add[])(struct vm * vm) = { rtc_new, i8042_new, pvpanic_new,
+						      debug_exit_new };
+	int rc = pci_host_new(m->vm, &m->pci);
+
+	if (rc == 0)
+		rc = acpi_pm_new(m->vm, &m->pm);
+	if (rc == 0)
+		rc = serial_new(m->vm, m->con);
+	for (unsigned i = 0; i < ARRAY_SIZE(add) && rc == 0; i++)
+		rc = add[i](m->vm);
+	return rc < 0 ? err_set(e, rc, "platform devices: %s", strerror(-rc)) : 0;
+}
+
+static int add_disk(struct machine *m, const struct disk_config *disk, size_t i, struct err *e)
+{
+	static const enum block_direct direct[] = {
+		[DISK_DIRECT_AUTO] = BLOCK_DIRECT_AUTO,
+		[DISK_DIRECT_ON] = BLOCK_DIRECT_ON,
+		[DISK_DIRECT_OFF] = BLOCK_DIRECT_OFF,
+	};
+	const struct blk_config cfg = {
+		.id = disk->id,
+		.path = disk->path,
+		.serial = disk->serial,
+		.readonly = disk->readonly,
+		.overlay = disk->overlay,
+		.queues = disk->queues,
+		.iops = disk->iops,
+		.bps = disk->bytes_per_s,
+		.direct = direct[disk->direct],
+	};
+
+	return blk_new(m->vm, m->pci, &cfg, &m->disks[i], e);
+}
+
+static int nic_address(const struct machine *m, const struct nic_config *nic, unsigned index,
+		       uint8_t mac[MAC_BYTES], struct err *e)
+{
+	if (!nic->mac)
+		mac_derive(m->cfg->name, index, mac);
+	else if (mac_parse(nic->mac, mac) < 0)
+		return err_set(e, -EINVAL,
+			       "'%s' is not the address of a nic: write xx:xx:xx:xx:xx:xx",
+			       nic->mac);
+	return 0;
+}
+
+static int add_nic(struct machine *m, const struct nic_config *nic, unsigned index, struct err *e)
+{
+	struct net_config cfg = {
+		.id = nic->id,
+		.backend =
+			{
+				.kind = nic->kind == NIC_TAP ? NETDEV_TAP : NETDEV_USER,
+				.nr_pairs = nic->queues,
+				.tap = nic->ifname,
+				.bridge = nic->bridge,
+				.hostfwds = nic->hostfwd.items,
+				.nr_hostfwds = (unsigned)nic->hostfwd.nr,
+			},
+	};
+	int rc = nic_address(m, nic, index, cfg.mac, e);
+
+	return rc < 0 ? rc : net_new(m->vm, m->pci, &cfg, &m->nics[index], e);
+}
+
+/* Entropy and balloon: seldom busy, so one thread works both. */
+static int add_small_devices(struct machine *m, struct err *e)
+{
+	int rc;
+
+	if (!m->cfg->rng && !m->cfg->balloon)
+		return 0;
+	rc = loop_new(&m->io_loop, 0);
+	if (rc == 0)
+		rc = loop_start(m->io_loop, "io");
+	if (rc == 0 && m->cfg->rng)
+		rc = rng_new(m->vm, m->pci, "rng", m->io_loop);
+	if (rc == 0 && m->cfg->balloon)
+		rc = balloon_new(m->vm, m->pci, "balloon", m->io_loop, &m->balloon);
+	return rc < 0 ? err_set(e, rc, "rng and balloon: %s", strerror(-rc)) : 0;
+}
+
+int machine_add_devices(struct machine *m, struct err *e)
+{
+	const struct disk_config *disks = m->cfg->disks.items;
+	const struct nic_config *nics = m->cfg->nics.items;
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < m->cfg->disks.nr; i++)
+		rc = add_disk(m, &disks[i], i, e);
+	for (unsigned i = 0; rc == 0 && i < m->cfg->nics.nr; i++) {
+		if (nics[i].kind == NIC_NONE)
+			continue;
+		rc = add_nic(m, &nics[i], i, e);
+		if (rc < 0)
+			(void)err_prefix(e, "%s", nics[i].id);
+	}
+	return rc < 0 ? rc : add_small_devices(m, e);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside the machine: what its two files share. */
+#ifndef FERRY_VMM_MACHINE_IMPL_H
+#define FERRY_VMM_MACHINE_IMPL_H
+
+#include "vmm/loop.h"
+#include "vmm/machine.h"
+
+struct machine {
+	/* const after machine_new() */
+	const struct config *cfg;
+	struct loop *loop;
+	struct console *con;
+	struct machine_listener listener;
+	struct boot *boot;
+	struct vm *vm;
+	struct pci_host *pci; /* the vm's */
+	struct acpi_pm *pm;   /* the vm's */
+	struct loop *io_loop; /* works the small virtio devices; NULL: there are none */
+
+	/* the vm's, const after machine_new(); NULL: not there */
+	struct virtio_dev *disks[CONFIG_MAX_DISKS];
+	struct virtio_dev *nics[CONFIG_MAX_NICS];
+	struct virtio_dev *balloon;
+
+	bool started, ended;
+	bool crashed; /* an event of the VM stands until it is reset */
+	bool paused;  /* by the user */
+	uint64_t start_ns;
+	uint64_t boot_ns; /* of the last start or reset */
+	struct loop_timer restart;
+};
+
+/* The platform's fixed devices and the PCI bus. 0 or -errno with @e. */
+__must_check int machine_add_platform(struct machine *m, struct err *e);
+
+/* The devices that the settings ask for. 0 or -errno with @e. */
+__must_check int machine_add_devices(struct machine *m, struct err *e);
+
+#endif
