@@ -29,8 +29,8 @@ enum {
 #define WINDOW_END   0xe0000000u
 #define BAR_SIZE_MAX 0x1000000u /* of other devices: a graphics card's */
 
-/* Configuration space of bus 0 as memory; 0: there is none. QEMU's microvm has it, but in no MCFG:
- * there it is given as ecam=. */
+/* Configuration space of bus 0 as memory; 0: by ports. ecam= overrides the MCFG: QEMU's microvm has
+ * such memory, but no MCFG. */
 static uint64_t pci_ecam_gpa(void)
 {
 	static uint64_t ecam_gpa;
@@ -41,9 +41,7 @@ static uint64_t pci_ecam_gpa(void)
 		return ecam_gpa;
 	looked = true;
 	ecam = acpi_ecam();
-	ecam_gpa = ecam.first_bus ? 0 : ecam.base_gpa;
-	if (!ecam_gpa)
-		ecam_gpa = param_number("ecam", 0);
+	ecam_gpa = param_number("ecam", ecam.first_bus ? 0 : ecam.base_gpa);
 	if (ecam_gpa)
 		memory_map(ecam_gpa, MIB, MEMORY_DEVICE);
 	return ecam_gpa;

@@ -17,7 +17,6 @@ struct stream {
 	uint64_t total; /* bytes to send; ~0: no end */
 	uint64_t rate;  /* bytes/s, 0: as fast as it goes */
 	uint64_t corrupt;
-	bool reported;
 };
 
 struct tcp_client {
@@ -81,7 +80,6 @@ static void stream_report(struct tcp_conn *conn, const char *end)
 	uint64_t ns = conn->net->now_ns - stream->start_ns;
 	uint64_t bytes = conn->acked > conn->received ? conn->acked : conn->received;
 
-	stream->reported = true;
 	print("net: tcp_%s %u.%u.%u.%u:%u sent=%lu received=%lu mib_s=%lu.%lu ", conn->app->name,
 	      NET_QUAD(conn->peer), conn->peer_port, conn->acked - conn->fin_acked, conn->received,
 	      NET_TENTHS(net_mib10(bytes, ns)));
@@ -105,6 +103,18 @@ static void server_open(struct tcp_conn *conn)
 static void server_closed(struct tcp_conn *conn, const char *why)
 {
 	stream_report(conn, why ? why : "closed");
+}
+
+/* At the end of the guest: the connections that are still there. */
+static void server_report(struct net *net, struct net_task *task)
+{
+	(void)task;
+	for (unsigned int i = 0; i < TCP_CONNS; i++) {
+		struct tcp_conn *conn = &net->tcp->conns[i];
+
+		if (conn->state == TCP_ESTABLISHED && conn->app->open == server_open)
+			stream_report(conn, "open");
+	}
 }
 
 static uint32_t echo_room(const struct tcp_conn *conn)
@@ -281,9 +291,13 @@ void tcp_apps_start(struct net *net)
 		.make = source_make,
 		.closed = server_closed,
 	};
+	static struct net_task servers = { .name = "tcp servers",
+					   .report = server_report,
+					   .wake_ns = ~0ull };
 	uint16_t echo_port = (uint16_t)param_number("tcp_echo", 7);
 	uint16_t sink_port = (uint16_t)param_number("tcp_sink", 0);
 
+	net_add_task(net, &servers);
 	if (echo_port)
 		tcp_listen(net, echo_port, &echo, NULL);
 	if (sink_port)

@@ -10,12 +10,14 @@
 
 struct flood_header {
 	uint64_t magic;
+	uint64_t flood; /* which one: a sink may see several */
 	uint64_t seq;
 };
 
 struct udp_sink {
 	struct net_task task; /* to report at the end */
-	uint64_t datagrams, bytes, next_seq, lost, late, other;
+	uint64_t datagrams, bytes, lost, late, other;
+	uint64_t flood, next_seq;
 	uint64_t first_ns, last_ns;
 };
 
@@ -61,6 +63,9 @@ static void udp_sink(struct net *net, void *context, const struct net_datagram *
 		sink->first_ns = net->now_ns;
 	sink->last_ns = net->now_ns;
 	sink->bytes += dgram->bytes;
+	if (header.flood != sink->flood)
+		sink->next_seq = 0;
+	sink->flood = header.flood;
 	if (header.magic != FLOOD_MAGIC) {
 		sink->other++;
 	} else if (header.seq < sink->next_seq) {
@@ -88,7 +93,7 @@ static void udp_sink_report(struct net *net, struct net_task *task)
 static bool flood_send(struct net *net, const struct udp_flood *flood, uint64_t seq)
 {
 	struct nic_buf *buf = ip_alloc(net, (uint32_t)seq / FLOOD_BATCH);
-	struct flood_header header = { FLOOD_MAGIC, seq };
+	struct flood_header header = { FLOOD_MAGIC, flood->start_ns, seq };
 
 	if (!buf)
 		return false;
@@ -105,7 +110,7 @@ static void flood_run(struct net *net, struct net_task *task)
 		task->wake_ns = net->now_ns + NS_PER_MS;
 		if (!arp_resolve(net, flood->addr, mac))
 			return;
-		flood->start_ns = net->now_ns;
+		flood->start_ns = clock_ns() | 1; /* not 0: that is no flood */
 		task->wake_ns = 0; /* from now on in each round */
 	}
 	for (unsigned int i = 0; i < FLOOD_BATCH; i++) {
