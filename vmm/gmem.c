@@ -68,7 +68,9 @@ int gmem_init(struct gmem *gm, uint64_t bytes, unsigned flags, struct err *e)
 	fd = create_memfd(bytes, flags, e);
 	if (fd < 0)
 		return fd;
-	base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	/* Huge pages are reserved now: where they run out later, accesses fault. */
+	base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | (flags & GMEM_HUGEPAGES ? 0 : MAP_NORESERVE), fd, 0);
 	if (base == MAP_FAILED) {
 		int rc = -errno;
 

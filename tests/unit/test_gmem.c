@@ -58,6 +58,17 @@ static void bad_sizes_are_refused(void **state)
 	}
 }
 
+/* More than any host of these tests has free; said when the guest is made, not by a fault. */
+static void missing_huge_pages_are_said(void **state)
+{
+	struct gmem gm;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_not_equal(gmem_init(&gm, 64 * GIB, GMEM_HUGEPAGES, &e), 0);
+	assert_non_null(strstr(e.text, "nr_hugepages"));
+}
+
 static void bad_ranges_are_refused(void **state)
 {
 	static const struct {
@@ -170,6 +181,7 @@ int main(void)
 		cmocka_unit_test(one_region_below_the_hole),
 		cmocka_unit_test(large_memory_goes_on_above_4g),
 		cmocka_unit_test(bad_sizes_are_refused),
+		cmocka_unit_test(missing_huge_pages_are_said),
 		cmocka_unit_test(bad_ranges_are_refused),
 		cmocka_unit_test(what_is_written_is_read),
 		cmocka_unit_test(own_writes_mark_pages),
