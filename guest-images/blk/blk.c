@@ -153,6 +153,7 @@ enum blk_status blk_do(struct blk *blk, struct blk_req *req)
 
 void blk_wait(struct blk *blk, uint64_t until_ns)
 {
-	(void)virtio_config_changed(&blk->dev); /* the capacity is not expected to change */
+	if (virtio_config_changed(&blk->dev) && virtio_needs_reset(&blk->dev))
+		panic("blk: the device needs a reset");
 	virtio_wait(&blk->dev, until_ns);
 }

@@ -28,6 +28,8 @@ int guest_main(void)
 	print_disk(&work);
 	if (param_is("expect", "ro"))
 		return checks_read_only(&work);
+	if (param_is("expect", "needs_reset"))
+		return mistakes_run(&work);
 	if (param_is("expect", "edge"))
 		return checks_edges(&work);
 	if (param_get("pattern"))

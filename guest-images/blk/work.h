@@ -73,6 +73,9 @@ void pattern_verify(struct work *work);
 /* pattern=write and pattern=verify. */
 int pattern_run(struct work *work);
 
+/* expect=needs_reset. */
+int mistakes_run(struct work *work);
+
 /* expect=ro and expect=edge. */
 int checks_read_only(struct work *work);
 int checks_edges(struct work *work);

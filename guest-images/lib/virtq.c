@@ -15,9 +15,6 @@
 #include "text.h"
 
 enum {
-	DESC_F_NEXT = 1,
-	DESC_F_WRITE = 2,
-	DESC_F_INDIRECT = 4,
 	AVAIL_F_NO_INTERRUPT = 1,
 	USED_F_NO_NOTIFY = 1,
 };
@@ -83,7 +80,8 @@ static void virtq_fill_indirect(struct virtq *vq, const struct virtq_seg *segs, 
 		table[i] = (struct virtq_desc){
 			.addr = segs[i].addr,
 			.len = segs[i].len,
-			.flags = (i >= out ? DESC_F_WRITE : 0) | (i + 1 < n ? DESC_F_NEXT : 0),
+			.flags = (i >= out ? VIRTQ_DESC_WRITE : 0) |
+				 (i + 1 < n ? VIRTQ_DESC_NEXT : 0),
 			.next = (uint16_t)(i + 1),
 		};
 	}
@@ -91,7 +89,7 @@ static void virtq_fill_indirect(struct virtq *vq, const struct virtq_seg *segs, 
 	vq->nr_free--;
 	vq->desc[head].addr = (uintptr_t)table;
 	vq->desc[head].len = n * (uint32_t)sizeof(*table);
-	vq->desc[head].flags = DESC_F_INDIRECT;
+	vq->desc[head].flags = VIRTQ_DESC_INDIRECT;
 }
 
 static void virtq_fill_chain(struct virtq *vq, const struct virtq_seg *segs, unsigned int out,
@@ -104,7 +102,7 @@ static void virtq_fill_chain(struct virtq *vq, const struct virtq_seg *segs, uns
 
 		d->addr = segs[i].addr;
 		d->len = segs[i].len;
-		d->flags = (i >= out ? DESC_F_WRITE : 0) | (i + 1 < n ? DESC_F_NEXT : 0);
+		d->flags = (i >= out ? VIRTQ_DESC_WRITE : 0) | (i + 1 < n ? VIRTQ_DESC_NEXT : 0);
 		at = d->next;
 	}
 	vq->free_head = at;
@@ -157,7 +155,7 @@ static void *virtq_free_chain(struct virtq *vq, uint16_t head)
 	uint16_t last = head;
 
 	vq->nr_free++;
-	while (vq->desc[last].flags & DESC_F_NEXT) {
+	while (vq->desc[last].flags & VIRTQ_DESC_NEXT) {
 		last = vq->desc[last].next;
 		vq->nr_free++;
 	}

@@ -14,6 +14,12 @@ struct virtq_seg {
 	uint32_t len;
 };
 
+enum { /* 2.7.5, flags */
+       VIRTQ_DESC_NEXT = 1,
+       VIRTQ_DESC_WRITE = 2,
+       VIRTQ_DESC_INDIRECT = 4,
+};
+
 struct virtq_desc { /* 2.7.5 */
 	uint64_t addr;
 	uint32_t len;

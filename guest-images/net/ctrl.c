@@ -107,6 +107,13 @@ static void ctrl_check(struct net *net)
 		net->result = EXIT_FAILED;
 }
 
+static uint16_t ctrl_status(struct net *net)
+{
+	if (virtio_needs_reset(&net->nic.dev))
+		panic("net: the device needs a reset");
+	return nic_status(&net->nic);
+}
+
 /* Looks after the status field: in polling mode at intervals, else when it has changed. */
 static void ctrl_watch(struct net *net, struct net_task *task)
 {
@@ -115,7 +122,7 @@ static void ctrl_watch(struct net *net, struct net_task *task)
 
 	task->wake_ns = net->now_ns + STATUS_POLL_NS;
 	if (net->nic.dev.irq_mode == VIRTIO_POLL || virtio_config_changed(&net->nic.dev))
-		status = nic_status(&net->nic);
+		status = ctrl_status(net);
 	if ((status ^ before) & NET_S_LINK_UP)
 		print("net: link %s\n", status & NET_S_LINK_UP ? "up" : "down");
 	before = status;

@@ -111,7 +111,7 @@ static void flood_run(struct net *net, struct net_task *task)
 		if (!arp_resolve(net, flood->addr, mac))
 			return;
 		flood->start_ns = clock_ns() | 1; /* not 0: that is no flood */
-		task->wake_ns = 0; /* from now on in each round */
+		task->wake_ns = 0;                /* from now on in each round */
 	}
 	for (unsigned int i = 0; i < FLOOD_BATCH; i++) {
 		if (!flood_send(net, flood, flood->sent))
