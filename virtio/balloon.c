@@ -321,7 +321,10 @@ int balloon_new(struct vm *vm, struct pci_host *pci, const char *id, struct loop
 		return -ENOMEM;
 	mutex_init(&b->lock);
 	clear_stats_locked(b);
-	rc = virtio_dev_init(&b->dev, vm, &balloon_class, id, NR_QUEUES, QUEUE_SIZE, loop);
+	rc = virtio_dev_init(&b->dev, vm, &balloon_class, id,
+			     &(struct virtio_layout){ .nr_queues = NR_QUEUES,
+						      .queue_size = QUEUE_SIZE,
+						      .loop = loop });
 	if (rc < 0)
 		goto err_free;
 	b->dev.offered = 1ULL << VIRTIO_BALLOON_F_STATS_VQ |

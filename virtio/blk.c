@@ -227,7 +227,10 @@ int blk_dev_new(struct vm *vm, const struct blk_config *cfg, struct blk **ret, s
 	rc = make_loops(blk, cfg, e);
 	if (rc < 0)
 		goto err_loops;
-	rc = virtio_dev_init(&blk->vdev, vm, &blk_class, cfg->id, nr, size, blk->queues[0].loop);
+	rc = virtio_dev_init(&blk->vdev, vm, &blk_class, cfg->id,
+			     &(struct virtio_layout){ .nr_queues = nr,
+						      .queue_size = size,
+						      .loop = blk->queues[0].loop });
 	if (rc < 0) {
 		(void)err_set(e, rc, "%s: %s", cfg->id, strerror(-rc));
 		goto err_loops;

@@ -147,7 +147,10 @@ int vcon_new(struct vm *vm, struct pci_host *pci, const char *id, struct loop *l
 		return -ENOMEM;
 	v->con = con;
 	v->input_work = (struct loop_work){ .fn = input_arrived, .opaque = v };
-	rc = virtio_dev_init(&v->dev, vm, &vcon_class, id, NR_QUEUES, QUEUE_SIZE, loop);
+	rc = virtio_dev_init(&v->dev, vm, &vcon_class, id,
+			     &(struct virtio_layout){ .nr_queues = NR_QUEUES,
+						      .queue_size = QUEUE_SIZE,
+						      .loop = loop });
 	if (rc < 0)
 		goto err_free;
 	rc = virtio_pci_attach(&v->dev, pci, 0);

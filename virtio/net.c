@@ -280,8 +280,9 @@ static int alloc_net(struct net **ret, struct vm *vm, const struct net_config *c
 	int rc = -ENOMEM;
 
 	if (net)
-		rc = virtio_dev_init(&net->dev, vm, &net_class, cfg->id, 2 * nd->nr_pairs + 1,
-				     (uint16_t)size, NULL);
+		rc = virtio_dev_init(&net->dev, vm, &net_class, cfg->id,
+				     &(struct virtio_layout){ .nr_queues = 2 * nd->nr_pairs + 1,
+							      .queue_size = (uint16_t)size });
 	if (rc < 0) {
 		netdev_close(nd);
 		free(net);

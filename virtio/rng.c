@@ -139,7 +139,9 @@ int rng_new(struct vm *vm, struct pci_host *pci, const char *id, struct loop *lo
 		return -ENOMEM;
 	rng->loop = loop;
 	rng->timer = (struct loop_timer){ .fn = rng_timeout, .opaque = rng };
-	rc = virtio_dev_init(&rng->dev, vm, &rng_class, id, 1, QUEUE_SIZE, loop);
+	rc = virtio_dev_init(
+		&rng->dev, vm, &rng_class, id,
+		&(struct virtio_layout){ .nr_queues = 1, .queue_size = QUEUE_SIZE, .loop = loop });
 	if (rc < 0)
 		goto err_free;
 	rc = virtio_pci_attach(&rng->dev, pci, 0);

@@ -36,24 +36,24 @@ static int init_queue(struct virtio_queue *q)
 }
 
 int virtio_dev_init(struct virtio_dev *dev, struct vm *vm, const struct virtio_class *cls,
-		    const char *id, unsigned nr_queues, uint16_t queue_size, struct loop *loop)
+		    const char *id, const struct virtio_layout *layout)
 {
 	*dev = (struct virtio_dev){ .cls = cls, .vm = vm };
 	if ((size_t)snprintf(dev->device.id, sizeof(dev->device.id), "%s", id) >=
 	    sizeof(dev->device.id))
 		return -ENAMETOOLONG;
-	dev->queues = calloc(nr_queues, sizeof(*dev->queues));
+	dev->queues = calloc(layout->nr_queues, sizeof(*dev->queues));
 	if (!dev->queues)
 		return -ENOMEM;
-	for (unsigned i = 0; i < nr_queues; i++) {
+	for (unsigned i = 0; i < layout->nr_queues; i++) {
 		struct virtio_queue *q = &dev->queues[i];
 		int rc;
 
 		*q = (struct virtio_queue){
 			.dev = dev,
 			.index = i,
-			.max_size = queue_size,
-			.loop = loop,
+			.max_size = layout->queue_size,
+			.loop = layout->loop,
 		};
 		rc = init_queue(q);
 		if (rc < 0) {

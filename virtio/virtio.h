@@ -102,15 +102,21 @@ static inline bool virtio_has(const struct virtio_dev *dev, unsigned feature_bit
 	return dev->features >> feature_bit & 1;
 }
 
+/* The queues that a device starts with. */
+struct virtio_layout {
+	unsigned nr_queues;
+	uint16_t queue_size; /* largest, a power of two */
+	struct loop *loop;   /* who works them; a class may give single ones another
+			      * loop before the device is attached */
+};
+
 /*
- * Prepare @dev with @nr_queues queues of at most @queue_size entries, all
- * worked by @loop (a class may give single queues another loop before the
- * device is attached). 0 or -errno; undone by virtio_dev_fini(), which accepts
+ * Prepare @dev with its queues. 0 or -errno; undone by virtio_dev_fini(), which accepts
  * a zeroed structure, too.
  */
 __must_check int virtio_dev_init(struct virtio_dev *dev, struct vm *vm,
-				 const struct virtio_class *cls, const char *id, unsigned nr_queues,
-				 uint16_t queue_size, struct loop *loop);
+				 const struct virtio_class *cls, const char *id,
+				 const struct virtio_layout *layout);
 void virtio_dev_fini(struct virtio_dev *dev);
 
 /*

@@ -107,7 +107,8 @@ static void test_bounded(void **state)
 	driver_kick(&f->d, 0);
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(driver_await_used(&f->d, 0).len, RNG_WINDOW_BYTES);
-	assert_true(clock_now_ns() - start >= 3 * RNG_WINDOW_NS);
+	/* The first window may have begun before us. */
+	assert_true(clock_now_ns() - start >= 2 * RNG_WINDOW_NS);
 }
 
 /* Reset and pause while requests wait for their allowance. */

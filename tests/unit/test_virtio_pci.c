@@ -63,12 +63,12 @@ static void fake_run(struct virtio_queue *q)
 	struct vq_chain chain = { .iov = iov, .max_iov = 4 };
 	int rc;
 
+	atomic_fetch_add(&fake->runs[q->index], 1);
 	while ((rc = vq_pop(&q->ring, &chain)) == 1)
 		vq_push(&q->ring, &chain, 0);
 	if (rc < 0)
 		virtio_broken(q->dev, "bad chain");
 	virtio_notify(q);
-	atomic_fetch_add(&fake->runs[q->index], 1);
 }
 
 static void fake_quiesce(struct virtio_queue *q, bool cancel)
@@ -113,8 +113,10 @@ static int setup(void **state)
 	machine_init(&f->m, 1 * MIB);
 	if (!f->m.vm)
 		return 0;
-	assert_int_equal(virtio_dev_init(dev, f->m.vm, &fake_class, "fake0", NR_QUEUES, QUEUE_SIZE,
-					 f->m.io_loop),
+	assert_int_equal(virtio_dev_init(dev, f->m.vm, &fake_class, "fake0",
+					 &(struct virtio_layout){ .nr_queues = NR_QUEUES,
+								  .queue_size = QUEUE_SIZE,
+								  .loop = f->m.io_loop }),
 			 0);
 	dev->offered = OWN;
 	assert_int_equal(virtio_pci_attach(dev, f->m.pci, SLOT), 0);
@@ -726,14 +728,13 @@ static void test_attach_fails_clean(void **state)
 {
 	struct fixture *f = *state;
 	struct fake other = { 0 };
+	const struct virtio_layout layout = { 1, 8, f->m.io_loop };
 
 	MACHINE_OR_SKIP(&f->m);
 	assert_int_equal(virtio_dev_init(&other.dev, f->m.vm, &fake_class,
-					 "a name that is too long for any device", 1, 8,
-					 f->m.io_loop),
+					 "a name that is too long for any device", &layout),
 			 -ENAMETOOLONG);
-	assert_int_equal(
-		virtio_dev_init(&other.dev, f->m.vm, &fake_class, "fake0", 1, 8, f->m.io_loop), 0);
+	assert_int_equal(virtio_dev_init(&other.dev, f->m.vm, &fake_class, "fake0", &layout), 0);
 	assert_int_equal(virtio_pci_attach(&other.dev, f->m.pci, SLOT), -EEXIST);
 	assert_int_equal(virtio_pci_attach(&other.dev, f->m.pci, 0), -EEXIST); /* the name */
 	assert_int_equal(machine_cfg_read(&f->m, 1, 0, 4), UINT32_MAX);
