@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# Completion of ferry's command line. Commands and options come from ferry's own
+# help, so there is nothing here to keep up to date.
+
+# The running guests.
+_ferry_names()
+{
+	"$1" list 2>/dev/null | awk 'NR > 1 { print $1 }'
+}
+
+_ferry_commands()
+{
+	"$1" help 2>/dev/null | awk '/^  / { print $1 }'
+}
+
+_ferry_options()
+{
+	"$1" "$2" --help 2>/dev/null | grep -o -- ' --[a-z-]*'
+}
+
+# What comes after an option that wants a value. False: not such an option.
+_ferry_value()
+{
+	local words
+
+	case $1 in
+	--kernel | --initrd | --disk)
+		_filedir
+		return
+		;;
+	--console) words="stdio pty file: unix: none" ;;
+	--net) words="user tap tap: none" ;;
+	--on-crash) words="destroy restart preserve" ;;
+	--on-reboot) words="restart destroy" ;;
+	--name | --append | --memory | --vcpus | --timeout) words="" ;;
+	*) return 1 ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$2")
+}
+
+_ferry()
+{
+	local cur prev words cword
+
+	_init_completion -n : || return
+	if ((cword == 1)); then
+		mapfile -t COMPREPLY < <(compgen -W "$(_ferry_commands "$1")" -- "$cur")
+	elif _ferry_value "$prev" "$cur"; then
+		return
+	elif [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(_ferry_options "$1" "${words[1]}")" -- "$cur")
+	else
+		case ${words[1]} in
+		run) _filedir ;;
+		help) mapfile -t COMPREPLY < <(compgen -W "$(_ferry_commands "$1")" -- "$cur") ;;
+		info | pause | resume | shutdown | reset | destroy | console)
+			mapfile -t COMPREPLY < <(compgen -W "$(_ferry_names "$1")" -- "$cur")
+			;;
+		esac
+	fi
+} && complete -F _ferry ferry
