@@ -158,6 +158,8 @@ const struct field config_fields[] = {
 	  .help = "add a network card: user (default), tap or none", .record = &nic_record },
 	{ "rng", &field_flag, CFG(rng), .help = "add an entropy device" },
 	{ "balloon", &field_flag, CFG(balloon), .help = "add a memory balloon" },
+	{ "virtio-console", &field_flag, CFG(virtio_console),
+	  .help = "add a virtio console, which then gets the input" },
 	{ "console", &field_string, CFG(console), .arg = "WHERE",
 	  .help = "stdio (default), pty, file:PATH, unix:PATH or none" },
 	{ "ephemeral", &field_flag, CFG(ephemeral), .help = "leave nothing behind" },

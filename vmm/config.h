@@ -53,7 +53,7 @@ struct config {
 	unsigned vcpus;
 	struct field_list disks; /* of struct disk_config */
 	struct field_list nics;  /* of struct nic_config */
-	bool rng, balloon, hugepages;
+	bool rng, balloon, virtio_console, hugepages;
 	char *console; /* "stdio", "pty", "file:PATH", "unix:PATH", "none" */
 	bool ephemeral;
 	unsigned timeout_s; /* 0: none */

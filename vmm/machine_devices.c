@@ -8,6 +8,7 @@
 #include "devices/serial.h"
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
+#include "virtio/console.h"
 #include "virtio/net.h"
 #include "virtio/rng.h"
 #include "vmm/machine_impl.h"
@@ -81,12 +82,12 @@ static int add_nic(struct machine *m, const struct nic_config *nic, unsigned ind
 	return rc < 0 ? rc : net_new(m->vm, m->pci, &cfg, &m->nics[index], e);
 }
 
-/* Entropy and balloon: seldom busy, so one thread works both. */
+/* Seldom busy, so one thread works all of them. */
 static int add_small_devices(struct machine *m, struct err *e)
 {
 	int rc;
 
-	if (!m->cfg->rng && !m->cfg->balloon)
+	if (!m->cfg->rng && !m->cfg->balloon && !m->cfg->virtio_console)
 		return 0;
 	rc = loop_new(&m->io_loop, 0);
 	if (rc == 0)
@@ -95,7 +96,9 @@ static int add_small_devices(struct machine *m, struct err *e)
 		rc = rng_new(m->vm, m->pci, "rng", m->io_loop);
 	if (rc == 0 && m->cfg->balloon)
 		rc = balloon_new(m->vm, m->pci, "balloon", m->io_loop, &m->balloon);
-	return rc < 0 ? err_set(e, rc, "rng and balloon: %s", strerror(-rc)) : 0;
+	if (rc == 0 && m->cfg->virtio_console)
+		rc = vcon_new(m->vm, m->pci, "console", m->io_loop, m->con);
+	return rc < 0 ? err_set(e, rc, "rng, balloon and console: %s", strerror(-rc)) : 0;
 }
 
 int machine_add_devices(struct machine *m, struct err *e)
