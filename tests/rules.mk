@@ -85,7 +85,7 @@ sanitized-tests: $(O)/ferry $(GUESTS) $(UNIT_BINS)
 	$(Q)UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1 \
 	  $(RUN_TESTS) unit integration
 
-bench: $(O)/ferry $(GUESTS) ## the same guests under ferry and QEMU, side by side
-	$(Q)FERRY=$(O)/ferry BUILD=$(O) bench/run
+bench: $(O)/ferry $(GUESTS) ## ferry and QEMU side by side (BENCH='--pairs 9': more options)
+	$(Q)FERRY=$(O)/ferry BUILD=$(O) bench/run --doc docs/performance.md $(BENCH)
 
 .PHONY: unit integration e2e fuzz fuzz-merge test all-tests test-programs asan tsan sanitized-tests bench

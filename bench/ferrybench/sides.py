@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""The two that are compared, each started as its manual says is fast."""
+import os
+import pathlib
+import tempfile
+import time
+
+from ferrytest import Guest, Qemu, guest_image
+from ferrytest.guest import QEMU_CPU
+from ferrytest.paths import FERRY
+
+# Where QEMU's microvm has the PCI configuration space: it has no MCFG table.
+QEMU_ECAM = "ecam=0xe0000000"
+RAM = "256M"
+
+
+def first_byte_s(argv, env=None):
+    """Start a monitor; seconds until the guest's first byte comes out of a pipe."""
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    argv = [str(arg) for arg in argv]
+    start_s = time.monotonic()
+    pid = os.posix_spawnp(argv[0], argv, {**os.environ, **(env or {})}, file_actions=[
+        (os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, write_end, 1)])
+    os.close(write_end)
+    first = os.read(read_end, 1)
+    took_s = time.monotonic() - start_s
+    while os.read(read_end, 4096):
+        pass
+    os.close(read_end)
+    os.close(null)
+    _, status = os.waitpid(pid, 0)
+    assert first == b"h" and status == 0, f"{argv[0]}: first byte {first!r}, status {status}"
+    return took_s
+
+
+class FerrySide:
+    """ferry."""
+
+    name = "ferry"
+    ram_mapping = "/memfd:guest-ram"
+
+    @staticmethod
+    def launch_s():
+        """ferry run --ephemeral with the hello guest."""
+        with tempfile.TemporaryDirectory(prefix="ferrybench-") as runtime:
+            return first_byte_s([FERRY, "run", "--ephemeral", "--memory", RAM,
+                                 "--kernel", guest_image("hello")],
+                                {"XDG_RUNTIME_DIR": runtime})
+
+    @staticmethod
+    def idle():
+        """A guest that halts; the whole machine is there, without disk and nic."""
+        return Guest("idle", memory=RAM, net="none", ephemeral=True)
+
+    @staticmethod
+    def disk(image, words, cached=False):
+        """The blk guest on that image."""
+        direct = "off" if cached else "on"
+        return Guest("blk", append=words, disk=f"{image},direct={direct},queues=1", net="none")
+
+    @staticmethod
+    def nic(netns, tap, words):
+        """The net guest on that tap."""
+        return Guest("net", append=words, net=f"tap:{tap}", netns=netns)
+
+    @staticmethod
+    def memory(words, size):
+        """The dirty guest."""
+        return Guest("dirty", append=words, memory=size, net="none")
+
+
+class QemuSide:
+    """QEMU's smallest x86 machine, with the same devices on PCI Express."""
+
+    name = "QEMU"
+    ram_mapping = "/memfd:memory-backend-memfd"
+
+    @staticmethod
+    def launch_s():
+        """-M microvm with the hello guest."""
+        return first_byte_s(
+            ["qemu-system-x86_64", "-M", "microvm", "-enable-kvm", "-cpu", QEMU_CPU,
+             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+             "-serial", "stdio", "-m", RAM, "-kernel", guest_image("hello")])
+
+    @staticmethod
+    def idle():
+        """Its RAM is a memfd too, so that it can be told from the rest."""
+        return Qemu("idle", "-object", f"memory-backend-memfd,id=ram,size={RAM},share=on",
+                    "-machine", "memory-backend=ram", memory=RAM)
+
+    @staticmethod
+    def disk(image, words, cached=False):
+        """An I/O thread and io_uring, without the page cache unless told otherwise."""
+        cache = "writeback" if cached else "none"
+        return Qemu("blk", "-object", "iothread,id=io0",
+                    "-drive", f"if=none,id=d0,format=raw,file={image},aio=io_uring,cache={cache}",
+                    "-device", "virtio-blk-pci,drive=d0,iothread=io0,disable-legacy=on,"
+                    "num-queues=1", append=f"{words} {QEMU_ECAM}")
+
+    @staticmethod
+    def nic(netns, tap, words):
+        """tap without vhost, which is not ferry's either."""
+        return Qemu("net", append=f"{words} {QEMU_ECAM}", net=f"tap:{tap}", netns=netns)
+
+    @staticmethod
+    def memory(words, size):
+        """Its default: anonymous memory."""
+        return Qemu("dirty", append=words, memory=size)
+
+
+def disk_image(folder, size_bytes):
+    """An image with data in every block, so that no request ends at a hole."""
+    path = pathlib.Path(folder) / "disk.img"
+    piece = os.urandom(1 << 20)
+    with open(path, "wb") as image:
+        for _ in range(size_bytes >> 20):
+            image.write(piece)
+        os.fsync(image.fileno())
+    return path
