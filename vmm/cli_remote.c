@@ -158,7 +158,6 @@ int cli_list(const struct cli *cli)
 	struct plain_options o = { 0 };
 	json_t *array = json_array();
 	struct err e = { 0 };
-	size_t index;
 	char **names;
 	json_t *info;
 	int nr;
@@ -182,7 +181,8 @@ int cli_list(const struct cli *cli)
 		return cli_print_json(array);
 	(void)printf("%-24s %-15s %8s %5s %8s %7s\n", "NAME", "STATUS", "PID", "VCPUS", "MEMORY",
 		     "UPTIME");
-	json_array_foreach(array, index, info) print_list_row(info);
+	for (size_t i = 0; i < json_array_size(array); i++)
+		print_list_row(json_array_get(array, i));
 	json_decref(array);
 	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
 }

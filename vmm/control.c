@@ -325,13 +325,15 @@ int control_new(struct control **ret, const struct control_params *params)
 
 void control_free(struct control *ctl)
 {
-	struct client *c;
+	struct client *c, *next;
 
 	if (!ctl)
 		return;
 	loop_del_fd(ctl->p.loop, &ctl->listen);
 	loop_unpost(ctl->p.loop, &ctl->reaper);
-	while ((c = TAILQ_FIRST(&ctl->clients)))
+	for (c = TAILQ_FIRST(&ctl->clients); c; c = next) {
+		next = TAILQ_NEXT(c, link);
 		free_client(c);
+	}
 	free(ctl);
 }

@@ -80,10 +80,10 @@ json_t *control_handle(const struct control_table *table, struct control_session
 json_t *control_greeting(void);
 
 /* Commands that every table starts with; their fn. */
-int control_cmd_capabilities(struct control_call *call);
-int control_cmd_commands(struct control_call *call);
-int control_cmd_events(struct control_call *call);
-int control_cmd_version(struct control_call *call);
+int control_cmd_capabilities(struct control_call *c);
+int control_cmd_commands(struct control_call *c);
+int control_cmd_events(struct control_call *c);
+int control_cmd_version(struct control_call *c);
 
 /* --- the server --- */
 

@@ -103,7 +103,7 @@ int client_execute(struct control_client *c, const char *command, json_t **ret, 
 	if (rc < 0)
 		return rc;
 	do {
-		json_t *reply;
+		json_t *reply = NULL;
 
 		rc = receive(c, &reply, e);
 		if (rc == 0)
@@ -114,7 +114,7 @@ int client_execute(struct control_client *c, const char *command, json_t **ret, 
 
 static int negotiate(struct control_client *c, struct err *e)
 {
-	json_t *greeting;
+	json_t *greeting = NULL;
 	int rc = receive(c, &greeting, e);
 
 	if (rc < 0)

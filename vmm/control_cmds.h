@@ -9,6 +9,6 @@
 extern const struct control_table control_guest_table;
 
 /* The command ferry-info, which has a file of its own. */
-int control_cmd_info(struct control_call *call);
+int control_cmd_info(struct control_call *c);
 
 #endif

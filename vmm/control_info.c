@@ -46,18 +46,18 @@ static json_t *exits_json(const struct vm *vm)
 static json_t *disk_json(struct virtio_dev *dev, const struct disk_config *disk)
 {
 	struct blk_stats s;
+	uint64_t errors;
 	char how[64];
 
 	blk_get_stats(dev, &s);
+	errors = s.errors[BLOCK_READ] + s.errors[BLOCK_WRITE] + s.errors[BLOCK_FLUSH];
 	blk_describe(dev, how, sizeof(how));
-	return json_pack(
-		"{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", disk->id, "how", how,
-		"reads", (json_int_t)s.ops[BLOCK_READ], "read_bytes",
-		(json_int_t)s.bytes[BLOCK_READ], "writes", (json_int_t)s.ops[BLOCK_WRITE],
-		"write_bytes", (json_int_t)s.bytes[BLOCK_WRITE], "flushes",
-		(json_int_t)s.ops[BLOCK_FLUSH], "errors",
-		(json_int_t)(s.errors[BLOCK_READ] + s.errors[BLOCK_WRITE] + s.errors[BLOCK_FLUSH]),
-		"throttled", (json_int_t)s.throttled);
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", disk->id, "how",
+			 how, "reads", (json_int_t)s.ops[BLOCK_READ], "read_bytes",
+			 (json_int_t)s.bytes[BLOCK_READ], "writes", (json_int_t)s.ops[BLOCK_WRITE],
+			 "write_bytes", (json_int_t)s.bytes[BLOCK_WRITE], "flushes",
+			 (json_int_t)s.ops[BLOCK_FLUSH], "errors", (json_int_t)errors, "throttled",
+			 (json_int_t)s.throttled);
 }
 
 static json_t *disks_json(const struct machine *m)

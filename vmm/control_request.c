@@ -2,6 +2,7 @@
 // Requests on the control socket: from a line of bytes to a reply.
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/control.h"
@@ -130,19 +131,17 @@ static const struct control_command *find_command(const struct control_table *ta
 static json_t *call(const struct control_command *cmd, struct control_call *c, json_t *given)
 {
 	json_t *args = given ? json_incref(given) : json_object();
-	struct err e = { 0 };
 	json_t *reply;
 	int rc;
 
 	c->args = args;
-	c->e = &e;
-	rc = check_args(cmd, args, &e);
+	rc = check_args(cmd, args, c->e);
 	if (rc == 0)
 		rc = cmd->fn(c);
 	json_decref(args);
 	if (rc < 0) {
 		json_decref(c->ret);
-		return make_error(error_class(rc), e.text[0] ? e.text : strerror(-rc));
+		return make_error(error_class(rc), c->e->text[0] ? c->e->text : strerror(-rc));
 	}
 	reply = json_object();
 	(void)json_object_set_new(reply, "return", c->ret ? c->ret : json_object());
@@ -174,7 +173,13 @@ static json_t *execute(struct control_call *c, json_t *request)
 json_t *control_handle(const struct control_table *table, struct control_session *session,
 		       void *opaque, const char *line, size_t len)
 {
-	struct control_call c = { .opaque = opaque, .table = table, .session = session };
+	struct err e = { 0 };
+	struct control_call c = {
+		.opaque = opaque,
+		.table = table,
+		.session = session,
+		.e = &e,
+	};
 	json_t *request, *reply, *id;
 	json_error_t why;
 
@@ -200,11 +205,14 @@ json_t *control_handle(const struct control_table *table, struct control_session
 
 static json_t *version_json(void)
 {
-	unsigned major = 0, minor = 0, micro = 0;
+	char *rest;
+	long major = strtol(FERRY_VERSION, &rest, 10);
+	long minor = strtol(rest + 1, &rest, 10);
+	long micro = strtol(rest + 1, &rest, 10);
 
-	(void)sscanf(FERRY_VERSION, "%u.%u.%u", &major, &minor, &micro);
-	return json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", major, "minor", minor,
-			 "micro", micro, "package", "ferry-" FERRY_VERSION);
+	return json_pack("{s:{s:I, s:I, s:I}, s:s}", "qemu", "major", (json_int_t)major, "minor",
+			 (json_int_t)minor, "micro", (json_int_t)micro, "package",
+			 "ferry-" FERRY_VERSION);
 }
 
 json_t *control_greeting(void)

@@ -8,6 +8,7 @@
 #include <linux/if_tun.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -63,14 +64,15 @@ static const char *kvm_module(void)
 static void check_kvm_device(struct doctor_finding *f)
 {
 	_cleanup_close_ int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int error = errno;
 	const char *module = kvm_module();
 
 	if (fd >= 0) {
 		detail(f, "/dev/kvm can be opened");
 		return;
 	}
-	detail(f, "/dev/kvm: %s", strerror(errno));
-	if (errno == EACCES || errno == EPERM)
+	detail(f, "/dev/kvm: %s", strerror(error));
+	if (error == EACCES || error == EPERM)
 		missing(f, DOCTOR_MISSING, "add yourself to group kvm: usermod -aG kvm $USER");
 	else if (*module)
 		missing(f, DOCTOR_MISSING, "load the module: modprobe %s", module);
@@ -112,17 +114,18 @@ static void check_memfd(struct doctor_finding *f)
 	missing(f, DOCTOR_MISSING, "allow memfd_create in this container's seccomp profile");
 }
 
+/* The number in a file of the kernel's; 0 where there is none. */
 static unsigned long read_number(const char *path)
 {
 	FILE *file = fopen(path, "re");
-	unsigned long value = 0;
+	char text[32] = "";
 
 	if (!file)
 		return 0;
-	if (fscanf(file, "%lu", &value) != 1)
-		value = 0;
+	if (!fgets(text, sizeof(text), file))
+		text[0] = '\0';
 	(void)fclose(file);
-	return value;
+	return strtoul(text, NULL, 10);
 }
 
 static void check_hugepages(struct doctor_finding *f)
@@ -193,7 +196,8 @@ static void check_io_uring(struct doctor_finding *f)
 	}
 	detail(f, "%s; ferry falls back to epoll and threads", strerror(-rc));
 	missing(f, DOCTOR_MISSING_OPTIONAL,
-		"sysctl kernel.io_uring_disabled=0, or allow it in this container's seccomp profile");
+		"sysctl kernel.io_uring_disabled=0, or allow it in this container's "
+		"seccomp profile");
 }
 
 static void check_eventfd(struct doctor_finding *f)
@@ -224,11 +228,13 @@ static void check_tap(struct doctor_finding *f)
 	int rc;
 
 	if (fd < 0) {
-		detail(f, "/dev/net/tun: %s", strerror(errno));
+		rc = errno;
+		detail(f, "/dev/net/tun: %s", strerror(rc));
 		missing(f, DOCTOR_MISSING_OPTIONAL,
-			errno == ENOENT || errno == ENODEV
+			rc == ENOENT || rc == ENODEV
 				? "load the module: modprobe tun"
-				: "allow it: chmod 666 /dev/net/tun, or the container's device list");
+				: "allow it: chmod 666 /dev/net/tun, or the device list of this "
+				  "container");
 		return;
 	}
 	rc = try_tap(fd, IFF_VNET_HDR | IFF_MULTI_QUEUE);
@@ -238,8 +244,8 @@ static void check_tap(struct doctor_finding *f)
 	}
 	detail(f, "making a tap: %s", strerror(-rc));
 	missing(f, DOCTOR_MISSING_OPTIONAL,
-		"run as root (CAP_NET_ADMIN), or use taps made for you: ip tuntap add NAME mode tap "
-		"user $USER");
+		"run as root (CAP_NET_ADMIN), or have taps made for you: ip tuntap add NAME "
+		"mode tap user $USER");
 }
 
 /* --- the user's own --- */

@@ -65,11 +65,13 @@ __must_check int machine_reset(struct machine *m, struct err *e);
 /* Press the power button; a paused guest notices when it runs again. */
 __must_check int machine_power_button(struct machine *m, struct err *e);
 
+/* What it is up to. */
 enum machine_state machine_state(const struct machine *m);
 
 /* "running", "paused", ...: QMP's RunState names. */
 const char *machine_status(const struct machine *m);
 
+/* Its parts; const. */
 struct vm *machine_vm(const struct machine *m);
 const struct config *machine_config(const struct machine *m);
 struct console *machine_console(const struct machine *m);

@@ -328,6 +328,7 @@ const char *run_console_path(const struct run *run)
 /* The memory that the host can give now, in bytes; 0: unknown. */
 static uint64_t available_memory(void)
 {
+	static const char key[] = "MemAvailable:";
 	FILE *info = fopen("/proc/meminfo", "re");
 	uint64_t kib = 0;
 	char line[128];
@@ -335,8 +336,8 @@ static uint64_t available_memory(void)
 	if (!info)
 		return 0;
 	while (fgets(line, sizeof(line), info)) {
-		if (sscanf(line, "MemAvailable: %" SCNu64, &kib) == 1)
-			break;
+		if (!strncmp(line, key, strlen(key)))
+			kib = strtoull(line + strlen(key), NULL, 10);
 	}
 	(void)fclose(info);
 	return kib * KIB;

@@ -34,6 +34,7 @@ __must_check int run_check(const struct config *cfg, struct err *e);
 
 /* --- for the control socket's commands, on the main loop --- */
 
+/* The guest; const while the control socket is there. */
 struct machine *run_machine(const struct run *run);
 
 /* The pty's device or the console's socket; NULL: neither. */

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,12 +102,14 @@ static void test_errors(void **state)
 static void test_cut_name(void **state)
 {
 	struct control_session s = { .negotiated = true };
-	char line[400] = "{\"execute\":\"";
+	char name[200], line[400];
 
 	(void)state;
-	for (unsigned i = 0; i < 100; i++)
-		(void)strcat(line, i ? "\xc3\xa4" : "a");
-	(void)strcat(line, "\"}");
+	for (unsigned i = 0; i < sizeof(name); i++)
+		name[i] = i % 2 ? '\xc3' : '\xa4';
+	name[0] = 'a';
+	name[sizeof(name) - 1] = '\0';
+	(void)snprintf(line, sizeof(line), "{\"execute\":\"%s\"}", name);
 	json_decref(handle(&s, line));
 }
 
@@ -124,14 +127,15 @@ static void test_negotiation(void **state)
 static void test_nesting(void **state)
 {
 	struct control_session s = { .negotiated = true };
-	char line[4096] = "{\"execute\":\"io\",\"x\":\"";
+	char text[401], line[500];
 	json_t *reply;
 
 	(void)state;
 	/* Brackets in strings are no nesting, escaped quotes do not end them. */
-	for (unsigned i = 0; i < 100; i++)
-		(void)strcat(line, "[\\\"{");
-	(void)strcat(line, "\"}");
+	for (unsigned i = 0; i < sizeof(text) - 1; i++)
+		text[i] = "[\\\"{"[i % 4];
+	text[sizeof(text) - 1] = '\0';
+	(void)snprintf(line, sizeof(line), "{\"execute\":\"io\",\"x\":\"%s\"}", text);
 	reply = handle(&s, line);
 	assert_string_equal(
 		json_string_value(json_object_get(json_object_get(reply, "error"), "desc")),
