@@ -24,7 +24,7 @@ struct vcpu {
 
 	pthread_t thread; /* valid once started */
 	_Atomic int tid;  /* the kernel's number of it; 0 until it runs */
-	bool started;     /* main thread */
+	bool started;     /* vm.lock */
 
 	/* Written by the vCPU's thread, read by anyone: relaxed counters. */
 	_Atomic uint64_t exits[VCPU_EXIT_REASONS];
@@ -36,7 +36,7 @@ __must_check int vcpu_new(struct vm *vm, unsigned id, struct vcpu **ret);
 /* Free a vCPU whose thread has ended or never started. NULL: no-op. */
 void vcpu_free(struct vcpu *vcpu);
 
-/* Start its thread, which runs the guest unless the VM is paused. */
+/* Start its thread, which runs the guest unless the VM is paused. With vm.lock held. */
 __must_check int vcpu_start(struct vcpu *vcpu);
 
 /* Make KVM_RUN return with -EINTR, now or when it is next called. Any thread. */

@@ -215,14 +215,18 @@ void vm_remove_device(struct vm *vm, struct device *dev)
 
 int vm_start(struct vm *vm)
 {
-	vm->started = true;
-	for (unsigned i = 0; i < vm->nr_vcpus; i++) {
-		int rc = vcpu_start(vm->vcpus[i]);
+	int rc = 0;
 
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
+	/*
+	 * Under the lock, as kicks are: a vCPU that runs is one that can be kicked.
+	 * The first may end the guest before the last has its thread.
+	 */
+	mutex_lock(&vm->lock);
+	vm->started = true;
+	for (unsigned i = 0; i < vm->nr_vcpus && rc == 0; i++)
+		rc = vcpu_start(vm->vcpus[i]);
+	mutex_unlock(&vm->lock);
+	return rc;
 }
 
 /* Ask every vCPU to park; under the lock, see park() in vcpu.c. */
