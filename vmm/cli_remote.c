@@ -11,9 +11,12 @@
 #include "vmm/control_client.h"
 #include "vmm/runtime.h"
 
-#define REPLY_TIMEOUT_S   10
-#define LIST_TIMEOUT_S    2
-#define DESTROY_TIMEOUT_S 20
+#define REPLY_TIMEOUT_S 5
+#define LIST_TIMEOUT_S  2
+
+/* How long end_guest() waits, if not for so many seconds. */
+#define WAIT_FOR_EVER 0
+#define DO_NOT_WAIT   (-1)
 
 const struct field plain_fields[] = {
 	{ "json", &field_flag, offsetof(struct plain_options, json), .help = "print JSON" },
@@ -61,20 +64,19 @@ int cli_reset(const struct cli *cli)
 	return simple(cli, "system_reset");
 }
 
-/* Execute @command, then wait for the end if that is wanted. */
-static int end_guest(const struct cli *cli, const char *command, bool wait, unsigned timeout_s)
+/* Execute @command, then wait for the end if that is wanted. 0 or -errno. */
+static int end_guest(const struct cli *cli, const char *command, int wait_s, struct err *e)
 {
 	struct control_client c;
-	struct err e;
-	int rc = client_open(&c, cli->arg, REPLY_TIMEOUT_S, &e);
+	int rc = client_open(&c, cli->arg, REPLY_TIMEOUT_S, e);
 
 	if (rc < 0)
-		return cli_fail(cli, &e);
-	rc = client_execute(&c, command, NULL, &e);
-	if (rc == 0 && wait)
-		rc = client_wait_end(&c, timeout_s, &e);
+		return rc;
+	rc = client_execute(&c, command, NULL, e);
+	if (rc == 0 && wait_s >= 0)
+		rc = client_wait_end(&c, (unsigned)wait_s, e);
 	client_close(&c);
-	return rc < 0 ? cli_fail(cli, &e) : CLI_OK;
+	return rc;
 }
 
 int cli_shutdown(const struct cli *cli)
@@ -84,12 +86,21 @@ int cli_shutdown(const struct cli *cli)
 
 	if (cli_apply(cli, &o, &e) < 0)
 		return cli_usage(cli->cmd, &e);
-	return end_guest(cli, "system_powerdown", o.wait, 0);
+	if (end_guest(cli, "system_powerdown", o.wait ? WAIT_FOR_EVER : DO_NOT_WAIT, &e) < 0)
+		return cli_fail(cli, &e);
+	return CLI_OK;
 }
 
 int cli_destroy(const struct cli *cli)
 {
-	return end_guest(cli, "quit", true, DESTROY_TIMEOUT_S);
+	struct err e;
+	int rc = end_guest(cli, "quit", REPLY_TIMEOUT_S, &e);
+
+	if (rc == -ETIMEDOUT) {
+		(void)fprintf(stderr, "ferry destroy: %s does not answer: killed\n", cli->arg);
+		rc = runtime_kill(cli->arg, REPLY_TIMEOUT_S * 1000, &e);
+	}
+	return rc < 0 ? cli_fail(cli, &e) : CLI_OK;
 }
 
 /* --- list and info --- */

@@ -14,7 +14,7 @@
 #define CONTROL_MAX_NESTING       32
 #define CONTROL_MAX_CLIENTS       64
 /* What a client may leave unread before it is dropped. */
-#define CONTROL_MAX_QUEUE_BYTES (1024 * 1024)
+#define CONTROL_MAX_QUEUE_BYTES (128 * 1024)
 
 struct loop;
 struct control;

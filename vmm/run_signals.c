@@ -11,6 +11,7 @@
 #include "util/io.h"
 
 static const int watched[] = { SIGTERM, SIGINT, SIGHUP };
+static const int ignored[] = { SIGPIPE, SIGXFSZ, SIGTTIN, SIGTTOU };
 
 /* nohup and shells without job control ignore signals on purpose. */
 static bool is_ignored(int sig)
@@ -35,8 +36,8 @@ int run_signals_init(struct run_signals *s)
 	sigset_t set;
 	int rc;
 
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGXFSZ, SIG_IGN);
+	for (unsigned i = 0; i < ARRAY_SIZE(ignored); i++)
+		(void)signal(ignored[i], SIG_IGN);
 	(void)sigemptyset(&set);
 	for (unsigned i = 0; i < ARRAY_SIZE(watched); i++) {
 		if (!is_ignored(watched[i]))

@@ -15,8 +15,9 @@ struct run_signals {
 
 /*
  * Call @s->fn on the loop for SIGTERM, SIGINT and SIGHUP (except those that
- * were ignored when ferry was started), and ignore SIGPIPE and SIGXFSZ, which
- * show up as errors of the call. Before any other thread is there. 0 or -errno.
+ * were ignored when ferry was started). Ignored are SIGPIPE, SIGXFSZ, SIGTTIN
+ * and SIGTTOU: they show up as errors of the call, and the terminal's job
+ * control never stops the guest. Before any other thread is there. 0 or -errno.
  */
 __must_check int run_signals_init(struct run_signals *s);
 void run_signals_fini(struct run_signals *s);

@@ -88,6 +88,12 @@ static inline void runtime_claim_init(struct runtime_claim *claim)
 __must_check int runtime_connect(const char *name, struct err *e);
 
 /*
+ * Kill the process of guest @name, and wait for its end: for one that does not
+ * answer. 0, -ETIMEDOUT after @timeout_ms, or -errno with @e.
+ */
+__must_check int runtime_kill(const char *name, unsigned timeout_ms, struct err *e);
+
+/*
  * Remove what a dead guest called @name left in the directory. False: it is
  * alive. A guest that starts at this moment under that name may be refused.
  */

@@ -6,14 +6,14 @@ import signal
 import socket
 import stat
 
-from ferrytest import Control, Guest, each, run, tmp_dir
+from ferrytest import Control, Guest, each, require_root, run, tmp_dir
 from ferrytest.paths import FERRY, TOP
 
 # As vmm/control.h has them.
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_NESTING = 32
 MAX_CLIENTS = 64
-MAX_QUEUE_BYTES = 1024 * 1024
+MAX_QUEUE_BYTES = 128 * 1024
 
 
 def idle(**kwargs):
@@ -193,9 +193,9 @@ def test_many_clients():
         controls[0].execute("stop")
         for control in controls:
             control.wait_event("STOP")
+        assert controls[-1].execute("query-status")["status"] == "paused"
+        for control in controls:
             control.close()
-        with guest.control() as control:
-            assert control.execute("query-status")["status"] == "paused"
 
 
 def test_client_that_does_not_read_is_dropped():
@@ -265,6 +265,34 @@ def test_destroy_returns_when_it_is_over():
         ferry(guest, "destroy", guest.name)
         assert not guest.running()
         assert guest.wait() == 0
+
+
+def test_destroy_of_a_process_that_is_stuck():
+    with idle() as guest:
+        guest.wait_for("^idle ready")
+        guest.signal(signal.SIGSTOP)
+        assert "does not answer: killed" in ferry(guest, "destroy", guest.name)
+        assert guest.wait() == -signal.SIGKILL
+
+
+@each(ephemeral=[False, True])
+def test_other_users_are_refused(ephemeral):
+    require_root()
+    with idle(ephemeral=ephemeral) as guest:
+        guest.wait_for("^idle ready")
+        path = guest.socket_path()
+        if not ephemeral:
+            # Even if the file's owner lets them in.
+            for folder in (guest.runtime, guest.runtime / "ferry"):
+                folder.chmod(0o711)
+            os.chmod(path, 0o666)
+        child = os.fork()
+        if child == 0:
+            os.setuid(65534)
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(path)
+            os._exit(0 if client.recv(1) == b"" else 1)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_list_finds_ephemeral_guests_and_stuck_ones():
