@@ -90,7 +90,9 @@ static void start_on_loop(void *opaque)
 		return;
 	}
 	q->running = true;
-	dev->cls->run(q);
+	/* Another queue of the device may be what breaks it. */
+	if (!atomic_load(&dev->broken))
+		dev->cls->run(q);
 }
 
 void virtio_start_queue(struct virtio_queue *q)

@@ -629,10 +629,15 @@ static void test_bad_ring(void **state)
 	driver_select(&f->d, 0);
 	driver_set_address(&f->d, VIRTIO_PCI_COMMON_Q_DESCLO, 1ULL << 40);
 	wr(f, VIRTIO_PCI_COMMON_Q_ENABLE, 1, 2);
+	driver_enable_queue(&f->d, 1, QUEUE_SIZE);
 	set_status(f, S_RUNNING);
 	assert_int_equal(status(f), S_RUNNING | S_BROKEN);
 	driver_kick(&f->d, 0);
+	driver_kick(&f->d, 1);
+	f->fake.dev.device.ops->pause(&f->fake.dev.device);
+	f->fake.dev.device.ops->resume(&f->fake.dev.device);
 	assert_int_equal(atomic_load(&f->fake.runs[0]), 0);
+	assert_int_equal(atomic_load(&f->fake.runs[1]), 0);
 	bring_up(f, 0);
 }
 
