@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+// ACPI tables as a guest finds them: read by the offsets of the specification.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "vmm/acpi.h"
+#include "vmm/memmap.h"
+
+#define HEADER_BYTES 36U
+
+struct fixture {
+	struct gmem gm;
+	gpa_t rsdp;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = test_calloc(1, sizeof(*f));
+	struct err e;
+
+	*state = f;
+	return gmem_init(&f->gm, 2 * MIB, 0, &e);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	gmem_fini(&f->gm);
+	test_free(f);
+	return 0;
+}
+
+static uint64_t get(struct fixture *f, gpa_t gpa, unsigned size)
+{
+	uint64_t value = 0;
+
+	assert_int_equal(gmem_read(&f->gm, gpa, &value, size), 0);
+	return value;
+}
+
+static uint8_t sum(struct fixture *f, gpa_t gpa, size_t bytes)
+{
+	uint8_t total = 0;
+
+	for (size_t i = 0; i < bytes; i++)
+		total = (uint8_t)(total + get(f, gpa + i, 1));
+	return total;
+}
+
+static bool is_signed(struct fixture *f, gpa_t gpa, const char *signature)
+{
+	char found[4];
+
+	assert_int_equal(gmem_read(&f->gm, gpa, found, sizeof(found)), 0);
+	return !memcmp(found, signature, sizeof(found));
+}
+
+/* Inside the area, aligned, with a length and a checksum that are right. */
+static void check_table(struct fixture *f, gpa_t gpa, const char *signature)
+{
+	uint64_t length = get(f, gpa + 4, 4);
+
+	assert_true(gpa >= MAP_ACPI && gpa % 4 == 0);
+	assert_true(is_signed(f, gpa, signature));
+	assert_in_range(length, HEADER_BYTES, MAP_ACPI_BYTES);
+	assert_true(gpa + length <= MAP_ACPI + MAP_ACPI_BYTES);
+	assert_int_equal(sum(f, gpa, length), 0);
+}
+
+static void write_tables(struct fixture *f, unsigned nr_vcpus)
+{
+	assert_int_equal(acpi_write(&f->gm, nr_vcpus, &f->rsdp), 0);
+}
+
+static gpa_t find_table(struct fixture *f, const char *signature)
+{
+	gpa_t xsdt = get(f, f->rsdp + 24, 8);
+	uint64_t end = xsdt + get(f, xsdt + 4, 4);
+
+	for (gpa_t at = xsdt + HEADER_BYTES; at < end; at += 8) {
+		gpa_t table = get(f, at, 8);
+
+		if (is_signed(f, table, signature))
+			return table;
+	}
+	fail_msg("no table %s", signature);
+	return 0;
+}
+
+static void test_root(void **state)
+{
+	static const char *const tables[] = { "FACP", "APIC", "MCFG" };
+	struct fixture *f = *state;
+	char signature[8];
+	gpa_t xsdt;
+
+	write_tables(f, 1);
+	/* 5.2.5.1: on a boundary of 16, in the last 128 KiB below 1 MiB. */
+	assert_true(f->rsdp % 16 == 0 && f->rsdp >= 0xe0000 && f->rsdp < 0x100000);
+	assert_int_equal(gmem_read(&f->gm, f->rsdp, signature, sizeof(signature)), 0);
+	assert_memory_equal(signature, "RSD PTR ", sizeof(signature));
+	assert_int_equal(get(f, f->rsdp + 15, 1), 2);
+	assert_int_equal(get(f, f->rsdp + 20, 4), 36);
+	assert_int_equal(sum(f, f->rsdp, 20), 0);
+	assert_int_equal(sum(f, f->rsdp, 36), 0);
+	xsdt = get(f, f->rsdp + 24, 8);
+	check_table(f, xsdt, "XSDT");
+	assert_int_equal(get(f, xsdt + 4, 4), HEADER_BYTES + 8 * ARRAY_SIZE(tables));
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+		check_table(f, find_table(f, tables[i]), tables[i]);
+}
+
+/* 5.2.9, table 5.9: offset, size, value. */
+static void test_fadt(void **state)
+{
+	static const struct {
+		unsigned offset, size;
+		uint64_t value;
+	} fields[] = {
+		{ 8, 1, 6 },       /* revision */
+		{ 46, 2, 9 },      /* SCI_INT */
+		{ 48, 4, 0 },      /* SMI_CMD: ACPI mode is the only one */
+		{ 56, 4, 0x600 },  /* PM1a_EVT_BLK */
+		{ 60, 4, 0 },      /* PM1b_EVT_BLK */
+		{ 64, 4, 0x604 },  /* PM1a_CNT_BLK */
+		{ 76, 4, 0x608 },  /* PM_TMR_BLK */
+		{ 88, 1, 4 },      /* PM1_EVT_LEN */
+		{ 89, 1, 2 },      /* PM1_CNT_LEN */
+		{ 91, 1, 4 },      /* PM_TMR_LEN */
+		{ 108, 1, 0x32 },  /* CENTURY */
+		{ 116, 1, 1 },     /* RESET_REG: I/O space, */
+		{ 117, 1, 8 },     /* 8 bits, */
+		{ 120, 8, 0xcf9 }, /* address */
+		{ 128, 1, 6 },     /* RESET_VALUE */
+		{ 131, 1, 4 },     /* minor version */
+		{ 148, 1, 1 },     /* X_PM1a_EVT_BLK */
+		{ 152, 8, 0x600 }, /* */
+		{ 176, 8, 0x604 }, /* X_PM1a_CNT_BLK */
+		{ 212, 8, 0x608 }, /* X_PM_TMR_BLK */
+	};
+	struct fixture *f = *state;
+	gpa_t fadt, facs, dsdt;
+	uint64_t flags;
+
+	write_tables(f, 2);
+	fadt = find_table(f, "FACP");
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		assert_int_equal(get(f, fadt + fields[i].offset, fields[i].size), fields[i].value);
+	flags = get(f, fadt + 112, 4);
+	assert_true(flags & 1U << 10);  /* RESET_REG_SUP */
+	assert_false(flags & 1U << 4);  /* the power button is fixed hardware */
+	assert_false(flags & 1U << 20); /* not hardware-reduced */
+	facs = get(f, fadt + 36, 4);
+	assert_true(facs % 64 == 0 && is_signed(f, facs, "FACS"));
+	assert_int_equal(get(f, facs + 4, 4), 64);
+	dsdt = get(f, fadt + 40, 4);
+	assert_int_equal(get(f, fadt + 140, 8), dsdt);
+	check_table(f, dsdt, "DSDT");
+}
+
+struct madt_seen {
+	unsigned lapics, ioapics, timer, sci;
+};
+
+static void see_entry(struct fixture *f, gpa_t at, struct madt_seen *seen)
+{
+	switch (get(f, at, 1)) {
+	case 0: /* local APIC: uid, id, flags */
+		assert_int_equal(get(f, at + 2, 1), seen->lapics);
+		assert_int_equal(get(f, at + 3, 1), seen->lapics);
+		assert_int_equal(get(f, at + 4, 4), 1);
+		seen->lapics++;
+		break;
+	case 1:
+		assert_int_equal(get(f, at + 4, 4), 0xfec00000);
+		assert_int_equal(get(f, at + 8, 4), 0);
+		seen->ioapics++;
+		break;
+	case 2: /* override: bus, source, GSI, flags */
+		assert_int_equal(get(f, at + 2, 1), 0);
+		seen->timer += get(f, at + 3, 1) == 0 && get(f, at + 4, 4) == 2;
+		/* active high, level-triggered */
+		seen->sci += get(f, at + 3, 1) == 9 && get(f, at + 4, 4) == 9 &&
+			     get(f, at + 8, 2) == 0xd;
+		break;
+	default:
+		fail_msg("entry of type %u", (unsigned)get(f, at, 1));
+	}
+}
+
+static void test_madt(void **state)
+{
+	static const unsigned counts[] = { 1, 2, 3, 64 };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		struct madt_seen seen = { 0 };
+		gpa_t madt, end, at;
+
+		write_tables(f, counts[i]);
+		madt = find_table(f, "APIC");
+		check_table(f, madt, "APIC");
+		assert_int_equal(get(f, madt + 36, 4), 0xfee00000);
+		assert_int_equal(get(f, madt + 40, 4), 1); /* there is an 8259 too */
+		end = madt + get(f, madt + 4, 4);
+		for (at = madt + 44; at < end; at += get(f, at + 1, 1)) {
+			assert_true(get(f, at + 1, 1) >= 2);
+			see_entry(f, at, &seen);
+		}
+		assert_true(at == end);
+		assert_int_equal(seen.lapics, counts[i]);
+		assert_int_equal(seen.ioapics, 1);
+		assert_int_equal(seen.timer, 1);
+		assert_int_equal(seen.sci, 1);
+	}
+}
+
+static void test_mcfg(void **state)
+{
+	struct fixture *f = *state;
+	gpa_t mcfg;
+
+	write_tables(f, 1);
+	mcfg = find_table(f, "MCFG");
+	assert_int_equal(get(f, mcfg + 4, 4), 60); /* one range */
+	assert_int_equal(get(f, mcfg + 44, 8), MAP_ECAM);
+	assert_int_equal(get(f, mcfg + 52, 2), 0);
+	assert_int_equal(get(f, mcfg + 54, 1), 0);
+	assert_int_equal((get(f, mcfg + 55, 1) + 1) * MIB, MAP_ECAM_BYTES);
+}
+
+/* The tables do not depend on when they were made, so a reset brings the same. */
+static void test_same_again(void **state)
+{
+	static uint8_t first[MAP_ACPI_BYTES], second[MAP_ACPI_BYTES];
+	struct fixture *f = *state;
+
+	write_tables(f, 4);
+	assert_int_equal(gmem_read(&f->gm, MAP_ACPI, first, sizeof(first)), 0);
+	write_tables(f, 4);
+	assert_int_equal(gmem_read(&f->gm, MAP_ACPI, second, sizeof(second)), 0);
+	assert_memory_equal(first, second, sizeof(first));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_root, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fadt, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_madt, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mcfg, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_same_again, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("acpi", tests, NULL, NULL);
+}
