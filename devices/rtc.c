@@ -72,6 +72,7 @@ struct rtc {
 	struct loop_timer timer;
 	struct loop_work rearm;
 	uint64_t next_periodic_ns; /* on the monotonic clock; 0: not running */
+	uint64_t next_second_ns;   /* the same: when update and alarm are due */
 };
 
 static uint8_t encode(const struct rtc_state *st, int value)
@@ -192,7 +193,7 @@ static uint64_t period_ns(const struct rtc_state *st)
 	return (NSEC_PER_SEC << (rate - 1)) / 32768;
 }
 
-static uint64_t next_second_ns(void)
+static uint64_t end_of_second_ns(void)
 {
 	return clock_now_ns() + NSEC_PER_SEC - clock_wall_ns() % NSEC_PER_SEC;
 }
@@ -220,8 +221,14 @@ static void rearm(void *opaque)
 			rtc->next_periodic_ns += period;
 		deadline = rtc->next_periodic_ns;
 	}
-	if (wanted & (INT_UPDATE | INT_ALARM))
-		deadline = MIN(deadline, next_second_ns());
+	if (!(wanted & (INT_UPDATE | INT_ALARM))) {
+		rtc->next_second_ns = 0;
+	} else {
+		/* One that is over and was not reported yet stays due. */
+		if (!rtc->next_second_ns)
+			rtc->next_second_ns = end_of_second_ns();
+		deadline = MIN(deadline, rtc->next_second_ns);
+	}
 	if (deadline == UINT64_MAX)
 		loop_disarm(rtc->vm->main_loop, &rtc->timer);
 	else
@@ -233,14 +240,18 @@ static void on_timer(void *opaque)
 	struct rtc *rtc = opaque;
 	struct rtc_state *st = &rtc->state;
 	uint8_t wanted, flags = 0;
-	bool beat = rtc->next_periodic_ns <= clock_now_ns();
+	uint64_t now = clock_now_ns();
+	bool beat = rtc->next_periodic_ns <= now;
+	bool second = rtc->next_second_ns && rtc->next_second_ns <= now;
 
+	if (second)
+		rtc->next_second_ns = 0;
 	mutex_lock(&rtc->lock);
 	wanted = awaited(st);
 	if (wanted & INT_PERIODIC && beat)
 		flags |= INT_PERIODIC;
-	/* Woken for a beat inside a second, the other two wait for its end. */
-	if (clock_wall_ns() % NSEC_PER_SEC < NSEC_PER_SEC / 2)
+	/* The two clocks may differ a little: too early by the wall's is another time. */
+	if (second && clock_wall_ns() % NSEC_PER_SEC < NSEC_PER_SEC / 2)
 		flags |= INT_UPDATE | (alarm_matches(st) ? INT_ALARM : 0);
 	st->regs[REG_C] |= flags & wanted;
 	update_irq_locked(rtc);
@@ -356,6 +367,7 @@ static void rtc_pause(struct device *dev)
 
 	loop_unpost(rtc->vm->main_loop, &rtc->rearm);
 	loop_disarm(rtc->vm->main_loop, &rtc->timer);
+	rtc->next_second_ns = 0;
 }
 
 static void rtc_resume(struct device *dev)
