@@ -4,19 +4,17 @@ import argparse
 import contextlib
 import io
 import json
-import os
 import pathlib
 import re
 import sys
 
 from ferrytest import Skip, require_kvm, require_root, require_tool
-from ferrytest.paths import BUILD, TOP
+from ferrytest.paths import BUILD
 
 from . import host, measure
 from .sides import FerrySide, QemuSide, disk_image
 from .table import Row, markdown
 
-DOC = TOP / "docs" / "performance.md"
 BEGIN, END = "<!-- measured: written by make bench -->", "<!-- end -->"
 SIDES = [FerrySide, QemuSide]
 
@@ -37,8 +35,9 @@ def all_rows():
         name = "blk" if not cached else "blk-cached"
         for rw in ("read", "write"):
             for at, words in depth.items():
-                rows.append(Row(f"{name}-{rw}-{at}", f"blk 4 KiB random {rw}, depth {at[1:]}, {where}",
-                                "IOPS", blk(f"{words} rw={rw}", cached=cached), ratio_min=1))
+                title = f"blk 4 KiB random {rw}, depth {at[1:]}, {where}"
+                rows.append(Row(f"{name}-{rw}-{at}", title, "IOPS",
+                                blk(f"{words} rw={rw}", cached=cached), ratio_min=1))
             rows.append(Row(f"{name}-{rw}-seq", f"blk 128 KiB sequential {rw}, depth 4, {where}",
                             "MiB/s", blk(f"mode=seq bs=128K depth=4 rw={rw}", "mib_s", cached),
                             ratio_min=1))
@@ -68,7 +67,8 @@ def parse_args():
     """Options."""
     parser = argparse.ArgumentParser(
         description="Run the same guests under ferry and QEMU in turn and compare.")
-    parser.add_argument("--quick", action="store_true", help="two short pairs of each, no cached rows")
+    parser.add_argument("--quick", action="store_true",
+                        help="two short pairs of each, no cached rows")
     parser.add_argument("--pairs", type=int, help="pairs of runs of each row (5)")
     parser.add_argument("--seconds", type=float, help="how long one I/O run takes (2)")
     parser.add_argument("-k", metavar="REGEX", default="", help="only rows whose key matches")
@@ -173,6 +173,6 @@ def main():
     if args.doc and not failed:
         update_doc(args.doc, report)
     if args.json:
-        args.json.write_text(json.dumps({row.key: row.pairs for row in rows}, indent=1) + os.linesep,
-                             encoding="utf-8")
+        figures = {row.key: row.pairs for row in rows}
+        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return 1 if failed else 0

@@ -74,5 +74,5 @@ def markdown(rows):
     lines = [HEAD, *(cells(row) for row in rows if row.pairs)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
     lines.insert(1, ["-" * width for width in widths])
-    return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |"
-                     for line in lines) + "\n"
+    padded = ([cell.ljust(width) for cell, width in zip(line, widths)] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in padded)
