@@ -138,7 +138,8 @@ static void test_gsis_are_given_back(void **state)
 	assert_int_equal(irq_msi_init(irq, &first), 0);
 	gsi = first.gsi;
 	/* All others are taken. */
-	memset(irq->used, 0xff, sizeof(irq->used));
+	for (size_t i = 0; i < ARRAY_SIZE(irq->used); i++)
+		irq->used[i] = UINT64_MAX;
 	assert_int_equal(irq_msi_init(irq, &second), -ENOSPC);
 	irq_msi_fini(irq, &first);
 	assert_int_equal(irq_msi_init(irq, &second), 0);

@@ -91,8 +91,8 @@ static void check_power_on(struct fixture *f)
 		[LSR] = LSR_IDLE, [MSR] = 0xb0,     [SCR] = 0,
 	};
 
-	for (uint16_t reg = IER; reg <= SCR; reg++)
-		assert_int_equal(get(f, reg), values[reg]);
+	for (unsigned reg = IER; reg <= SCR; reg++)
+		assert_int_equal(get(f, (uint16_t)reg), values[reg]);
 	put(f, LCR, 0x80);
 	assert_int_equal(get(f, DLL), 12);
 	assert_int_equal(get(f, DLM), 0);
@@ -193,7 +193,7 @@ static void test_trigger_levels(void **state)
 
 	MACHINE_OR_SKIP(&f->m);
 	put(f, MCR, MCR_LOOP | MCR_OUT2);
-	for (uint8_t i = 0; i < ARRAY_SIZE(levels); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
 		put(f, IER, 0x01);
 		put(f, FCR, (uint8_t)(0x03 | i << 6));
 		assert_int_equal(get(f, IIR), IIR_NONE | IIR_FIFOS);
@@ -334,8 +334,8 @@ static void test_reset(void **state)
 	struct fixture *f = *state;
 
 	MACHINE_OR_SKIP(&f->m);
-	for (uint16_t reg = IER; reg <= SCR; reg++)
-		put(f, reg, 0x1f);
+	for (unsigned reg = IER; reg <= SCR; reg++)
+		put(f, (uint16_t)reg, 0x1f);
 	put(f, THR, 'x');
 	assert_true(line(f));
 	assert_int_equal(vm_reset(f->m.vm), 0);

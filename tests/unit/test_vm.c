@@ -375,14 +375,13 @@ static __u64 *find_msr(struct vcpu_state *st, uint32_t index)
 static void test_vcpu_state(void **state)
 {
 	struct fixture *f = *state;
-	struct vcpu_state *first = test_calloc(2, sizeof(*first));
-	struct vcpu_state *second = first + 1;
+	struct vcpu_state *first, *second;
 	struct kvm_vcpu *vcpu;
 
-	if (!f->m.vm)
-		test_free(first);
 	MACHINE_OR_SKIP(&f->m);
 	vcpu = &f->m.vm->vcpus[0]->kvm;
+	first = test_calloc(2, sizeof(*first));
+	second = first + 1;
 	assert_int_equal(vcpu_state_get(vcpu, f->m.vm->msr_list, first), 0);
 	assert_non_null(find_msr(first, MSR_TSC));
 	assert_non_null(find_msr(first, MSR_KERNEL_GS_BASE));
