@@ -56,8 +56,7 @@ static int map_memory(struct vm *vm)
 	return 0;
 }
 
-/* The KVM side: VM, controllers, memory slots, interrupt routes. */
-static int open_machine(struct vm *vm, struct err *e)
+static int open_kvm(struct vm *vm, struct err *e)
 {
 	int rc;
 
@@ -71,6 +70,13 @@ static int open_machine(struct vm *vm, struct err *e)
 	if (vm->vm_fd < 0)
 		return err_set(e, vm->vm_fd, "KVM_CREATE_VM: %s", strerror(-vm->vm_fd));
 	vm->has_tsc_deadline = kvm_check_cap(vm->kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER);
+	return 0;
+}
+
+static int create_controllers(struct vm *vm, struct err *e)
+{
+	int rc;
+
 	if ((rc = kvm_create_irqchip(vm->vm_fd)) < 0 || (rc = irq_init(&vm->irq, vm->vm_fd)) < 0 ||
 	    (rc = get_power_on(vm)) < 0)
 		return err_set(e, rc, "KVM interrupt controllers: %s", strerror(-rc));
@@ -98,16 +104,23 @@ static int create_vcpus(struct vm *vm, unsigned nr, struct err *e)
 
 static int init(struct vm *vm, const struct vm_params *params, struct err *e)
 {
-	int rc = open_machine(vm, e);
+	int rc = open_kvm(vm, e);
 
 	if (rc < 0)
 		return rc;
 	rc = gmem_init(&vm->gmem, params->memory_bytes, params->hugepages ? GMEM_HUGEPAGES : 0, e);
 	if (rc < 0)
 		return rc;
+	/*
+	 * Before the controllers: a new slot waits for an RCU grace period, and
+	 * that takes milliseconds once their ports have been registered.
+	 */
 	rc = map_memory(vm);
 	if (rc < 0)
 		return err_set(e, rc, "KVM memory slots: %s", strerror(-rc));
+	rc = create_controllers(vm, e);
+	if (rc < 0)
+		return rc;
 	return create_vcpus(vm, params->nr_vcpus, e);
 }
 
