@@ -222,8 +222,12 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 
 int kvm_supported_cpuid(int kvm_fd, struct kvm_cpuid2 **ret)
 {
-	/* E2BIG asks for more room; the kernel itself stops at 256 entries. */
-	for (unsigned n = 64; n <= 512; n *= 2) {
+	/*
+	 * E2BIG asks for more room; the kernel itself stops at 256 entries. Few
+	 * processors have 100, and each attempt executes CPUID once an entry, which
+	 * is slow where the host itself is a guest.
+	 */
+	for (unsigned n = 128; n <= 512; n *= 2) {
 		struct kvm_cpuid2 *cpuid =
 			calloc(1, sizeof(*cpuid) + n * sizeof(cpuid->entries[0]));
 		int rc;
