@@ -351,7 +351,7 @@ int runtime_connect(const char *name, struct err *e)
 
 int runtime_kill(const char *name, unsigned timeout_ms, struct err *e)
 {
-	struct ucred cred;
+	struct ucred cred = { 0 };
 	_cleanup_close_ int sock = connect_to_guest(name, &cred, e);
 	_cleanup_close_ int pidfd = -1;
 	struct pollfd pfd;
