@@ -14,10 +14,6 @@
 #define REPLY_TIMEOUT_S 5
 #define LIST_TIMEOUT_S  2
 
-/* How long end_guest() waits, if not for so many seconds. */
-#define WAIT_FOR_EVER 0
-#define DO_NOT_WAIT   (-1)
-
 const struct field plain_fields[] = {
 	{ "json", &field_flag, offsetof(struct plain_options, json), .help = "print JSON" },
 };
@@ -64,42 +60,56 @@ int cli_reset(const struct cli *cli)
 	return simple(cli, "system_reset");
 }
 
-/* Execute @command, then wait for the end if that is wanted. 0 or -errno. */
-static int end_guest(const struct cli *cli, const char *command, int wait_s, struct err *e)
-{
-	struct control_client c;
-	int rc = client_open(&c, cli->arg, REPLY_TIMEOUT_S, e);
-
-	if (rc < 0)
-		return rc;
-	rc = client_execute(&c, command, NULL, e);
-	if (rc == 0 && wait_s >= 0)
-		rc = client_wait_end(&c, (unsigned)wait_s, e);
-	client_close(&c);
-	return rc;
-}
-
 int cli_shutdown(const struct cli *cli)
 {
 	struct shutdown_options o = { 0 };
+	struct control_client c;
 	struct err e;
+	int rc;
 
 	if (cli_apply(cli, &o, &e) < 0)
 		return cli_usage(cli->cmd, &e);
-	if (end_guest(cli, "system_powerdown", o.wait ? WAIT_FOR_EVER : DO_NOT_WAIT, &e) < 0)
+	if (client_open(&c, cli->arg, REPLY_TIMEOUT_S, &e) < 0)
 		return cli_fail(cli, &e);
-	return CLI_OK;
+	rc = client_execute(&c, "system_powerdown", NULL, &e);
+	if (rc == 0 && o.wait)
+		rc = client_wait_end(&c, 0, &e);
+	client_close(&c);
+	return rc < 0 ? cli_fail(cli, &e) : CLI_OK;
+}
+
+/* Ask it to quit, and see it end. */
+static int quit_guest(struct control_client *c, struct err *e)
+{
+	int rc = client_negotiate(c, e);
+
+	if (rc == 0)
+		rc = client_execute(c, "quit", NULL, e);
+	/* It may have hung up before it said so. */
+	return rc == 0 || rc == -EPIPE ? client_wait_end(c, REPLY_TIMEOUT_S, e) : rc;
+}
+
+static int kill_guest(const struct cli *cli, const struct control_client *c, struct err *e)
+{
+	int rc;
+
+	(void)fprintf(stderr, "ferry destroy: %s does not answer: killed\n", cli->arg);
+	rc = client_kill(c, e);
+	return rc < 0 ? rc : client_wait_end(c, REPLY_TIMEOUT_S, e);
 }
 
 int cli_destroy(const struct cli *cli)
 {
+	struct control_client c;
 	struct err e;
-	int rc = end_guest(cli, "quit", REPLY_TIMEOUT_S, &e);
+	int rc;
 
-	if (rc == -ETIMEDOUT) {
-		(void)fprintf(stderr, "ferry destroy: %s does not answer: killed\n", cli->arg);
-		rc = runtime_kill(cli->arg, REPLY_TIMEOUT_S * 1000, &e);
-	}
+	if (client_connect(&c, cli->arg, REPLY_TIMEOUT_S, &e) < 0)
+		return cli_fail(cli, &e);
+	rc = quit_guest(&c, &e);
+	if (rc == -ETIMEDOUT)
+		rc = kill_guest(cli, &c, &e);
+	client_close(&c);
 	return rc < 0 ? cli_fail(cli, &e) : CLI_OK;
 }
 

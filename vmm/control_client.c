@@ -3,9 +3,12 @@
 #include "vmm/control_client.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -112,7 +115,7 @@ int client_execute(struct control_client *c, const char *command, json_t **ret, 
 	return rc;
 }
 
-static int negotiate(struct control_client *c, struct err *e)
+int client_negotiate(struct control_client *c, struct err *e)
 {
 	json_t *greeting = NULL;
 	int rc = receive(c, &greeting, e);
@@ -125,16 +128,29 @@ static int negotiate(struct control_client *c, struct err *e)
 	return rc < 0 ? rc : client_execute(c, "qmp_capabilities", NULL, e);
 }
 
+int client_connect(struct control_client *c, const char *name, unsigned timeout_s, struct err *e)
+{
+	pid_t pid = 0;
+
+	*c = (struct control_client){ .fd = runtime_connect(name, &pid, e), .pidfd = -1 };
+	if (c->fd < 0)
+		return c->fd;
+	set_timeout(c, timeout_s);
+	c->pidfd = pidfd_open(pid, 0);
+	c->buf = malloc(CLIENT_BUFFER_BYTES);
+	if (c->pidfd >= 0 && c->buf)
+		return 0;
+	client_close(c);
+	return err_set(e, -ENOENT, "guest %s has just ended", name);
+}
+
 int client_open(struct control_client *c, const char *name, unsigned timeout_s, struct err *e)
 {
-	int rc = runtime_connect(name, e);
+	int rc = client_connect(c, name, timeout_s, e);
 
-	*c = (struct control_client){ .fd = rc };
 	if (rc < 0)
 		return rc;
-	set_timeout(c, timeout_s);
-	c->buf = malloc(CLIENT_BUFFER_BYTES);
-	rc = c->buf ? negotiate(c, e) : err_set(e, -ENOMEM, "out of memory");
+	rc = client_negotiate(c, e);
 	if (rc < 0)
 		client_close(c);
 	return rc;
@@ -143,17 +159,24 @@ int client_open(struct control_client *c, const char *name, unsigned timeout_s, 
 void client_close(struct control_client *c)
 {
 	close_fd(&c->fd);
+	close_fd(&c->pidfd);
 	free(take_ptr(c->buf));
 }
 
-int client_wait_end(struct control_client *c, unsigned timeout_s, struct err *e)
+int client_wait_end(const struct control_client *c, unsigned timeout_s, struct err *e)
 {
-	ssize_t rc;
+	struct pollfd pfd = { .fd = c->pidfd, .events = POLLIN };
+	int rc;
 
-	set_timeout(c, timeout_s);
 	do {
-		c->bytes = 0;
-		rc = fill(c);
-	} while (rc > 0);
-	return rc == 0 || rc == -ECONNRESET ? 0 : err_read(rc, e);
+		rc = poll(&pfd, 1, timeout_s ? (int)timeout_s * 1000 : -1);
+	} while (rc < 0 && errno == EINTR);
+	return rc > 0 ? 0 : err_set(e, -ETIMEDOUT, "the guest's process does not end");
+}
+
+int client_kill(const struct control_client *c, struct err *e)
+{
+	if (pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0) == 0)
+		return 0;
+	return err_set(e, -errno, "cannot kill the guest's process: %s", strerror(errno));
 }

@@ -13,14 +13,22 @@
 
 struct control_client {
 	int fd;
+	int pidfd; /* the guest's process */
 	char *buf; /* bytes read, not yet consumed */
 	size_t bytes;
 };
 
 /*
- * Connect to guest @name and negotiate. The guest gets @timeout_s for each
- * reply. 0, -ENOENT, -ETIMEDOUT or -errno, with @e.
+ * Connect to guest @name; nothing is said yet. The guest gets @timeout_s for
+ * each reply. 0, -ENOENT or -errno, with @e.
  */
+__must_check int client_connect(struct control_client *c, const char *name, unsigned timeout_s,
+				struct err *e);
+
+/* Read the greeting, and negotiate. 0, -ETIMEDOUT or -errno, with @e. */
+__must_check int client_negotiate(struct control_client *c, struct err *e);
+
+/* Both; after a failure nothing is open. */
 __must_check int client_open(struct control_client *c, const char *name, unsigned timeout_s,
 			     struct err *e);
 
@@ -34,7 +42,13 @@ void client_close(struct control_client *c);
 __must_check int client_execute(struct control_client *c, const char *command, json_t **ret,
 				struct err *e);
 
-/* Wait until the guest hangs up: it has ended. @timeout_s 0: for ever. */
-__must_check int client_wait_end(struct control_client *c, unsigned timeout_s, struct err *e);
+/*
+ * Wait until the guest's process has ended. 0, or -ETIMEDOUT after @timeout_s
+ * with @e; 0: for ever.
+ */
+__must_check int client_wait_end(const struct control_client *c, unsigned timeout_s, struct err *e);
+
+/* Kill the guest's process. 0 or -errno with @e. */
+__must_check int client_kill(const struct control_client *c, struct err *e);
 
 #endif

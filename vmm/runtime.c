@@ -5,12 +5,9 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -306,19 +303,21 @@ bool runtime_remove_stale(const char *dir, const char *name)
 	return true;
 }
 
-/* The other end's credentials; nobody else may pose as a guest of ours. */
-static int check_peer(int fd, struct ucred *cred, struct err *e)
+/* The process at the other end; nobody else may pose as a guest of ours. */
+static int check_peer(int fd, pid_t *ret_pid, struct err *e)
 {
-	socklen_t len = sizeof(*cred);
+	struct ucred cred = { 0 };
+	socklen_t len = sizeof(cred);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, cred, &len) < 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return err_set(e, -errno, "control socket: %s", strerror(errno));
-	if (cred->uid != geteuid() && cred->uid != 0)
-		return err_set(e, -EPERM, "control socket: it belongs to user %u", cred->uid);
+	if (cred.uid != geteuid() && cred.uid != 0)
+		return err_set(e, -EPERM, "control socket: it belongs to user %u", cred.uid);
+	*ret_pid = cred.pid;
 	return 0;
 }
 
-static int connect_to_guest(const char *name, struct ucred *cred, struct err *e)
+int runtime_connect(const char *name, pid_t *ret_pid, struct err *e)
 {
 	_cleanup_close_ int fd = -1;
 	struct runtime_addr addr;
@@ -338,31 +337,6 @@ static int connect_to_guest(const char *name, struct ucred *cred, struct err *e)
 		return err_set(e, fd, "guest %s: %s", name, strerror(-fd));
 	if (fd < 0)
 		return err_set(e, -ENOENT, "no guest called %s is running: see 'ferry list'", name);
-	rc = check_peer(fd, cred, e);
+	rc = check_peer(fd, ret_pid, e);
 	return rc < 0 ? rc : take_fd(&fd);
-}
-
-int runtime_connect(const char *name, struct err *e)
-{
-	struct ucred cred;
-
-	return connect_to_guest(name, &cred, e);
-}
-
-int runtime_kill(const char *name, unsigned timeout_ms, struct err *e)
-{
-	struct ucred cred = { 0 };
-	_cleanup_close_ int sock = connect_to_guest(name, &cred, e);
-	_cleanup_close_ int pidfd = -1;
-	struct pollfd pfd;
-
-	if (sock < 0)
-		return sock;
-	pidfd = pidfd_open(cred.pid, 0);
-	if (pidfd < 0 || pidfd_send_signal(pidfd, SIGKILL, NULL, 0) < 0)
-		return err_set(e, -errno, "cannot kill process %d: %s", cred.pid, strerror(errno));
-	pfd = (struct pollfd){ .fd = pidfd, .events = POLLIN };
-	if (poll(&pfd, 1, (int)timeout_ms) == 1)
-		return 0;
-	return err_set(e, -ETIMEDOUT, "process %d does not end, though it was killed", cred.pid);
 }

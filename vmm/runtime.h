@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <sys/un.h>
 
 #include "util/compiler.h"
@@ -82,16 +83,11 @@ static inline void runtime_claim_init(struct runtime_claim *claim)
 }
 
 /*
- * Connect to the control socket of @name; its owner is this user or root.
- * Returns the descriptor, -ENOENT where no guest has the name, or -errno.
+ * Connect to the control socket of @name; its owner is this user or root, its
+ * process *@ret_pid. Returns the descriptor, -ENOENT where no guest has the
+ * name, or -errno.
  */
-__must_check int runtime_connect(const char *name, struct err *e);
-
-/*
- * Kill the process of guest @name, and wait for its end: for one that does not
- * answer. 0, -ETIMEDOUT after @timeout_ms, or -errno with @e.
- */
-__must_check int runtime_kill(const char *name, unsigned timeout_ms, struct err *e);
+__must_check int runtime_connect(const char *name, pid_t *ret_pid, struct err *e);
 
 /*
  * Remove what a dead guest called @name left in the directory. False: it is

@@ -9,7 +9,7 @@ import subprocess
 import termios
 import time
 
-from ferrytest import Guest, Proc, each, tmp_dir
+from ferrytest import Guest, Proc, Skip, each, tmp_dir
 from ferrytest.paths import FERRY
 
 CTRL_A, CTRL_BRACKET = "\x01", "\x1d"
@@ -66,6 +66,8 @@ def test_escape_keys_of_a_guest_that_does_not_read():
 
 @each(how=["SIGTERM", "SIGHUP", "SIGSEGV", "SIGABRT", "SIGQUIT", "SIGUSR1"])
 def test_terminal_is_restored_by_signals(how):
+    if how in ("SIGQUIT", "SIGUSR1") and b"__tsan_init" in FERRY.read_bytes():
+        raise Skip("the thread sanitizer holds signals back while ferry waits in io_uring")
     # A sanitizer would keep SIGSEGV to itself.
     env = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":handle_segv=0",
            "TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", "") + ":handle_segv=0"}

@@ -50,6 +50,7 @@ def test_socket_is_the_owners_alone():
 @each(vcpus=[1, 4])
 def test_queries(vcpus):
     with idle(vcpus=vcpus, name="q1") as guest, guest.control() as control:
+        guest.wait_for("^idle ready")
         assert control.execute("query-name") == {"name": "q1"}
         cpus = control.execute("query-cpus-fast")
         assert [cpu["cpu-index"] for cpu in cpus] == list(range(vcpus))
@@ -82,14 +83,14 @@ def test_stop_and_cont():
 
 def test_reset_of_a_paused_guest_stays_paused():
     with idle() as guest, guest.control() as control:
-        guest.wait_for("^idle ready")
+        guest.wait_for(r"^idle ready\s")
         control.execute("stop")
         control.execute("system_reset")
         assert control.wait_event("RESET")["data"] == {
             "guest": False, "reason": "host-qmp-system-reset"}
         assert control.execute("query-status")["status"] == "paused"
         control.execute("cont")
-        guest.wait_for("^idle ready")
+        guest.wait_for(r"^idle ready\s")
 
 
 def test_power_down():

@@ -82,19 +82,21 @@ static void test_connect_and_list(void **state)
 	struct stat st;
 	struct err e;
 	char **names;
+	pid_t pid;
 	int fd;
 
 	(void)state;
-	assert_int_equal(runtime_connect("web", &e), -ENOENT);
+	assert_int_equal(runtime_connect("web", &pid, &e), -ENOENT);
 	assert_int_equal(runtime_claim(&web, "web", false, &e), 0);
 	assert_int_equal(runtime_claim(&db, "db", true, &e), 0);
 	assert_int_equal(stat(web.path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 	assert_int_equal(stat(db.path, &st), -1);
-	fd = runtime_connect("web", &e);
+	fd = runtime_connect("web", &pid, &e);
 	assert_true(fd >= 0);
+	assert_int_equal(pid, getpid());
 	(void)close(fd);
-	fd = runtime_connect("db", &e);
+	fd = runtime_connect("db", &pid, &e);
 	assert_true(fd >= 0);
 	(void)close(fd);
 	assert_int_equal(runtime_names(&names, &e), 2);
