@@ -76,7 +76,7 @@ struct vm {
 
 	/* main thread only */
 	TAILQ_HEAD(vm_devices, device) devices;
-	bool started; /* written under lock */
+	bool started;            /* written under lock */
 	unsigned devices_paused; /* vm_pause() calls without their resume */
 
 	/* lock */
