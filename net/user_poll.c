@@ -145,6 +145,10 @@ void user_poll_dispatch(struct user_poll *up, struct Slirp *slirp)
 	for (int i = 0; i < n; i++)
 		up->fds[events[i].data.fd].pending = from_epoll(events[i].events);
 	slirp_pollfds_poll(slirp, n < 0, get_revents, up);
+	/* Said once: while suspended, nothing else would take it back, and
+	 * libslirp blocks in, or asserts on, sockets that are not ready. */
+	for (int i = 0; i < n; i++)
+		up->fds[events[i].data.fd].pending = 0;
 }
 
 void user_poll_forget(struct user_poll *up, int fd)

@@ -415,6 +415,34 @@ static void test_bounded_queue(void **state)
 	(void)close(fd);
 }
 
+/*
+ * While the queue is full, sockets that were ready before it was are not read
+ * again: libslirp would block in them for ever.
+ */
+static void test_full_queue_forgets_readiness(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	(void)alarm(10); /* a hang is the failure */
+	open_datagrams(f, &fd);
+	for (unsigned i = 0; i < 250; i++)
+		send_arp(f);
+	for (unsigned i = 0; i < 50; i++)
+		assert_int_equal(send(fd, &i, sizeof(i), 0), sizeof(i));
+	for (unsigned i = 0; i < 100; i++) {
+		f->readable = false;
+		f->nd->ops->watch(f->nd, 0, NETDEV_READABLE);
+		loop_drain(f->loop, is_readable, f);
+	}
+	for (unsigned i = 0; i < 50; i++) {
+		receive_until(f, is_datagram);
+		assert_memory_equal(f->frame + NETDEV_HDR_BYTES + 42, &i, sizeof(i));
+	}
+	(void)alarm(0);
+	(void)close(fd);
+}
+
 static void test_hostfwd_taken(void **state)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET,
@@ -498,6 +526,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hostfwd_tcp, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostfwd_udp, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounded_queue, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_full_queue_forgets_readiness, setup, teardown),
 		cmocka_unit_test(test_hostfwd_taken),
 		cmocka_unit_test(test_hostfwd_syntax),
 		cmocka_unit_test(test_one_pair_only),
