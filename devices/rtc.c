@@ -112,6 +112,7 @@ static int64_t guest_seconds(const struct rtc_state *st)
 static void latch_time(struct rtc_state *st)
 {
 	time_t now = (time_t)guest_seconds(st);
+	unsigned year;
 	struct tm tm;
 
 	if (st->regs[REG_B] & B_SET || !gmtime_r(&now, &tm))
@@ -122,8 +123,10 @@ static void latch_time(struct rtc_state *st)
 	st->regs[REG_WEEKDAY] = encode(st, tm.tm_wday + 1);
 	st->regs[REG_DAY] = encode(st, tm.tm_mday);
 	st->regs[REG_MONTH] = encode(st, tm.tm_mon + 1);
-	st->regs[REG_YEAR] = encode(st, tm.tm_year % 100);
-	st->regs[REG_CENTURY] = encode(st, tm.tm_year / 100 + 19);
+	/* Digits need a positive number, and a guest may choose any year. */
+	year = ((unsigned)tm.tm_year + 1900) % 10000;
+	st->regs[REG_YEAR] = encode(st, (int)(year % 100));
+	st->regs[REG_CENTURY] = encode(st, (int)(year / 100));
 }
 
 /* The guest has set the time registers: derive the offset. Any bytes are fine. */

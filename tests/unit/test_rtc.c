@@ -136,6 +136,23 @@ static void test_formats(void **state)
 	}
 }
 
+/* Years before 1900 have digits, too. SEC MIN HOUR DAY MON YEAR CENTURY. */
+static void test_early_years(void **state)
+{
+	static const uint8_t times[][7] = {
+		{ 0x05, 0x43, 0x21, 0x24, 0x12, 0x05, 0x18 },
+		{ 0x05, 0x43, 0x21, 0x24, 0x12, 0x99, 0x01 },
+		{ 0x05, 0x43, 0x21, 0x24, 0x12, 0x05, 0x00 },
+	};
+	struct fixture *f = *state;
+
+	MACHINE_OR_SKIP(&f->m);
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+		set_time(f, B_24H, times[i], 7);
+		check_time(f, times[i], 7);
+	}
+}
+
 static void test_starts_with_the_hosts_time(void **state)
 {
 	struct fixture *f = *state;
@@ -309,6 +326,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_registers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_formats, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_early_years, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_starts_with_the_hosts_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nonsense, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_periodic, setup, teardown),
