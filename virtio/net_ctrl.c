@@ -220,14 +220,16 @@ static int run_next(struct net *net, struct virtio_queue *q)
 
 void net_ctrl_run(struct net *net, struct virtio_queue *q)
 {
-	int rc;
+	/* A ringful at a time: a driver that never stops must not keep the loop. */
+	unsigned budget = q->ring.state.size;
+	int rc = 1;
 
-	do {
-		vq_disable_kicks(&q->ring);
-		while ((rc = run_next(net, q)) == 1)
-			;
-	} while (rc == 0 && vq_enable_kicks(&q->ring));
+	vq_disable_kicks(&q->ring);
+	while (rc == 1 && budget-- > 0)
+		rc = run_next(net, q);
 	virtio_notify(q);
 	if (rc < 0)
 		virtio_broken(&net->dev, "malformed buffer in control queue");
+	else if (rc == 1 || vq_enable_kicks(&q->ring))
+		virtio_run_again(q);
 }
