@@ -2,6 +2,7 @@
 // Messages on standard error, with a budget for those a guest can provoke.
 #include "util/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,6 +78,14 @@ static bool limit_allows(struct log_limit *limit, uint32_t *ret_dropped)
 	return true;
 }
 
+/* Would a line be taken at once? So is one that fails. */
+static bool stderr_takes_lines(void)
+{
+	struct pollfd pfd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&pfd, 1, 0) != 0;
+}
+
 void log_limited(struct log_limit *limit, enum log_level level, const char *fmt, ...)
 {
 	uint32_t dropped = 0;
@@ -84,6 +93,11 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *fmt,
 
 	if (level > max_level || !limit_allows(limit, &dropped))
 		return;
+	/* Whoever reads standard error, or does not, must not stop a vCPU. */
+	if (!stderr_takes_lines()) {
+		atomic_fetch_add_explicit(&limit->dropped, dropped + 1, memory_order_relaxed);
+		return;
+	}
 	va_start(ap, fmt);
 	vlog(level, fmt, ap, dropped);
 	va_end(ap);

@@ -40,7 +40,10 @@ struct log_limit {
 	_Atomic uint32_t dropped;   /* lines suppressed since the last one shown */
 };
 
-/* As log_msg(), unless the budget of @limit is spent. */
+/*
+ * As log_msg(), unless the budget of @limit is spent, or standard error does not
+ * take the line at once: then it counts as dropped.
+ */
 void log_limited(struct log_limit *limit, enum log_level level, const char *fmt, ...)
 	__printf_like(3, 4);
 
