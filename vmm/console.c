@@ -428,13 +428,14 @@ void console_free(struct console *con)
 	free(con);
 }
 
-static void drain_reader(struct console *con, struct reader *r, unsigned idle_ms)
+static void drain_reader(struct console *con, struct reader *r, unsigned idle_ms, uint64_t until_ns)
 {
 	struct pollfd pfd = { .fd = r->p.out_fd, .events = POLLOUT };
 
 	mutex_lock(&con->lock);
 	flush_reader_locked(con, r);
-	while (r->blocked && !r->failed && poll(&pfd, 1, (int)idle_ms) > 0)
+	while (r->blocked && !r->failed && clock_now_ns() < until_ns &&
+	       poll(&pfd, 1, (int)idle_ms) > 0)
 		flush_reader_locked(con, r);
 	con->lost += con->head - r->pos;
 	r->pos = con->head;
@@ -443,12 +444,13 @@ static void drain_reader(struct console *con, struct reader *r, unsigned idle_ms
 
 void console_drain(struct console *con, unsigned idle_ms)
 {
+	uint64_t until_ns = clock_now_ns() + 10 * idle_ms * NSEC_PER_MSEC;
 	struct reader *r;
 
 	TAILQ_FOREACH(r, &con->readers, link)
 	{
 		if (r->p.out_fd >= 0)
-			drain_reader(con, r, idle_ms);
+			drain_reader(con, r, idle_ms, until_ns);
 	}
 }
 

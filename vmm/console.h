@@ -87,8 +87,9 @@ struct console_reader_params {
 __must_check int console_add_reader(struct console *con, const struct console_reader_params *p);
 
 /*
- * Wait until all readers have all output, or nothing moved for @idle_ms: at
- * the end, so that the guest's last words are not lost. Main thread, after the
+ * Wait until all readers have all output, or nothing moved for @idle_ms, but
+ * not longer than ten times that, since signals do nothing meanwhile: at the
+ * end, so that the guest's last words are not lost. Main thread, after the
  * loop has ended.
  */
 void console_drain(struct console *con, unsigned idle_ms);
