@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Event loop poller on epoll, for hosts that refuse io_uring.
 #include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include "util/clock.h"
@@ -51,6 +52,17 @@ static void epoll_disarm(struct loop *loop, unsigned slot)
 	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, s->w->fd, NULL);
 }
 
+/*
+ * Take what is in the slot's eventfd. False: somebody was faster, maybe a drain
+ * in an earlier callback of the same batch; reading would block.
+ */
+static bool take_eventfd(struct loop_slot *s)
+{
+	struct pollfd pfd = { .fd = s->w->fd, .events = POLLIN };
+
+	return poll(&pfd, 1, 0) == 1 && read(s->w->fd, &s->count, sizeof(s->count)) >= 0;
+}
+
 static void dispatch(struct loop *loop, const struct epoll_event *ev)
 {
 	unsigned slot = (unsigned)(ev->data.u64 & UINT32_MAX);
@@ -62,8 +74,8 @@ static void dispatch(struct loop *loop, const struct epoll_event *ev)
 
 	if (!s->w || s->gen != gen)
 		return;
-	if (s->is_eventfd && read(s->w->fd, &s->count, sizeof(s->count)) < 0)
-		return; /* somebody took it: nothing happened */
+	if (s->is_eventfd && !take_eventfd(s))
+		return;
 	loop_dispatch_fd(loop, slot, gen, events);
 }
 

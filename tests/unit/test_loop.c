@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -322,6 +323,56 @@ static void epoll_has_no_ring(void **state)
 	assert_null(loop_get_sqe(f->loop, NULL));
 }
 
+/* --- drains inside callbacks ---------------------------------------------------- */
+
+/* Two eventfds; the callback that comes first waits for the other one's. */
+struct nested {
+	struct loop *loop;
+	struct loop_fd watches[2];
+	unsigned calls;
+};
+
+static bool both_called(void *opaque)
+{
+	const struct nested *n = opaque;
+
+	return n->calls == 2;
+}
+
+static void wait_for_both(void *opaque, unsigned events)
+{
+	struct nested *n = opaque;
+
+	(void)events;
+	if (++n->calls == 2)
+		loop_stop(n->loop);
+	loop_drain(n->loop, both_called, n);
+}
+
+/* What a drain has taken is not taken again by the batch around it: it would block. */
+static void a_drain_takes_events_of_its_batch(void **state)
+{
+	struct fixture *f = *state;
+	struct nested n = { .loop = f->loop };
+
+	(void)alarm(10); /* a hang is the failure */
+	for (unsigned i = 0; i < 2; i++) {
+		n.watches[i] = (struct loop_fd){
+			.fn = wait_for_both,
+			.opaque = &n,
+			.fd = eventfd(1, EFD_CLOEXEC),
+		};
+		assert_int_equal(loop_add_eventfd(f->loop, &n.watches[i]), 0);
+	}
+	assert_int_equal(loop_run(f->loop), 0);
+	assert_int_equal(n.calls, 2);
+	for (unsigned i = 0; i < 2; i++) {
+		loop_del_fd(f->loop, &n.watches[i]);
+		close_fd(&n.watches[i].fd);
+	}
+	(void)alarm(0);
+}
+
 #define BOTH(test)                                                                                 \
 	cmocka_unit_test_setup_teardown(test, setup_uring, teardown),                              \
 		cmocka_unit_test_setup_teardown(test, setup_epoll, teardown)
@@ -339,6 +390,7 @@ int main(void)
 		BOTH(paused_watchers_are_silent),
 		cmocka_unit_test_setup_teardown(drain_waits_for_a_cancelled_request, setup_uring,
 						teardown),
+		BOTH(a_drain_takes_events_of_its_batch),
 		cmocka_unit_test_setup_teardown(epoll_has_no_ring, setup_epoll, teardown),
 	};
 
