@@ -69,7 +69,9 @@ test: ## install what is missing, build, run every test
 	$(Q)scripts/install-deps.sh build test linux-guest
 	$(Q)$(MAKE) --no-print-directory all-tests
 
-all-tests: test-programs linux-guest
+# Where the Linux guest cannot be built its tests fail, and the others tell what they can.
+all-tests: test-programs
+	-$(Q)$(MAKE) --no-print-directory linux-guest
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN_TESTS) unit rig integration e2e fuzz
 
 # Sanitizers cannot be mixed in one build, so each has a directory of its own.

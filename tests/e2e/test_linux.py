@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""Linux as a guest: it boots, works with disk and network, and ends as it is told to."""
+import re
+import shutil
+import socket
+
+from ferrytest import Qemu, READY, each, linux_guest, timeout, tmp_dir
+
+VMMS = [Qemu]
+BOOT_S = 120
+PROMPT = r"guest# "
+
+
+def free_port():
+    """A TCP port of loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def boot(vmm, append="", **kwargs):
+    """Start it with its initrd."""
+    linux = linux_guest()
+    return vmm(linux.kernel, initrd=linux.initrd, append=f"{linux.cmdline} {append}", **kwargs)
+
+
+@each(vmm=VMMS)
+@timeout(300)
+def test_shell_on_the_console(vmm):
+    with boot(vmm, "net=none") as guest:
+        guest.wait_for(READY, BOOT_S)
+        guest.wait_for(PROMPT, BOOT_S)
+        guest.write("echo $((6 * 7)) is the answer\n")
+        guest.wait_for("^42 is the answer", BOOT_S)
+        guest.write("poweroff\n")
+        assert guest.wait(BOOT_S) == 0
+
+
+@each(vmm=VMMS)
+@timeout(300)
+def test_command_on_the_command_line(vmm):
+    with boot(vmm, 'net=none -- "cat /proc/cpuinfo; exit 3"', vcpus=2) as guest:
+        guest.wait_for("^guest: command exited with status 3", BOOT_S)
+        assert guest.wait(BOOT_S) == 0
+        assert len(re.findall("^processor", guest.out.text, re.M)) == 2
+
+
+@each(vmm=VMMS)
+@timeout(300)
+def test_disk_network_and_ssh(vmm):
+    linux, port = linux_guest(), free_port()
+    with tmp_dir() as folder:
+        image = shutil.copy(linux.rootfs, folder)
+        with boot(vmm, memory="128M", disk=f"{image}",
+                  net=f"user,hostfwd=tcp:127.0.0.1:{port}-:22") as guest:
+            guest.wait_for(r"guest: eth0 has 10\.0\.2\.15/24", BOOT_S)
+            assert linux.ssh(port, "mount -t ext4 /dev/vda /mnt && ls /mnt/bin").count("busybox")
+            report = linux.ssh(
+                port, "fio --name=v --filename=/mnt/fio --size=4M --rw=randwrite --bs=4k "
+                "--ioengine=psync --verify=crc32c --do_verify=1 --fsync_on_close=1")
+            assert "err= 0" in report
+            linux.ssh(port, "umount /mnt; poweroff", check=False)
+            assert guest.wait(BOOT_S) == 0
