@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The blk guest: random work that is verified, under ferry and under QEMU."""
-from ferrytest import QemuPC, each, timeout, tmp_dir
+from ferrytest import Guest, QemuPC, each, timeout, tmp_dir
 
-VMMS = [QemuPC]
+VMMS = [Guest, QemuPC]
 EXIT_CORRUPT = 5
 MIB = 1 << 20
 

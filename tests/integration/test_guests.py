@@ -2,10 +2,10 @@
 """Every guest, under ferry and under QEMU: a guest's own mistake fails both."""
 import time
 
-from ferrytest import Qemu, QemuPC, alone, each
+from ferrytest import Guest, Qemu, QemuPC, alone, each
 
-VMMS = [Qemu]
-PCS = [QemuPC]  # with a power button
+VMMS = [Guest, Qemu]
+PCS = [Guest, QemuPC]  # with a power button
 ENDED_BY_DEBUG_EXIT = {value: value << 1 | 1 for value in (1, 2, 3, 42)}
 
 

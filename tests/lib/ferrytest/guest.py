@@ -50,6 +50,8 @@ class Guest(Proc):
     its own, unless one is given.
     """
 
+    label = "ferry"
+
     def __init__(self, image, *extra, name=None, runtime=None, append=None, tty=False,
                  netns=None, env=None, **kwargs):
         require_kvm()

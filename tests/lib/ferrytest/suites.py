@@ -62,8 +62,10 @@ def function_cases(name, function):
 
 
 def label_of(value):
-    """A value as it stands in the name of a test: classes by their name."""
-    return value.__name__.lower() if isinstance(value, type) else value
+    """A value as it stands in the name of a test: classes by their label or name."""
+    if isinstance(value, type):
+        return getattr(value, "label", value.__name__.lower())
+    return value
 
 
 def caller(name, function, kwargs):
