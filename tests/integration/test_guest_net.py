@@ -100,7 +100,7 @@ def test_control_queue(vmm):
 @each(vmm=VMMS)
 def test_several_queue_pairs(vmm):
     with guest_on_tap(vmm, "mq=2", queues=2, vcpus=2) as (net, guest):
-        guest.wait_for(" pairs=2 ")
+        assert " pairs=2 " in guest.out.text
         echo_over_tcp(net, MIB)
 
 
