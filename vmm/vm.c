@@ -99,7 +99,13 @@ static int create_vcpus(struct vm *vm, unsigned nr, struct err *e)
 		if (rc < 0)
 			return err_set(e, rc, "vCPU %u: %s", i, strerror(-rc));
 	}
-	return 0;
+	/*
+	 * KVM's map of who has which APIC ID is made while a vCPU is created, and
+	 * so lacks the last one: INIT would not reach it. Setting a LAPIC makes
+	 * the map again.
+	 */
+	rc = vcpu_reset(vm->vcpus[nr - 1]);
+	return rc < 0 ? err_set(e, rc, "vCPU %u: %s", nr - 1, strerror(-rc)) : 0;
 }
 
 static int init(struct vm *vm, const struct vm_params *params, struct err *e)
