@@ -87,7 +87,12 @@ int gmem_init(struct gmem *gm, uint64_t bytes, unsigned flags, struct err *e)
 		(void)madvise(base, bytes, MADV_HUGEPAGE);
 	/* Core dumps of ferry must not hold the guest's memory. */
 	(void)madvise(base, bytes, MADV_DONTDUMP);
-	*gm = (struct gmem){ .fd = fd, .bytes = bytes, .base = base };
+	*gm = (struct gmem){
+		.fd = fd,
+		.bytes = bytes,
+		.base = base,
+		.hugepages = flags & GMEM_HUGEPAGES,
+	};
 	cut_regions(gm);
 	return 0;
 }
@@ -195,7 +200,7 @@ int gmem_discard_hva(struct gmem *gm, void *hva, uint64_t len)
 	uintptr_t start = ALIGN_UP((uintptr_t)hva, GMEM_PAGE_BYTES);
 	uintptr_t end = ALIGN_DOWN((uintptr_t)hva + len, GMEM_PAGE_BYTES);
 
-	if (start >= end)
+	if (start >= end || gm->hugepages)
 		return 0;
 	/* Frees the memfd's pages too, where MADV_DONTNEED would only unmap them. */
 	if (madvise((void *)start, end - start, MADV_REMOVE) < 0)

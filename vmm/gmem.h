@@ -43,6 +43,7 @@ struct gmem {
 	int fd;
 	uint64_t bytes;
 	uint8_t *base;
+	bool hugepages;
 	unsigned nr_regions;
 	struct gmem_region regions[GMEM_MAX_REGIONS];
 
@@ -93,7 +94,9 @@ void gmem_log_stop(struct gmem *gm);
 
 /*
  * Give pages that lie wholly inside [gpa, gpa + len) back to the host; they
- * read as zero afterwards. 0 or -errno.
+ * read as zero afterwards. Huge pages stay where they are, and as they are: a
+ * hole would give up the reservation, and then touching it can fault. 0 or
+ * -errno.
  */
 __must_check int gmem_discard(struct gmem *gm, gpa_t gpa, uint64_t len);
 
