@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "util/io.h"
@@ -142,11 +143,16 @@ static bool is_locked(int lock_fd, const char *name)
 	return fcntl(lock_fd, F_OFD_GETLK, &fl) == 0 && fl.l_type != F_UNLCK;
 }
 
+/* -EAGAIN: somebody is there, but does not accept. */
 static int connect_to(const struct runtime_addr *addr)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const struct timeval patience = { .tv_usec = 200000 };
 
 	if (fd < 0)
+		return -errno;
+	/* Abstract names are anybody's: a full backlog must not hold us for ever. */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
 		return -errno;
 	if (connect(fd, (const struct sockaddr *)&addr->sun, addr->len) < 0)
 		return -errno;
@@ -226,7 +232,7 @@ static bool taken_by_ephemeral(const char *dir, const char *name)
 
 	if (runtime_addr(dir, name, true, &addr, NULL) == 0)
 		fd = connect_to(&addr);
-	return fd >= 0;
+	return fd >= 0 || fd == -EAGAIN;
 }
 
 int runtime_check_free(const char *name, struct err *e)
@@ -326,7 +332,7 @@ int runtime_connect(const char *name, pid_t *ret_pid, struct err *e)
 
 	if (rc == 0)
 		rc = runtime_dir(dir, sizeof(dir), false, e);
-	for (int abstract = 0; rc == 0 && fd < 0 && abstract <= 1; abstract++) {
+	for (int abstract = 0; rc == 0 && fd < 0 && fd != -EAGAIN && abstract <= 1; abstract++) {
 		rc = runtime_addr(dir, name, abstract, &addr, e);
 		if (rc == 0)
 			fd = connect_to(&addr);
@@ -335,6 +341,8 @@ int runtime_connect(const char *name, pid_t *ret_pid, struct err *e)
 		return rc;
 	if (fd == -EACCES)
 		return err_set(e, fd, "guest %s: %s", name, strerror(-fd));
+	if (fd == -EAGAIN)
+		return err_set(e, -ETIMEDOUT, "guest %s does not answer", name);
 	if (fd < 0)
 		return err_set(e, -ENOENT, "no guest called %s is running: see 'ferry list'", name);
 	rc = check_peer(fd, ret_pid, e);

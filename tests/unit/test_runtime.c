@@ -76,6 +76,28 @@ static void test_unique(void **state)
 	}
 }
 
+/* Somebody who never accepts has the name, and holds nobody up. */
+static void test_full_backlog(void **state)
+{
+	struct runtime_claim claim;
+	int fds[64];
+	unsigned nr = 0;
+	struct err e;
+	pid_t pid;
+
+	(void)state;
+	(void)alarm(10); /* a hang is the failure */
+	assert_int_equal(runtime_claim(&claim, "web", true, &e), 0);
+	while ((fds[nr] = runtime_connect("web", &pid, &e)) >= 0)
+		assert_true(++nr < ARRAY_SIZE(fds));
+	assert_int_equal(fds[nr], -ETIMEDOUT);
+	assert_int_equal(runtime_check_free("web", &e), -EEXIST);
+	while (nr > 0)
+		(void)close(fds[--nr]);
+	runtime_release(&claim);
+	(void)alarm(0);
+}
+
 static void test_connect_and_list(void **state)
 {
 	struct runtime_claim web, db;
@@ -170,6 +192,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unique, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connect_and_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_full_backlog, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unsafe_dir, setup, teardown),
 	};
 
