@@ -29,11 +29,11 @@ struct blk_queue;
 struct blk_slot {
 	struct blk_slot *next_free;
 	struct blk_queue *q; /* const */
-	bool busy;
 	struct vq_chain chain;
 	uint8_t *status;    /* in guest memory: the last byte that we may write */
 	bool status_hidden; /* the last buffer is one byte shorter than it is */
 	uint64_t start_ns;
+	bool submitted; /* rq is with the back end */
 	struct block_request rq;
 };
 
@@ -52,9 +52,11 @@ struct blk_queue {
 	struct blk_slot *free;
 	unsigned nr_slots, nr_free;
 
-	bool active;     /* may take requests */
-	bool dropping;   /* the driver does not want them back (reset) */
-	unsigned filled; /* used ring entries written but not published */
+	bool active;            /* may take requests */
+	bool dropping;          /* the driver does not want them back (reset) */
+	unsigned filled;        /* used ring entries written but not published */
+	uint64_t look_out_ns;   /* how long to look out for the next request */
+	uint64_t idle_since_ns; /* with nothing to do, not even to wait for; 0: busy */
 	struct loop_work batch_end;
 	struct loop_timer limit; /* armed: waits for its allowance */
 	struct blk_counters counters;

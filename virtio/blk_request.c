@@ -88,10 +88,8 @@ static void skip_header(struct blk_slot *s)
 		s->rq.niov--;
 	}
 	if (skip > 0) {
-		struct iovec *first = &s->chain.iov[s->chain.nr_out - s->rq.niov];
-
-		first->iov_base = (uint8_t *)first->iov_base + skip;
-		first->iov_len -= skip;
+		s->rq.iov->iov_base = (uint8_t *)s->rq.iov->iov_base + skip;
+		s->rq.iov->iov_len -= skip;
 	}
 }
 

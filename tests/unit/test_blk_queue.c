@@ -173,6 +173,48 @@ static void test_truncated_image(void **state)
 	blkdev_check_read(f, 0, SECTORS / 2);
 }
 
+/* One failure is no reason for others of the batch to fail. */
+static void test_batch_with_failures(void **state)
+{
+	struct blkdev *f = *state;
+	unsigned good = 0;
+
+	blkdev_new(f, (struct blk_config){ 0 });
+	assert_int_equal(truncate(f->disk.path, 5 * SECTOR), 0);
+	offer_reads(f, 0, DEPTH);
+	blkdev_kick(f, 0);
+	for (unsigned i = 0; i < DEPTH; i++) {
+		uint32_t head = blkdev_take_used(f, 0).id;
+		uint8_t status = blkdev_status(f, 0, head);
+
+		assert_int_equal(status, head / 3 < 5 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR);
+		good += status == VIRTIO_BLK_S_OK;
+	}
+	assert_int_equal(good, 5);
+}
+
+static void test_batch_of_writes(void **state)
+{
+	struct blkdev *f = *state;
+	uint8_t buf[SECTOR];
+
+	blkdev_new(f, (struct blk_config){ 0 });
+	for (unsigned i = 0; i < DEPTH; i++) {
+		memset(buf, (int)i, SECTOR);
+		blkdev_put(f, DATA + i * 4096ULL, buf, SECTOR);
+		(void)blkdev_offer(f, 0, VIRTIO_BLK_T_OUT, 100 + i,
+				   (struct piece){ DATA + i * 4096ULL, SECTOR, false });
+	}
+	blkdev_kick(f, 0);
+	for (unsigned i = 0; i < DEPTH; i++)
+		assert_int_equal(blkdev_status(f, 0, blkdev_take_used(f, 0).id), VIRTIO_BLK_S_OK);
+	for (unsigned i = 0; i < DEPTH; i++) {
+		tmpdisk_read(&f->disk, (100 + i) * SECTOR, buf, SECTOR);
+		assert_int_equal(buf[0], i);
+		assert_int_equal(buf[SECTOR - 1], i);
+	}
+}
+
 static void test_full_disk(void **state)
 {
 	struct blkdev *f = *state;
@@ -204,6 +246,8 @@ int main(void)
 		BLK_TEST(test_pause_in_flight),
 		BLK_TEST(test_limits),
 		BLK_TEST(test_truncated_image),
+		BLK_TEST(test_batch_with_failures),
+		BLK_TEST(test_batch_of_writes),
 		BLK_TEST(test_full_disk),
 	};
 

@@ -79,7 +79,7 @@ struct block_request {
 	enum block_op op;
 	unsigned flags;
 	uint64_t offset, bytes;
-	const struct iovec *iov;
+	struct iovec *iov;
 	unsigned niov;
 	/* 0, or -errno: -ENOSPC, -EIO (also for a file that has become too
 	 * short), -ECANCELED. A failed write leaves its range undefined. */
