@@ -141,7 +141,8 @@ int client_connect(struct control_client *c, const char *name, unsigned timeout_
 	if (c->pidfd >= 0 && c->buf)
 		return 0;
 	client_close(c);
-	return err_set(e, -ENOENT, "guest %s has just ended", name);
+	(void)err_set(e, -ENOENT, "guest %s has just ended", name);
+	return -ENOENT;
 }
 
 int client_open(struct control_client *c, const char *name, unsigned timeout_s, struct err *e)

@@ -7,8 +7,10 @@
 #include <string.h>
 
 /* Fuzz targets are linked from one file each. */
+/* NOLINTBEGIN(bugprone-suspicious-include): on purpose, for that reason */
 #include "tests/unit/net_rig.c"
 #include "tests/unit/ring.c"
+/* NOLINTEND(bugprone-suspicious-include) */
 
 #define FUZZ_DATA_BYTES 4096U
 #define FUZZ_DESCS      8U

@@ -171,7 +171,8 @@ static void submit_rw(const struct image *img, struct block_request *rq)
 	rq->io.flags =
 		rq->op == BLOCK_WRITE && (rq->flags & BLOCK_FUA) && !img->overlay ? RWF_DSYNC : 0;
 	if (img->base.direct && !is_aligned(rq)) {
-		rq->bounce = aligned_alloc(4096, BOUNCE_BYTES);
+		rq->bounce =
+			aligned_alloc(4096, ALIGN_UP(MIN(rq->bytes, (uint64_t)BOUNCE_BYTES), 4096));
 		if (!rq->bounce) {
 			finish(rq, -ENOMEM);
 			return;
