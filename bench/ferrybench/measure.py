@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is measured: each function takes one figure from one side."""
 import contextlib
+import fcntl
 import os
 import re
 import subprocess
@@ -66,17 +67,21 @@ def blk(words, field="iops", cached=False):
     """A measurement by the blk guest: a field of its report."""
     def measure(side, bench):
         time_s = max(1, round(bench.seconds))
-        prepare_cache(bench.image, cached)
+        prepare_image(bench.image, cached)
         with side.disk(bench.image, f"bench=1 span=0 time={time_s} {words}", cached) as guest:
             return float(guest.wait_for(rf"^blk: bench .*\b{field}=([\d.]+) ",
                                         timeout_s=time_s + 20)[1])
     return measure
 
 
-def prepare_cache(image, wanted):
-    """All of the image in the page cache, or none of it, whatever ran before."""
-    with open(image, "rb", buffering=0) as file:
-        if not wanted:
+def prepare_image(image, cached):
+    """All of it in the page cache, or none, whatever ran before, and nobody's lock on it.
+
+    The kernel may tear down the io_uring of a process that has ended a moment later.
+    """
+    with open(image, "r+b", buffering=0) as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        if not cached:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             return
         buffer = bytearray(1 << 20)
@@ -87,6 +92,7 @@ def prepare_cache(image, wanted):
 def blk_exits(words):
     """Exits of the vCPU to the monitor for each request."""
     def measure(side, bench):
+        prepare_image(bench.image, cached=False)
         with side.disk(bench.image, f"bench=1 span=0 time=2 {words}") as guest:
             guest.wait_for("^blk: capacity")
             exits_per_s = userspace_exits(guest.pid, 1.0)
