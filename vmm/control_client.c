@@ -54,6 +54,7 @@ static int receive(struct control_client *c, json_t **ret, struct err *e)
 	char *end;
 	size_t len;
 
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): err_set() is never 0 */
 	while (!(end = memchr(c->buf, '\n', c->bytes))) {
 		ssize_t rc = fill(c);
 

@@ -31,7 +31,8 @@ def test_iperf3_both_ways_with_large_segments():
     require_tool("iperf3", "tcpdump")
     with NetNs() as net:
         net.tap("tap0", f"{HOST}/24")
-        with net.proc("iperf3", "-s", "--forceflush", "-B", HOST) as server, linux_on_tap(net) as guest:
+        with net.proc("iperf3", "-s", "--forceflush", "-B", HOST) as server, \
+                linux_on_tap(net) as guest:
             server.wait_for("Server listening")
             for direction, option in [("src", ""), ("dst", "-R")]:
                 with large_segments(net, direction) as dump:

@@ -356,9 +356,8 @@ int block_image_new(struct block **ret, const struct block_image_config *cfg, st
 			goto err_close;
 	}
 	if (img->base.bytes % BLOCK_SECTOR_BYTES)
-		log_warn(
-			"%s: size is not a multiple of 512: the guest does not see the last %llu bytes",
-			cfg->path, (unsigned long long)(img->base.bytes % BLOCK_SECTOR_BYTES));
+		log_warn("%s: not a multiple of 512 bytes: the guest does not see the last %llu",
+			 cfg->path, (unsigned long long)(img->base.bytes % BLOCK_SECTOR_BYTES));
 	describe(img, cfg);
 	*ret = &img->block;
 	return 0;
