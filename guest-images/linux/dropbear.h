@@ -16,5 +16,5 @@
 #define DROPBEAR_SVR_AGENTFWD      0
 #define DROPBEAR_SFTPSERVER        0
 #define DO_MOTD                    0
-#define DEFAULT_PATH               "/bin:/sbin"
-#define DEFAULT_ROOT_PATH          "/bin:/sbin"
+#define DEFAULT_PATH               "/bin:/mnt/bin"
+#define DEFAULT_ROOT_PATH          "/bin:/mnt/bin"

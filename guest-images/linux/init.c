@@ -47,7 +47,7 @@ struct console {
 };
 
 static char *const environment[] = {
-	"PATH=/bin:/sbin", "HOME=/root", "TERM=linux", "USER=root", "PS1=guest# ", NULL,
+	"PATH=/bin:/mnt/bin", "HOME=/root", "TERM=linux", "USER=root", "PS1=guest# ", NULL,
 };
 
 static const int handled_signals[] = { SIGCHLD, SIGTERM, SIGUSR1, SIGUSR2 };

@@ -62,8 +62,6 @@ build_busybox() {
 	quietly make -s -j"$jobs" CC=musl-gcc EXTRA_CFLAGS="$cflags" EXTRA_LDFLAGS="$ldflags" \
 		busybox
 	cp busybox "$2"
-	quietly make -s CC=musl-gcc busybox.links
-	cp busybox.links "$2"
 }
 
 build_dropbear() {

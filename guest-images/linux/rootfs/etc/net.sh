@@ -24,5 +24,5 @@ ip addr replace "$ip/$mask" dev "$interface"
 # shellcheck disable=SC2154 # from udhcpc
 for server in $dns; do
 	echo "nameserver $server"
-done >/etc/resolv.conf
+done >/tmp/resolv.conf
 echo "guest: $interface has $ip/$mask" >/dev/console
