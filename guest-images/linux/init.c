@@ -193,13 +193,15 @@ static void __attribute__((noreturn)) finish(int how)
 	char line[512], dir[256];
 	sigset_t child;
 	FILE *mounts;
+	pid_t pid;
 
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	kill(-1, SIGTERM);
 	kill(-1, SIGHUP); /* interactive shells ignore SIGTERM */
-	while (waitpid(-1, NULL, WNOHANG) >= 0)
-		if (sigtimedwait(&child, NULL, &grace) < 0)
+	/* several ends may be behind one signal: wait only when there is nobody to collect */
+	while ((pid = waitpid(-1, NULL, WNOHANG)) >= 0)
+		if (pid == 0 && sigtimedwait(&child, NULL, &grace) < 0)
 			break;
 	kill(-1, SIGKILL);
 	sync();
