@@ -4,12 +4,14 @@ import contextlib
 import os
 import signal
 import socket
+import time
 
 from ferrytest import Guest, NetNs, links, require_tool
 
 HOST = "10.77.0.1"
 UP = r"^net: up ip=.* features=\S+$"
 ECHO_PORT = 7
+WAIT_S = 20
 LARGE_BYTES = 4000  # more than any frame on a wire of 1500
 
 
@@ -23,6 +25,17 @@ def free_port(kind=socket.SOCK_STREAM):
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def vanishes(net, name):
+    """Wait until the interface is gone.
+
+    After a kill the kernel lets go of the tap when it has taken the process's
+    io_uring apart, which is a moment after the process ended.
+    """
+    deadline_s = time.monotonic() + WAIT_S
+    while name in links(net):
+        assert time.monotonic() < deadline_s, f"{name} is still there"
 
 
 def refused(net_option, *words, netns=None):
@@ -46,10 +59,12 @@ def test_two_guests_in_one_bridge():
                   "ip=10.77.0.3/24 ping=10.77.0.2 count=10 interval_ms=20 quit=done", net))
         guest.wait_for("^net: ping 10.77.0.2 sent=10 received=10 lost=0 ")
         assert guest.wait() == 0
+        vanishes(net, "web0")
         assert links(net) == {"lo", "br0", "ferry0"}
         net.run("ping", "-c", "2", "-i", "0.05", "-W", "5", "10.77.0.2")
         peer.signal(signal.SIGKILL)
         peer.wait()
+        vanishes(net, "ferry0")
         assert links(net) == {"lo", "br0"}
 
 
@@ -59,12 +74,12 @@ def test_created_tap_goes_with_the_guest():
             guest.wait_for(UP)
             assert "t0" in links(net)
             assert guest.wait() == 0
-            assert "t0" not in links(net)
+            vanishes(net, "t0")
         with start("tap:t0,queues=4", "ip=10.77.0.2/24", net) as guest:
             guest.wait_for(UP)
             guest.signal(signal.SIGKILL)
             guest.wait()
-            assert "t0" not in links(net)
+            vanishes(net, "t0")
 
 
 def test_tap_that_was_there_stays():
