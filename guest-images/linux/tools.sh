@@ -4,13 +4,19 @@
 # User space of the Linux test guest: Debian's sources, linked statically with musl. Not Debian's
 # binaries: glibc picks AVX code at run time, and a kernel without XSAVE loses those registers.
 
-debian=$(apt-get indextargets --format "$(REPO_URI)" "Created-By: Packages" "Label: Debian" | head -n 1)
 autoconf="--host=x86_64-linux-musl CC=musl-gcc"
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# The archive that this machine's apt takes Debian's packages from.
+debian_archive() {
+	apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | head -n 1
+}
 
 # Fetch into the current directory with a private apt configuration; apt checks signatures.
 fetch_sources() {
 	apt=$1/apt
+	debian=$(debian_archive)
+	[ -n "$debian" ] || die "apt knows no archive of Debian: mend its list of sources"
 	mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
 	for suite in bookworm bullseye; do
 		echo "deb-src [signed-by=$keyring] $debian $suite main"

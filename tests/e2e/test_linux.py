@@ -4,9 +4,10 @@ import re
 import shutil
 import socket
 
-from ferrytest import Qemu, READY, each, linux_guest, timeout, tmp_dir
+from ferrytest import Guest, Qemu, READY, each, linux_guest, timeout, tmp_dir
 
-VMMS = [Qemu]
+VMMS = [Guest, Qemu]
+EXIT_CRASH = 125
 BOOT_S = 120
 PROMPT = r"guest# "
 
@@ -33,6 +34,32 @@ def test_shell_on_the_console(vmm):
         guest.write("echo $((6 * 7)) is the answer\n")
         guest.wait_for("^42 is the answer", BOOT_S)
         guest.write("poweroff\n")
+        assert guest.wait(BOOT_S) == 0
+
+
+@timeout(300)
+def test_bzimage():
+    linux = linux_guest()
+    with Guest(linux.bzimage, initrd=linux.initrd,
+               append=f"{linux.cmdline} net=none", net="none", memory="128M") as guest:
+        guest.wait_for(READY, BOOT_S)
+        guest.write("poweroff\n")
+        assert guest.wait(BOOT_S) == 0
+
+
+@timeout(300)
+def test_panic():
+    with boot(Guest, "net=none", net="none") as guest:
+        guest.wait_for(READY, BOOT_S)
+        guest.write("echo c > /proc/sysrq-trigger\n")
+        assert guest.wait(BOOT_S) == EXIT_CRASH
+
+
+@timeout(300)
+def test_power_button():
+    with boot(Guest, "net=none", net="none") as guest:
+        guest.wait_for(PROMPT, BOOT_S)
+        guest.press_power_button()
         assert guest.wait(BOOT_S) == 0
 
 

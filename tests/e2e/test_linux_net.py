@@ -13,9 +13,9 @@ LARGE_BYTES = 2000  # more than a frame; how much more depends on the speed
 def linux_on_tap(net):
     """Linux with eth0 on tap0, whose shell runs what is typed."""
     linux = linux_guest()
-    append = f"{linux.cmdline} net={GUEST}/24,{HOST}"
-    with Guest(linux.kernel, initrd=linux.initrd, append=append, netns=net,
-               net="tap:tap0") as guest:
+    append = f"{linux.cmdline} root=/dev/vda rw init=/init net={GUEST}/24,{HOST}"
+    with Guest(linux.kernel, append=append, netns=net, net="tap:tap0",
+               disk=f"{linux.rootfs},overlay") as guest:
         guest.wait_for(READY, BOOT_S)
         yield guest
 

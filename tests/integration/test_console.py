@@ -271,6 +271,7 @@ def test_attach_next_to_stdio():
 
 def test_attached_reader_that_is_stuck():
     with Guest("hello", append=f"echo flood={FLOOD_BYTES}", net="none") as guest:
+        guest.wait_for("^hello")  # there is a socket to attach to
         with guest.ferry("console", guest.name) as console:
             console.wait_for("^flood")
             console.signal(signal.SIGSTOP)

@@ -51,13 +51,21 @@ def test_several_queues(vmm):
         assert " errors=0 corrupt=0" in text
 
 
-@each(vmm=VMMS)
-@each(kind=["device", "queue"])
-def test_reset_with_requests_in_flight(vmm, kind):
+def run_with_resets(vmm, kind):
     with tmp_dir() as folder:
         text = run_blk(vmm, f"ops=1000 span=8M depth=16 resets=5 reset={kind}", disk(folder))
         assert " resets=5 " in text
         assert " corrupt=0" in text
+
+
+@each(vmm=VMMS)
+def test_device_reset_with_requests_in_flight(vmm):
+    run_with_resets(vmm, "device")
+
+
+def test_queue_reset_with_requests_in_flight():
+    """Under ferry only: QEMU 7.2 completes old requests into a queue after its reset."""
+    run_with_resets(Guest, "queue")
 
 
 @each(vmm=VMMS)
