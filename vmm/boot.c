@@ -123,6 +123,26 @@ int boot_copy(const struct boot_file *file, uint64_t offset, struct gmem *gm, gp
 	return rc;
 }
 
+void boot_flat_segments(struct kvm_sregs *sregs, bool long_mode)
+{
+	struct kvm_segment segment = {
+		.limit = UINT32_MAX,
+		.selector = 0x18,
+		.type = 0x3,
+		.present = 1,
+		.db = 1,
+		.s = 1,
+		.g = 1,
+	};
+
+	sregs->ds = sregs->es = sregs->ss = sregs->fs = sregs->gs = segment;
+	segment.selector = 0x10;
+	segment.type = 0xb;
+	segment.db = !long_mode;
+	segment.l = long_mode;
+	sregs->cs = segment;
+}
+
 static void add_range(struct boot_memmap *map, uint64_t gpa, uint64_t end, uint32_t type)
 {
 	if (gpa < end)

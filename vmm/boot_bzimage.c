@@ -161,28 +161,9 @@ static int bzimage_enter(const struct boot_file *kernel, struct gmem *gm,
 			 const struct boot_layout *l, struct kvm_regs *regs,
 			 struct kvm_sregs *sregs)
 {
-	const struct kvm_segment code = {
-		.limit = UINT32_MAX,
-		.selector = 0x10,
-		.type = 0xb,
-		.present = 1,
-		.l = 1,
-		.s = 1,
-		.g = 1,
-	};
-	const struct kvm_segment data = {
-		.limit = UINT32_MAX,
-		.selector = 0x18,
-		.type = 0x3,
-		.present = 1,
-		.db = 1,
-		.s = 1,
-		.g = 1,
-	};
 	int rc;
 
-	sregs->cs = code;
-	sregs->ds = sregs->es = sregs->ss = sregs->fs = sregs->gs = data;
+	boot_flat_segments(sregs, true);
 	sregs->gdt.base = BOOT_GDT;
 	sregs->gdt.limit = 4 * 8 - 1;
 	sregs->cr3 = BOOT_PML4;

@@ -271,28 +271,8 @@ static int write_start_info(struct gmem *gm, const struct boot_layout *l)
 static int elf_enter(const struct boot_file *kernel, struct gmem *gm, const struct boot_layout *l,
 		     struct kvm_regs *regs, struct kvm_sregs *sregs)
 {
-	const struct kvm_segment code = {
-		.limit = UINT32_MAX,
-		.selector = 0x10,
-		.type = 0xb,
-		.present = 1,
-		.db = 1,
-		.s = 1,
-		.g = 1,
-	};
-	const struct kvm_segment data = {
-		.limit = UINT32_MAX,
-		.selector = 0x18,
-		.type = 0x3,
-		.present = 1,
-		.db = 1,
-		.s = 1,
-		.g = 1,
-	};
-
 	(void)kernel;
-	sregs->cs = code;
-	sregs->ds = sregs->es = sregs->ss = sregs->fs = sregs->gs = data;
+	boot_flat_segments(sregs, false);
 	sregs->tr = (struct kvm_segment){ .limit = 0x67, .type = 0xb, .present = 1 };
 	sregs->cr0 = 0x11; /* PE, ET */
 	sregs->cr4 = 0;

@@ -78,4 +78,10 @@ extern const struct boot_format boot_bzimage;
 __must_check int boot_copy(const struct boot_file *file, uint64_t offset, struct gmem *gm,
 			   gpa_t gpa, uint64_t len);
 
+/*
+ * Code and data segments that cover all addresses, selectors 0x10 and 0x18 as
+ * both boot protocols have them; @long_mode: 64-bit code.
+ */
+void boot_flat_segments(struct kvm_sregs *sregs, bool long_mode);
+
 #endif
