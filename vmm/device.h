@@ -8,6 +8,9 @@
 #include "util/compiler.h"
 
 struct device;
+struct err;
+struct vstate_reader;
+struct vstate_writer;
 
 /*
  * All on the main thread, while no vCPU runs; any may be NULL.
@@ -22,6 +25,20 @@ struct device_ops {
 	 */
 	void (*pause)(struct device *dev);
 	void (*resume)(struct device *dev);
+	/*
+	 * Can the device be saved as it is now? 0, or -ENOTSUP with the reason
+	 * in @e. NULL: always. The guest may be running.
+	 */
+	int (*can_save)(struct device *dev, struct err *e);
+	/* Put all parts of the paused device's state into @w. NULL: it has none. */
+	void (*save)(struct device *dev, struct vstate_writer *w);
+	/*
+	 * Take the state over from @r. The device is as new: paused, and its
+	 * guest never ran. 0, or -errno with the reason in @e; the machine is
+	 * then thrown away, so what was loaded before may stay. What is loaded
+	 * shows an effect at resume(), not before.
+	 */
+	int (*load)(struct device *dev, struct vstate_reader *r, struct err *e);
 	/* Release everything, the device itself included. */
 	void (*free)(struct device *dev);
 };

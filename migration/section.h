@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* Sections: the framing of everything but memory, in a stream and in a file. */
+#ifndef FERRY_MIGRATION_SECTION_H
+#define FERRY_MIGRATION_SECTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+
+/*
+ * A section is a header and a payload, little-endian:
+ *
+ *	u32 type       enum section_type
+ *	u32 id         which one of its type (vCPU number); 0 otherwise
+ *	u64 bytes      of the payload
+ *	u64 checksum   XXH3-64 of the 16 bytes above and the payload
+ *
+ * A section of an unknown type refuses the stream, unless its type has
+ * SECTION_OPTIONAL: then it is skipped. Each type has a largest size, which is
+ * looked at before anything is allocated.
+ */
+#define SECTION_HEADER_BYTES 24U
+#define SECTION_OPTIONAL     0x80000000U
+
+enum section_type {
+	/* what the guest is; one each */
+	SECTION_CONFIG = 1,  /* JSON: settings (config_to_json()), disks with sizes, CPUID */
+	SECTION_CLOCK = 2,   /* vstate parts: kvmclock, TSC frequency, time of the pause */
+	SECTION_IRQCHIP = 3, /* vstate parts: PIC, IOAPIC, PIT */
+	SECTION_VCPU = 4,    /* vstate parts; id: the vCPU */
+	SECTION_DEVICE = 5,  /* u8 length, id ("disk0"), u8 length, type, then vstate parts */
+	SECTION_END = 6,     /* nothing follows; empty */
+	/* file only */
+	SECTION_RAM_INDEX = 7, /* checksums of the memory behind the sections */
+	/* teleport only: the conversation, in docs/teleport.md's order */
+	SECTION_HELLO = 16,
+	SECTION_REPLY = 17, /* u32 code (0 or errno), text: the reason */
+	SECTION_MESSAGE = 18,
+	SECTION_RAM_SYNC = 19,
+};
+
+struct section {
+	uint32_t type, id;
+	uint64_t bytes;
+	void *payload; /* malloc()ed; the receiver's */
+};
+
+/* Largest payload of a type; 0: unknown type. */
+uint64_t section_max_bytes(uint32_t type);
+
+/* Write a header for @payload to @header. */
+void section_seal(uint8_t header[SECTION_HEADER_BYTES], uint32_t type, uint32_t id,
+		  const void *payload, size_t bytes);
+
+/*
+ * Read a header: type, id and size into @ret (payload NULL), with the size
+ * checked against its limit. 0 or -EPROTO with the reason.
+ */
+__must_check int section_parse_header(const uint8_t header[SECTION_HEADER_BYTES],
+				      struct section *ret, struct err *e);
+
+/* Compare the checksum once the payload is there. 0 or -EBADMSG. */
+__must_check int section_verify(const uint8_t header[SECTION_HEADER_BYTES], const void *payload,
+				struct err *e);
+
+struct channel;
+
+/* The same on a channel. Receive skips unknown optional sections. 0 or -errno. */
+__must_check int section_send(struct channel *ch, uint32_t type, uint32_t id, const void *payload,
+			      size_t bytes, struct err *e);
+__must_check int section_recv(struct channel *ch, struct section *ret, struct err *e);
+
+static inline void section_fini(struct section *s)
+{
+	free(s->payload);
+	s->payload = NULL;
+}
+
+#endif
