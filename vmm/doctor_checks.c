@@ -102,18 +102,6 @@ static void check_kvm_version(struct doctor_finding *f)
 
 /* --- memory --- */
 
-static void check_memfd(struct doctor_finding *f)
-{
-	_cleanup_close_ int fd = memfd_create("ferry-doctor", MFD_CLOEXEC);
-
-	if (fd >= 0) {
-		detail(f, "memfd_create works");
-		return;
-	}
-	detail(f, "memfd_create: %s", strerror(errno));
-	missing(f, DOCTOR_MISSING, "allow memfd_create in this container's seccomp profile");
-}
-
 /* The number in a file of the kernel's; 0 where there is none. */
 static unsigned long read_number(const char *path)
 {
@@ -143,7 +131,7 @@ static void check_hugepages(struct doctor_finding *f)
 static void check_thp(struct doctor_finding *f)
 {
 	char text[64] = "";
-	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "re");
+	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
 
 	if (file) {
 		if (!fgets(text, sizeof(text), file))
@@ -151,10 +139,10 @@ static void check_thp(struct doctor_finding *f)
 		(void)fclose(file);
 	}
 	text[strcspn(text, "\n")] = '\0';
-	detail(f, "shmem_enabled: %s", *text ? text : "not there");
-	if (strstr(text, "[never]") || strstr(text, "[deny]") || !*text)
+	detail(f, "enabled: %s", *text ? text : "not there");
+	if (strstr(text, "[never]") || !*text)
 		missing(f, DOCTOR_MISSING_OPTIONAL,
-			"echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled");
+			"echo madvise > /sys/kernel/mm/transparent_hugepage/enabled");
 }
 
 static void check_memlock(struct doctor_finding *f)
@@ -276,7 +264,6 @@ static void check_user_namespaces(struct doctor_finding *f)
 const struct doctor_check doctor_checks[] = {
 	{ "kvm", "device", "runs guests", check_kvm_device },
 	{ "kvm", "version", "runs guests", check_kvm_version },
-	{ "memory", "memfd", "the guest's RAM", check_memfd },
 	{ "memory", "huge pages", "--hugepages", check_hugepages },
 	{ "memory", "transparent huge pages", "fewer page faults", check_thp },
 	{ "memory", "locked memory", "registered I/O buffers", check_memlock },

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: MIT
-// Guest memory: one memfd, checked access, ferry's own dirty bitmap.
+// Guest memory: one mapping, checked access, ferry's own dirty bitmap.
 #include "vmm/gmem.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/memfd.h>
+#include <linux/mman.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "util/bitmap.h"
 #include "vmm/memmap.h"
 
 #define HUGE_PAGE_BYTES (2 * MIB)
+
+/* Host and guest addresses are on the same boundary, so that huge pages can map both. */
+_Static_assert(MAP_LOW_RAM_END % HUGE_PAGE_BYTES == 0 && MAP_HIGH_RAM_START % HUGE_PAGE_BYTES == 0,
+	       "regions start at huge pages");
 
 static void add_region(struct gmem *gm, gpa_t gpa, uint64_t bytes, uint64_t offset)
 {
@@ -21,7 +23,7 @@ static void add_region(struct gmem *gm, gpa_t gpa, uint64_t bytes, uint64_t offs
 		.gpa = gpa,
 		.bytes = bytes,
 		.hva = gm->base + offset,
-		.fd_offset = offset,
+		.offset = offset,
 	};
 }
 
@@ -35,64 +37,56 @@ static void cut_regions(struct gmem *gm)
 		add_region(gm, MAP_HIGH_RAM_START, gm->bytes - low, low);
 }
 
-static int create_memfd(uint64_t bytes, unsigned flags, struct err *e)
+/* Ordinary memory on a boundary of huge pages, or the kernel cannot use any. NULL: errno. */
+static void *map_ordinary(uint64_t bytes)
 {
-	unsigned mfd_flags = MFD_CLOEXEC;
-	int fd;
+	uint8_t *area = mmap(NULL, bytes + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t head;
 
-	if (flags & GMEM_HUGEPAGES)
-		mfd_flags |= MFD_HUGETLB | MFD_HUGE_2MB;
-	fd = memfd_create("guest-ram", mfd_flags);
-	if (fd < 0)
-		return err_set(e, -errno, "guest memory: memfd_create: %s", strerror(errno));
-	if (ftruncate(fd, (off_t)bytes) < 0) {
-		int rc = err_set(e, -errno, "guest memory: cannot size it to %llu MiB: %s",
-				 (unsigned long long)(bytes / MIB), strerror(errno));
+	if (area == MAP_FAILED)
+		return NULL;
+	head = (size_t)(ALIGN_UP((uintptr_t)area, HUGE_PAGE_BYTES) - (uintptr_t)area);
+	if (head)
+		(void)munmap(area, head);
+	(void)munmap(area + head + bytes, HUGE_PAGE_BYTES - head);
+	/* Advice only: where the kernel has no such pages, small ones serve. */
+	(void)madvise(area + head, bytes, MADV_HUGEPAGE);
+	return area + head;
+}
 
-		(void)close(fd);
-		return rc;
-	}
-	return fd;
+/* Huge pages are reserved now: where they run out later, accesses fault. NULL: errno. */
+static void *map_huge(uint64_t bytes)
+{
+	void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB, -1, 0);
+
+	return base == MAP_FAILED ? NULL : base;
 }
 
 int gmem_init(struct gmem *gm, uint64_t bytes, unsigned flags, struct err *e)
 {
-	uint64_t unit = flags & GMEM_HUGEPAGES ? HUGE_PAGE_BYTES : GMEM_PAGE_BYTES;
+	bool huge = flags & GMEM_HUGEPAGES;
+	uint64_t unit = huge ? HUGE_PAGE_BYTES : GMEM_PAGE_BYTES;
 	void *base;
-	int fd;
 
 	if (bytes < GMEM_MIN_BYTES || bytes > GMEM_MAX_BYTES || bytes % unit)
 		return err_set(e, -EINVAL,
 			       "memory: %llu bytes: must be 1M to 64G, in multiples of %lluK",
 			       (unsigned long long)bytes, (unsigned long long)(unit / KIB));
-	fd = create_memfd(bytes, flags, e);
-	if (fd < 0)
-		return fd;
-	/* Huge pages are reserved now: where they run out later, accesses fault. */
-	base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		    MAP_SHARED | (flags & GMEM_HUGEPAGES ? 0 : MAP_NORESERVE), fd, 0);
-	if (base == MAP_FAILED) {
-		int rc = -errno;
-
-		(void)close(fd);
-		if (flags & GMEM_HUGEPAGES)
-			return err_set(e, rc,
-				       "hugepages: not enough free 2 MiB pages: write %llu to "
-				       "/proc/sys/vm/nr_hugepages, or leave --hugepages out",
-				       (unsigned long long)(bytes / HUGE_PAGE_BYTES));
-		return err_set(e, rc, "guest memory: mmap: %s", strerror(-rc));
-	}
-	/* Advice only: a kernel without THP for shared memory says EINVAL. */
-	if (!(flags & GMEM_HUGEPAGES))
-		(void)madvise(base, bytes, MADV_HUGEPAGE);
-	/* Core dumps of ferry must not hold the guest's memory. */
+	base = huge ? map_huge(bytes) : map_ordinary(bytes);
+	if (!base && huge)
+		return err_set(e, -errno,
+			       "hugepages: not enough free 2 MiB pages: write %llu to "
+			       "/proc/sys/vm/nr_hugepages, or leave --hugepages out",
+			       (unsigned long long)(bytes / HUGE_PAGE_BYTES));
+	if (!base)
+		return err_set(e, -errno, "guest memory: cannot map %llu MiB: %s",
+			       (unsigned long long)(bytes / MIB), strerror(errno));
+	/* Neither core dumps nor children may have the guest's memory. */
 	(void)madvise(base, bytes, MADV_DONTDUMP);
-	*gm = (struct gmem){
-		.fd = fd,
-		.bytes = bytes,
-		.base = base,
-		.hugepages = flags & GMEM_HUGEPAGES,
-	};
+	(void)madvise(base, bytes, MADV_DONTFORK);
+	*gm = (struct gmem){ .bytes = bytes, .base = base, .hugepages = huge };
 	cut_regions(gm);
 	return 0;
 }
@@ -102,9 +96,8 @@ void gmem_fini(struct gmem *gm)
 	if (!gm->base)
 		return;
 	(void)munmap(gm->base, gm->bytes);
-	(void)close(gm->fd);
 	free(atomic_load(&gm->dirty));
-	*gm = (struct gmem){ .fd = -1 };
+	*gm = (struct gmem){ 0 };
 }
 
 void *gmem_ptr(const struct gmem *gm, gpa_t gpa, size_t len)
@@ -202,8 +195,8 @@ int gmem_discard_hva(struct gmem *gm, void *hva, uint64_t len)
 
 	if (start >= end || gm->hugepages)
 		return 0;
-	/* Frees the memfd's pages too, where MADV_DONTNEED would only unmap them. */
-	if (madvise((void *)start, end - start, MADV_REMOVE) < 0)
+	/* Splits huge pages; the kernel has all of one back once all of it is given. */
+	if (madvise((void *)start, end - start, MADV_DONTNEED) < 0)
 		return -errno;
 	gmem_mark_dirty_hva(gm, (void *)start, end - start);
 	return 0;

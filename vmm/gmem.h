@@ -24,12 +24,14 @@ struct gmem_region {
 	gpa_t gpa;
 	uint64_t bytes;
 	uint8_t *hva;
-	uint64_t fd_offset; /* in the memfd */
+	uint64_t offset; /* in guest RAM, which has no hole: first byte of it is 0 */
 };
 
 /*
- * All RAM of a guest: one memfd, mapped once, cut into regions by the hole
- * below 4 GiB. Guest addresses come from the guest and are hostile: every
+ * All RAM of a guest: one private anonymous mapping, cut into regions by the
+ * hole below 4 GiB. It is not a memfd because the kernel uses huge pages for
+ * anonymous memory where it is asked to, but for shared memory on most hosts
+ * not at all. Guest addresses come from the guest and are hostile: every
  * function below checks the whole range, overflow included, and answers
  * -EFAULT (or NULL) for anything that is not RAM. A range never spans two
  * regions, because regions are never adjacent.
@@ -40,14 +42,13 @@ struct gmem_region {
  */
 struct gmem {
 	/* const after gmem_init() */
-	int fd;
 	uint64_t bytes;
 	uint8_t *base;
 	bool hugepages;
 	unsigned nr_regions;
 	struct gmem_region regions[GMEM_MAX_REGIONS];
 
-	/* One bit a page of the memfd; allocated when logging first starts. */
+	/* One bit a page, in order of the offset in guest RAM; allocated when logging first starts. */
 	_Atomic(_Atomic uint64_t *) dirty;
 };
 
@@ -62,7 +63,7 @@ enum gmem_flags {
  */
 __must_check int gmem_init(struct gmem *gm, uint64_t bytes, unsigned flags, struct err *e);
 
-/* Unmap and close; no thread may use @gm any more. */
+/* Unmap; no thread may use @gm any more. */
 void gmem_fini(struct gmem *gm);
 
 /* Copy from or to guest memory. 0 or -EFAULT (then nothing was copied). */
@@ -87,7 +88,7 @@ void gmem_mark_dirty_hva(struct gmem *gm, const void *hva, size_t len);
 
 /*
  * Start or stop collecting ferry's own writes. Start: 0 or -ENOMEM.
- * The bitmap then covers the memfd, one bit a page, in offset order.
+ * The bitmap then covers guest RAM, one bit a page, in order of region.offset.
  */
 __must_check int gmem_log_start(struct gmem *gm);
 void gmem_log_stop(struct gmem *gm);

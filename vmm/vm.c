@@ -137,7 +137,7 @@ int vm_new(struct vm **ret, const struct vm_params *params, struct loop *main_lo
 
 	if (!vm)
 		return err_set(e, -ENOMEM, "out of memory");
-	vm->kvm_fd = vm->vm_fd = vm->gmem.fd = -1;
+	vm->kvm_fd = vm->vm_fd = -1;
 	vm->main_loop = main_loop;
 	vm->event_work = (struct loop_work){ .fn = deliver_event, .opaque = vm };
 	TAILQ_INIT(&vm->devices);

@@ -11,6 +11,7 @@ import time
 from ferrytest import NetNs
 from ferrytest.netns import CLONE_NEWNET, in_thread, libc
 
+from .sides import RAM_MIB
 from .tcp import TcpSink, TcpSource
 from .udp import UdpFlood, UdpHole
 
@@ -38,20 +39,20 @@ def overhead_mib(side, _bench):
     """Proportional set size without the guest's RAM, of an idle guest."""
     with side.idle() as guest:
         guest.wait_for("^idle ready")
-        return pss_kib(guest.pid, side.ram_mapping) / 1024
+        return pss_kib(guest.pid, RAM_MIB << 20) / 1024
 
 
-def pss_kib(pid, excluded):
-    """Sum of Pss over all mappings but those of that name."""
-    total, counts, seen = 0, True, False
+def pss_kib(pid, ram_bytes):
+    """Sum of Pss over all mappings but the guest's RAM, which its size tells from the others."""
+    total, found, counts = 0, 0, True
     with open(f"/proc/{pid}/smaps", encoding="utf-8") as smaps:
         for line in smaps:
-            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-                counts = excluded not in line
-                seen = seen or not counts
+            if mapping := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+                counts = int(mapping[2], 16) - int(mapping[1], 16) != ram_bytes
+                found += not counts
             elif line.startswith("Pss:") and counts:
                 total += int(line.split()[1])
-    assert seen, f"no mapping of {excluded} in process {pid}"
+    assert found == 1, f"{found} mappings of {ram_bytes} bytes in process {pid}"
     return total
 
 

@@ -11,7 +11,8 @@ from ferrytest.paths import FERRY
 
 # Where QEMU's microvm has the PCI configuration space: it has no MCFG table.
 QEMU_ECAM = "ecam=0xe0000000"
-RAM = "256M"
+RAM_MIB = 256
+RAM = f"{RAM_MIB}M"
 
 
 def first_byte_s(argv, env=None):
@@ -38,7 +39,6 @@ class FerrySide:
     """ferry."""
 
     name = "ferry"
-    ram_mapping = "/memfd:guest-ram"
 
     @staticmethod
     def launch_s():
@@ -74,7 +74,6 @@ class QemuSide:
     """QEMU's smallest x86 machine, with the same devices on PCI Express."""
 
     name = "QEMU"
-    ram_mapping = "/memfd:memory-backend-memfd"
 
     @staticmethod
     def launch_s():
@@ -86,9 +85,8 @@ class QemuSide:
 
     @staticmethod
     def idle():
-        """Its RAM is a memfd too, so that it can be told from the rest."""
-        return Qemu("idle", "-object", f"memory-backend-memfd,id=ram,size={RAM},share=on",
-                    "-machine", "memory-backend=ram", memory=RAM)
+        """The same machine, with the same amount of memory."""
+        return Qemu("idle", memory=RAM)
 
     @staticmethod
     def disk(image, words, cached=False):

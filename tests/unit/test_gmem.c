@@ -21,6 +21,8 @@ static void one_region_below_the_hole(void **state)
 	assert_int_equal(gm.nr_regions, 1);
 	assert_non_null(gmem_ptr(&gm, 0, 64 * MIB));
 	assert_null(gmem_ptr(&gm, 0, 64 * MIB + 1));
+	/* Where huge pages can be. */
+	assert_int_equal((uintptr_t)gm.base % (2 * MIB), 0);
 	gmem_fini(&gm);
 }
 
@@ -34,9 +36,11 @@ static void large_memory_goes_on_above_4g(void **state)
 	assert_int_equal(gm.regions[0].bytes, MAP_LOW_RAM_END);
 	assert_int_equal(gm.regions[1].gpa, MAP_HIGH_RAM_START);
 	assert_int_equal(gm.regions[0].bytes + gm.regions[1].bytes, 64 * GIB);
+	assert_int_equal(gm.regions[1].offset, gm.regions[0].bytes);
+	assert_int_equal((uintptr_t)gm.regions[1].hva % (2 * MIB), 0);
 	assert_null(gmem_ptr(&gm, MAP_LOW_RAM_END, 1));
 	assert_null(gmem_ptr(&gm, MAP_HIGH_RAM_START - 1, 2));
-	/* The two regions are neighbours in the memfd, but not for a guest. */
+	/* The two regions are neighbours in the mapping, but not for a guest. */
 	assert_null(gmem_ptr(&gm, MAP_LOW_RAM_END - 1, 2));
 	assert_ptr_equal(gmem_ptr(&gm, MAP_HIGH_RAM_START, 1), gm.base + MAP_LOW_RAM_END);
 	gmem_fini(&gm);
