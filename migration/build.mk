@@ -1,0 +1,2 @@
+# Saved state, and the way of a guest from one host to another.
+FERRY_SRCS +=
