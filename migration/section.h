@@ -66,6 +66,21 @@ __must_check int section_parse_header(const uint8_t header[SECTION_HEADER_BYTES]
 __must_check int section_verify(const uint8_t header[SECTION_HEADER_BYTES], const void *payload,
 				struct err *e);
 
+/*
+ * Where sections go, and where they come from: a channel, a file, memory. Whoever
+ * writes or reads a machine's state does not know which. 0 or -errno with the
+ * reason; the first failure ends it.
+ */
+struct section_sink {
+	int (*put)(struct section_sink *sink, uint32_t type, uint32_t id, const void *payload,
+		   size_t bytes, struct err *e);
+};
+
+struct section_origin {
+	/* The next section; the payload is the caller's. -ENODATA: there is none. */
+	int (*get)(struct section_origin *origin, struct section *ret, struct err *e);
+};
+
 struct channel;
 
 /* The same on a channel. Receive skips unknown optional sections. 0 or -errno. */
