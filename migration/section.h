@@ -33,6 +33,7 @@ enum section_type {
 	SECTION_VCPU = 4,    /* vstate parts; id: the vCPU */
 	SECTION_DEVICE = 5,  /* u8 length, id ("disk0"), u8 length, type, then vstate parts */
 	SECTION_END = 6,     /* nothing follows; empty */
+	SECTION_MACHINE = 8, /* vstate parts: whether the guest was paused */
 	/* file only */
 	SECTION_RAM_INDEX = 7, /* checksums of the memory behind the sections */
 	/* teleport only: the conversation, in docs/teleport.md's order */
@@ -40,6 +41,9 @@ enum section_type {
 	SECTION_REPLY = 17, /* u32 code (0 or errno), text: the reason */
 	SECTION_MESSAGE = 18,
 	SECTION_RAM_SYNC = 19,
+	/* kernel (id 0) and initrd (id 1), which a reset needs: pieces of at most 1 MiB in
+	 * order, an empty one at the end of each; before the guest is paused */
+	SECTION_BOOT = 20,
 };
 
 struct section {

@@ -286,9 +286,9 @@ enum machine_state machine_state(const struct machine *m)
 const char *machine_status(const struct machine *m)
 {
 	static const char *const names[] = {
-		[MACHINE_READY] = "prelaunch", [MACHINE_RUNNING] = "running",
-		[MACHINE_PAUSED] = "paused",   [MACHINE_CRASHED] = "guest-panicked",
-		[MACHINE_ENDED] = "shutdown",
+		[MACHINE_READY] = "prelaunch",        [MACHINE_INCOMING] = "inmigrate",
+		[MACHINE_RUNNING] = "running",        [MACHINE_PAUSED] = "paused",
+		[MACHINE_CRASHED] = "guest-panicked", [MACHINE_ENDED] = "shutdown",
 	};
 
 	return names[machine_state(m)];

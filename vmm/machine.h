@@ -17,7 +17,8 @@ struct virtio_dev;
 struct vm;
 
 enum machine_state {
-	MACHINE_READY, /* made, not started */
+	MACHINE_READY,    /* made, not started */
+	MACHINE_INCOMING, /* its state comes from elsewhere; not started */
 	MACHINE_RUNNING,
 	MACHINE_PAUSED,  /* by the user */
 	MACHINE_CRASHED, /* kept for inspection (--on-crash preserve) */
@@ -51,11 +52,45 @@ __must_check int machine_new(struct machine **ret, const struct config *cfg, str
 			     struct console *con, const struct machine_listener *listener,
 			     struct err *e);
 
+struct guest_spec;
+
+/* A machine whose state comes from a file or a peer. */
+struct machine_incoming {
+	const struct guest_spec *spec; /* its cfg is the one that the machine is made from */
+	int ram_fd;                    /* RAM is this file's, copied on write; -1: empty */
+	uint64_t ram_offset;           /* where RAM begins in it: a multiple of the page size */
+};
+
+/*
+ * Make what machine_new() makes, but for a guest that ran before: nothing is
+ * loaded, the disks are open without their locks, all is paused. The disks must
+ * have the size that the spec says. @in->ram_fd stays the caller's, and may be closed
+ * afterwards; @in->spec must outlive the machine. See vmm/guest_state.h.
+ */
+__must_check int machine_new_incoming(struct machine **ret, const struct machine_incoming *in,
+				      struct loop *loop, struct console *con,
+				      const struct machine_listener *listener, struct err *e);
+
 /* Stop and release everything. NULL: no-op. */
 void machine_free(struct machine *m);
 
-/* Let the guest run. 0, or -errno with @e. */
+/*
+ * Let the guest run; an incoming one that its user had paused stays so. The
+ * caller has taken the locks of an incoming guest's disks. 0, or -errno with @e.
+ */
 __must_check int machine_start(struct machine *m, struct err *e);
+
+/*
+ * Stop the guest for saving it: nothing of it runs until machine_release(), and
+ * until then nobody can pause, resume, reset or press its button. @why is for
+ * their message: "it is being saved". 0, or -EINVAL with @e after a crash or the
+ * end; -EAGAIN where the guest has just asked for its end or reset: let the main
+ * loop deal with that and try again.
+ */
+__must_check int machine_hold(struct machine *m, const char *why, struct err *e);
+
+/* Let it go on; a paused one stays paused. */
+void machine_release(struct machine *m);
 
 /* By the user's wish; doing it twice is no error. -EINVAL after a crash or the end. */
 __must_check int machine_pause(struct machine *m, struct err *e);

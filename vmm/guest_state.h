@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* A whole guest as sections: what it is (CONFIG), and the state of all but its memory. */
+#ifndef FERRY_VMM_GUEST_STATE_H
+#define FERRY_VMM_GUEST_STATE_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "migration/section.h"
+#include "util/compiler.h"
+#include "util/err.h"
+#include "vmm/config.h"
+
+struct machine;
+
+/*
+ * Theory of operation
+ *
+ * Source, the main thread: guest_state_check() while the guest runs, then
+ * guest_config_encode() for the CONFIG section, machine_hold(), and
+ * guest_state_save(), which puts all other sections into a sink, END included.
+ *
+ * Destination: guest_spec_parse() makes a spec of CONFIG; guest_spec_apply()
+ * changes it to what this host calls its disks and networks; guest_spec_check()
+ * compares it with this host. machine_new_incoming() then makes the machine,
+ * guest_state_load() takes the other sections from a source until END, and
+ * machine_start() lets it run.
+ *
+ * Sinks and sources are a file or a channel: neither is known here.
+ */
+
+/* --- what the guest is --- */
+
+#define GUEST_CONFIG_MAX_BYTES   (1024U * 1024) /* of the CONFIG section */
+#define GUEST_CONFIG_MAX_NESTING 8
+#define GUEST_MAX_CPUID          256U
+
+/* A guest that comes from a file or a peer. */
+struct guest_spec {
+	struct config cfg; /* kernel and initrd: for messages, they need not exist here */
+	uint64_t disk_bytes[CONFIG_MAX_DISKS];
+	struct kvm_cpuid2 *cpuid; /* of vCPU 0 */
+	uint32_t *msrs;           /* the MSRs that the source saves */
+	uint32_t nr_msrs;
+	uint32_t tsc_khz; /* 0: unknown */
+	char version[32]; /* of the ferry that wrote it */
+};
+
+/* What this host wants otherwise. Zeroes: nothing. Strings stay the caller's. */
+struct guest_changes {
+	const struct field_list *maps; /* of char *: "disk:ID=PATH", "net:ID=BACKEND[,...]" */
+	const char *name;              /* NULL: as it was */
+	const char *console;           /* NULL: as it was */
+	bool new_macs;                 /* derive MACs from the name again */
+	bool detached; /* nobody's terminal is here: a console on stdio becomes none */
+};
+
+/*
+ * The CONFIG section of @m into *@ret (JSON text of *@ret_len bytes, freed by
+ * the caller). 0 or -errno with @e. Main thread.
+ */
+__must_check int guest_config_encode(const struct machine *m, char **ret, size_t *ret_len,
+				     struct err *e);
+
+/*
+ * Read a CONFIG section, which is hostile. 0, or -EPROTO, -EINVAL or another
+ * -errno with the setting and the reason in @e.
+ */
+__must_check int guest_spec_parse(struct guest_spec **ret, const void *data, size_t len,
+				  struct err *e);
+
+/* NULL: no-op. */
+void guest_spec_free(struct guest_spec *spec);
+
+/* Change @spec->cfg. 0, or -EINVAL with @e: an id that is not there, a bad value. */
+__must_check int guest_spec_apply(struct guest_spec *spec, const struct guest_changes *changes,
+				  struct err *e);
+
+/*
+ * Can this host run it? Memory, vCPUs, CPU features (by name), name. Disks and
+ * networks are checked by machine_new_incoming(), which opens them. Nothing is
+ * made. 0, or -errno with the reason in @e; what is merely doubtful is logged.
+ */
+__must_check int guest_spec_check(const struct guest_spec *spec, struct err *e);
+
+/* --- its state --- */
+
+/* Where sections go: 0, or -errno with @e. */
+struct section_sink {
+	int (*put)(void *opaque, uint32_t type, uint32_t id, const void *payload, size_t bytes,
+		   struct err *e);
+	void *opaque;
+};
+
+/* Where they come from: 0, or -errno with @e. The payload is then the caller's. */
+struct section_source {
+	int (*get)(void *opaque, struct section *ret, struct err *e);
+	void *opaque;
+};
+
+/*
+ * Can the guest be saved as it is now? 0, or -errno with the device and the
+ * reason. The guest may run. Main thread.
+ */
+__must_check int guest_state_check(const struct machine *m, struct err *e);
+
+/*
+ * Put the state of the held machine into @sink: MACHINE, CLOCK, IRQCHIP, the
+ * VCPUs, the DEVICEs, END. 0 or -errno with @e; @m is unchanged. Main thread, or
+ * any while the main thread leaves @m alone.
+ */
+__must_check int guest_state_save(struct machine *m, const struct section_sink *sink,
+				  struct err *e);
+
+/*
+ * Load an incoming machine's state from @source, up to and including END. All
+ * sections must come, once each. 0, or -errno with the section and the reason in
+ * @e: then @m is of no use but to be freed. Threads as above.
+ */
+__must_check int guest_state_load(struct machine *m, const struct section_source *source,
+				  struct err *e);
+
+/* --- kernel and initrd, which a reset needs again --- */
+
+#define GUEST_BOOT_CHUNK_BYTES (1024U * 1024)
+#define GUEST_BOOT_MAX_BYTES   (1024ULL * 1024 * 1024) /* both together */
+
+/*
+ * Put kernel and initrd into @sink, as BOOT sections of at most a chunk: the id
+ * is 0 for the kernel and 1 for the initrd, the payload the next bytes of it, and
+ * an empty one ends it. Any thread; the guest may run. 0 or -errno with @e.
+ */
+__must_check int guest_boot_save(const struct machine *m, const struct section_sink *sink,
+				 struct err *e);
+
+/* Collects BOOT sections. */
+struct guest_boot_reader;
+
+__must_check int guest_boot_reader_new(struct guest_boot_reader **ret, struct err *e);
+void guest_boot_reader_free(struct guest_boot_reader *r);
+
+/* Take one BOOT section, in the order they were put. 0 or -errno with @e. */
+__must_check int guest_boot_add(struct guest_boot_reader *r, const struct section *s,
+				struct err *e);
+
+/*
+ * Give what was collected to the incoming machine @m; the kernel must be complete
+ * and a kernel. The reader is then empty. 0 or -errno with @e.
+ */
+__must_check int guest_boot_load(struct guest_boot_reader *r, struct machine *m, struct err *e);
+
+#endif
