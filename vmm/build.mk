@@ -1,5 +1,6 @@
 # Core: what devices build on. Top: what ties everything together.
 vmm_CORE := \
+	vmm/acceptor.c \
 	vmm/acpi.c \
 	vmm/boot.c \
 	vmm/boot_bzimage.c \

@@ -15,6 +15,7 @@
 
 #include "util/io.h"
 #include "util/log.h"
+#include "vmm/acceptor.h"
 #include "vmm/console.h"
 #include "vmm/console_tty.h"
 #include "vmm/loop.h"
@@ -28,7 +29,8 @@ struct console_host {
 	bool nonblock_set[2];  /* O_NONBLOCK was set on fd 0, 1: take it back */
 	char *path;            /* pty device or socket */
 	int pty_slave;         /* held open: without it the master reports EIO */
-	struct loop_fd listen; /* unix */
+	int listen_fd;         /* unix */
+	struct acceptor acceptor;
 	bool made_socket, made_link;
 };
 
@@ -229,21 +231,20 @@ static int open_file(struct console_host *host, struct err *e)
 
 /* --- unix --- */
 
-static void accept_client(void *opaque, unsigned events)
+/* The console bounds how many there are. */
+static int add_client(void *opaque, int fd)
 {
 	struct console_host *host = opaque;
-	_cleanup_close_ int in = accept4(host->listen.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	_cleanup_close_ int out = in < 0 ? -1 : fcntl(in, F_DUPFD_CLOEXEC, 3);
+	_cleanup_close_ int out = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	int rc;
 
-	(void)events;
 	if (out < 0)
-		return;
-	/* One client too many is turned away by the close. */
-	if (console_add_reader(host->p.con,
-			       &(struct console_reader_params){ .out_fd = out, .in_fd = in }) < 0)
-		return;
-	(void)take_fd(&in);
-	(void)take_fd(&out);
+		return -errno;
+	rc = console_add_reader(host->p.con,
+				&(struct console_reader_params){ .out_fd = out, .in_fd = fd });
+	if (rc == 0)
+		(void)take_fd(&out);
+	return rc;
 }
 
 /* Is there a socket at @path that nobody listens on? */
@@ -283,14 +284,17 @@ static int open_unix(struct console_host *host, struct err *e)
 	host->path = strdup(host->p.spec.path);
 	if (!host->path)
 		return err_set(e, -ENOMEM, "console: out of memory");
-	host->listen.fd = listen_unix(host->path, e);
-	if (host->listen.fd < 0)
-		return host->listen.fd;
+	host->listen_fd = listen_unix(host->path, e);
+	if (host->listen_fd < 0)
+		return host->listen_fd;
 	host->made_socket = true;
-	host->listen.fn = accept_client;
-	host->listen.opaque = host;
-	host->listen.events = LOOP_READ;
-	rc = loop_add_fd(host->p.loop, &host->listen);
+	host->acceptor = (struct acceptor){
+		.loop = host->p.loop,
+		.name = "console socket",
+		.accepted = add_client,
+		.opaque = host,
+	};
+	rc = acceptor_start(&host->acceptor, host->listen_fd);
 	return rc < 0 ? err_set(e, rc, "console: %s", strerror(-rc)) : 0;
 }
 
@@ -318,8 +322,7 @@ int console_host_open(struct console_host **ret, const struct console_host_param
 		return err_set(e, -ENOMEM, "console: out of memory");
 	host->p = *params;
 	host->pty_slave = -1;
-	host->listen.fd = -1;
-	host->listen.slot = -1;
+	host->listen_fd = -1;
 	rc = open_kind[params->spec.kind](host, e);
 	if (rc < 0) {
 		console_host_close(host);
@@ -342,8 +345,8 @@ void console_host_close(struct console_host *host)
 	take_back_nonblock(host);
 	if (host->made_link)
 		(void)unlink(host->p.pty_link);
-	loop_del_fd(host->p.loop, &host->listen);
-	close_fd(&host->listen.fd);
+	acceptor_stop(&host->acceptor);
+	close_fd(&host->listen_fd);
 	if (host->made_socket)
 		(void)unlink(host->path);
 	close_fd(&host->pty_slave);

@@ -12,6 +12,7 @@
 #include "util/clock.h"
 #include "util/io.h"
 #include "util/log.h"
+#include "vmm/acceptor.h"
 #include "vmm/loop.h"
 
 /*
@@ -38,9 +39,8 @@ struct client {
 
 struct control {
 	struct control_params p;
-	struct loop_fd listen;
+	struct acceptor acceptor;
 	TAILQ_HEAD(, client) clients;
-	unsigned nr_clients;
 	struct loop_work reaper; /* frees dead clients */
 	struct log_limit log;
 };
@@ -50,7 +50,7 @@ static void free_client(struct client *c)
 	loop_del_fd(c->ctl->p.loop, &c->watch);
 	close_fd(&c->watch.fd);
 	TAILQ_REMOVE(&c->ctl->clients, c, link);
-	c->ctl->nr_clients--;
+	acceptor_client_left(&c->ctl->acceptor);
 	free(c->in);
 	free(c->out);
 	free(c);
@@ -264,11 +264,15 @@ static bool peer_allowed(int fd)
 	       (cred.uid == geteuid() || cred.uid == 0);
 }
 
-static int add_client(struct control *ctl, int fd)
+static int add_client(void *opaque, int fd)
 {
-	struct client *c = calloc(1, sizeof(*c));
+	struct control *ctl = opaque;
+	struct client *c;
 	int rc;
 
+	if (!peer_allowed(fd))
+		return -EPERM;
+	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
 	c->ctl = ctl;
@@ -281,21 +285,8 @@ static int add_client(struct control *ctl, int fd)
 		return rc;
 	}
 	TAILQ_INSERT_TAIL(&ctl->clients, c, link);
-	ctl->nr_clients++;
 	send_json(c, control_greeting());
 	return 0;
-}
-
-static void on_connection(void *opaque, unsigned events)
-{
-	struct control *ctl = opaque;
-	int fd = accept4(ctl->listen.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	(void)events;
-	if (fd < 0)
-		return;
-	if (!peer_allowed(fd) || ctl->nr_clients == CONTROL_MAX_CLIENTS || add_client(ctl, fd) < 0)
-		(void)close(fd);
 }
 
 int control_new(struct control **ret, const struct control_params *params)
@@ -308,13 +299,14 @@ int control_new(struct control **ret, const struct control_params *params)
 	ctl->p = *params;
 	TAILQ_INIT(&ctl->clients);
 	ctl->reaper = (struct loop_work){ .fn = reap_clients, .opaque = ctl };
-	ctl->listen = (struct loop_fd){
-		.fn = on_connection,
+	ctl->acceptor = (struct acceptor){
+		.loop = params->loop,
+		.name = "control socket",
+		.accepted = add_client,
 		.opaque = ctl,
-		.fd = params->listen_fd,
-		.events = LOOP_READ,
+		.max_clients = CONTROL_MAX_CLIENTS,
 	};
-	rc = loop_add_fd(params->loop, &ctl->listen);
+	rc = acceptor_start(&ctl->acceptor, params->listen_fd);
 	if (rc < 0) {
 		free(ctl);
 		return rc;
@@ -329,7 +321,7 @@ void control_free(struct control *ctl)
 
 	if (!ctl)
 		return;
-	loop_del_fd(ctl->p.loop, &ctl->listen);
+	acceptor_stop(&ctl->acceptor);
 	loop_unpost(ctl->p.loop, &ctl->reaper);
 	for (c = TAILQ_FIRST(&ctl->clients); c; c = next) {
 		next = TAILQ_NEXT(c, link);
