@@ -5,4 +5,5 @@ FERRY_SRCS += \
 	net/tap.c \
 	net/user.c \
 	net/user_fwd.c \
+	net/user_limit.c \
 	net/user_poll.c

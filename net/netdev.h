@@ -34,6 +34,7 @@
 #define NETDEV_DEFAULT_MTU 1500U
 #define NETDEV_MIN_MTU     68U /* RFC 791; virtio's floor too (5.1.4.1) */
 #define NETDEV_MAX_MTU     65521U
+#define NETDEV_MAX_SOCKETS 4096U /* of a user network */
 
 /* What may be left to the other side: checksums, segmentation. */
 enum netdev_offload {
@@ -138,11 +139,13 @@ struct netdev_config {
 	/*
 	 * user: port forwards "tcp|udp:[HOSTADDR]:HOSTPORT-[GUESTADDR]:PORT"
 	 * (see user_fwd.h), and whether the guest is cut off from everything
-	 * but these.
+	 * but these. @max_sockets: how many the guest may have this process
+	 * open at a time; 0: NETDEV_MAX_SOCKETS.
 	 */
 	const char *const *hostfwds;
 	unsigned nr_hostfwds;
 	bool restricted;
+	unsigned max_sockets;
 };
 
 /* Open a back end; @e says in one line what is wrong and how to mend it. */

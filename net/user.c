@@ -8,6 +8,7 @@
 
 #include "net/netdev_impl.h"
 #include "net/user_fwd.h"
+#include "net/user_limit.h"
 #include "net/user_poll.h"
 #include "util/clock.h"
 #include "util/io.h"
@@ -25,6 +26,9 @@
  * buffers. The queue is bounded twice: from FIFO_HIGH frames on nothing is
  * read from sockets any more, so that their senders feel it; at FIFO_MAX,
  * which only answers to the guest's own frames can reach, frames are dropped.
+ *
+ * The sockets are bounded, too: user_poll.h counts them, and at the limit the
+ * guest's frames that might need another one are dropped.
  *
  * After whatever may have changed its mind, libslirp is asked anew what to
  * wait for. That is done once a turn, by a timer that is due at once ("settle").
@@ -178,8 +182,10 @@ static void on_timer_mod(void *timer, int64_t expire_ms, void *opaque)
 
 static void on_register_poll_fd(int fd, void *opaque)
 {
-	(void)fd;
-	settle_soon(opaque);
+	struct user *u = opaque;
+
+	user_poll_opened(&u->poll, fd);
+	settle_soon(u);
 }
 
 static void on_unregister_poll_fd(int fd, void *opaque)
@@ -308,7 +314,11 @@ static ssize_t user_send(struct netdev *nd, unsigned pair, const struct iovec *i
 		memcpy(u->scratch + bytes, (uint8_t *)iov[i].iov_base + skipped, n);
 		bytes += n;
 	}
-	slirp_input(u->slirp, u->scratch, (int)bytes);
+	if (!user_may_open_socket(u->scratch, bytes) || user_poll_may_open(&u->poll))
+		slirp_input(u->slirp, u->scratch, (int)bytes);
+	else /* lost, as on any network; a driver that tries again may have more luck */
+		log_limited(&u->log, LOG_WARN, "user network: the guest has its %u sockets: no more",
+			    u->poll.max_sockets);
 	settle_soon(u);
 	return (ssize_t)(bytes + NETDEV_HDR_BYTES);
 }
@@ -438,7 +448,7 @@ int netdev_open_user(struct netdev **ret, const struct netdev_config *cfg, struc
 	STAILQ_INIT(&u->fifo);
 	u->settle = (struct loop_timer){ .fn = settle, .opaque = u };
 	u->nd = (struct netdev){ .ops = &user_ops, .nr_pairs = 1, .mtu = (unsigned)sc.if_mtu };
-	rc = user_poll_init(&u->poll);
+	rc = user_poll_init(&u->poll, cfg->max_sockets ? cfg->max_sockets : NETDEV_MAX_SOCKETS);
 	if (rc < 0) {
 		free(u);
 		return err_set(e, rc, "user network: %s", strerror(-rc));

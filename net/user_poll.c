@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "net/user_poll.h"
 #include "util/io.h"
@@ -15,6 +16,7 @@ struct user_pollfd {
 	uint32_t round;  /* last named by libslirp */
 	uint8_t wanted;  /* SLIRP_POLL_*; 0: not in the epoll */
 	uint8_t pending; /* SLIRP_POLL_*: ready for */
+	bool open;       /* counted in nr_open */
 };
 
 static const struct {
@@ -42,9 +44,13 @@ static uint8_t from_epoll(uint32_t events)
 	return (uint8_t)ret;
 }
 
-int user_poll_init(struct user_poll *up)
+int user_poll_init(struct user_poll *up, unsigned max_sockets)
 {
-	*up = (struct user_poll){ .epoll_fd = epoll_create1(EPOLL_CLOEXEC), .highest = -1 };
+	*up = (struct user_poll){
+		.epoll_fd = epoll_create1(EPOLL_CLOEXEC),
+		.max_sockets = max_sockets,
+		.highest = -1,
+	};
 	return up->epoll_fd < 0 ? -errno : 0;
 }
 
@@ -92,12 +98,46 @@ static void watch(struct user_poll *up, int fd, uint8_t wanted)
 	pfd->wanted = wanted;
 }
 
+static void count_open(struct user_poll *up, struct user_pollfd *pfd)
+{
+	up->nr_open += !pfd->open;
+	pfd->open = true;
+}
+
+void user_poll_opened(struct user_poll *up, int fd)
+{
+	struct user_pollfd *pfd = fd < 0 ? NULL : entry(up, fd);
+
+	if (pfd)
+		count_open(up, pfd);
+}
+
+bool user_poll_may_open(struct user_poll *up)
+{
+	if (up->nr_open + up->nr_asked >= up->max_sockets)
+		return false;
+	up->nr_asked++;
+	return true;
+}
+
+static bool is_listening(int fd)
+{
+	int listening = 0;
+	socklen_t len = sizeof(listening);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening;
+}
+
 static int add_poll(int fd, int events, void *opaque)
 {
 	struct user_poll *up = opaque;
 	struct user_pollfd *pfd = entry(up, fd);
 
 	if (!pfd)
+		return fd;
+	count_open(up, pfd);
+	/* Whoever connects to a port forward waits in the backlog. */
+	if (up->nr_open >= up->max_sockets && is_listening(fd))
 		return fd;
 	pfd->round = up->round;
 	pfd->pending = 0;
@@ -113,6 +153,7 @@ uint32_t user_poll_prepare(struct user_poll *up, struct Slirp *slirp)
 
 	up->round++;
 	slirp_pollfds_fill(slirp, &timeout_ms, add_poll, up);
+	up->nr_asked = 0; /* what was opened has been counted by now */
 	for (int fd = 0; fd <= up->highest; fd++) {
 		if (up->fds[fd].wanted && up->fds[fd].round != up->round)
 			watch(up, fd, 0);
@@ -153,6 +194,8 @@ void user_poll_dispatch(struct user_poll *up, struct Slirp *slirp)
 
 void user_poll_forget(struct user_poll *up, int fd)
 {
-	if (fd >= 0 && (unsigned)fd < up->nr_fds)
-		up->fds[fd] = (struct user_pollfd){ 0 };
+	if (fd < 0 || (unsigned)fd >= up->nr_fds)
+		return;
+	up->nr_open -= up->fds[fd].open;
+	up->fds[fd] = (struct user_pollfd){ 0 };
 }

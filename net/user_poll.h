@@ -21,6 +21,11 @@ struct Slirp;
  * libslirp closes descriptors whenever it likes, and may get the same number
  * for the next one; it announces that by user_poll_forget(). The kernel has
  * then dropped the old one from the epoll by itself.
+ *
+ * They are counted, so that a guest cannot take all that the process may have.
+ * libslirp announces each TCP connection (user_poll_opened()), but shows its
+ * other sockets only when it is asked what to watch. What may have been opened
+ * since then counts as if it had been.
  */
 struct user_poll {
 	int epoll_fd;
@@ -28,10 +33,17 @@ struct user_poll {
 	unsigned nr_fds;
 	uint32_t round; /* of filling: who was not named in it is dropped */
 	int highest;    /* descriptor that may be watched; -1: none */
+
+	unsigned max_sockets; /* const */
+	unsigned nr_open;     /* known to be open */
+	unsigned nr_asked;    /* times that user_poll_may_open() said yes since the last prepare */
 };
 
-/* 0 or -errno. */
-__must_check int user_poll_init(struct user_poll *up);
+/*
+ * From @max_sockets on, nothing more is opened for the guest, nor accepted by
+ * its port forwards (of which each may go one beyond). 0 or -errno.
+ */
+__must_check int user_poll_init(struct user_poll *up, unsigned max_sockets);
 void user_poll_fini(struct user_poll *up);
 
 /* Collect what is ready and let libslirp handle it. */
@@ -45,6 +57,12 @@ uint32_t user_poll_prepare(struct user_poll *up, struct Slirp *slirp);
 
 /* Watch nothing until the next prepare. */
 void user_poll_suspend(struct user_poll *up);
+
+/* May libslirp open one more? If so, it is assumed to until the next prepare. */
+bool user_poll_may_open(struct user_poll *up);
+
+/* libslirp has opened @fd. */
+void user_poll_opened(struct user_poll *up, int fd);
 
 /* libslirp is about to close @fd. */
 void user_poll_forget(struct user_poll *up, int fd);

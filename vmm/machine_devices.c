@@ -2,6 +2,7 @@
 // The devices of a guest, made from its settings.
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "devices/isa.h"
 #include "devices/pci.h"
@@ -63,6 +64,22 @@ static int nic_address(const struct machine *m, const struct nic_config *nic, un
 	return 0;
 }
 
+/*
+ * The user networks share half of what this process may open: the rest is for
+ * the control socket, consoles and whatever else the guest must not take.
+ */
+static unsigned max_sockets(const struct machine *m)
+{
+	const struct nic_config *nics = m->cfg->nics.items;
+	struct rlimit rl = { .rlim_cur = RLIM_INFINITY };
+	unsigned users = 0;
+
+	(void)getrlimit(RLIMIT_NOFILE, &rl);
+	for (unsigned i = 0; i < m->cfg->nics.nr; i++)
+		users += nics[i].kind == NIC_USER;
+	return (unsigned)MAX(1, MIN(rl.rlim_cur / 2 / MAX(users, 1U), NETDEV_MAX_SOCKETS));
+}
+
 static int add_nic(struct machine *m, const struct nic_config *nic, unsigned index, struct err *e)
 {
 	struct net_config cfg = {
@@ -75,6 +92,7 @@ static int add_nic(struct machine *m, const struct nic_config *nic, unsigned ind
 				.bridge = nic->bridge,
 				.hostfwds = nic->hostfwd.items,
 				.nr_hostfwds = (unsigned)nic->hostfwd.nr,
+				.max_sockets = max_sockets(m),
 			},
 	};
 	int rc = nic_address(m, nic, index, cfg.mac, e);

@@ -2,11 +2,13 @@
 """The control socket: QMP's conventions, hostile clients, and the sub-commands on it."""
 import json
 import os
+import resource
 import signal
 import socket
 import stat
+import time
 
-from ferrytest import Control, Guest, each, require_root, run, tmp_dir
+from ferrytest import Control, Guest, each, fds, require_root, run, tmp_dir
 from ferrytest.paths import FERRY, TOP
 
 # As vmm/control.h has them.
@@ -197,6 +199,49 @@ def test_many_clients():
         assert controls[-1].execute("query-status")["status"] == "paused"
         for control in controls:
             control.close()
+
+
+def busy_ns(pid):
+    """Processor time that the main thread has had."""
+    with open(f"/proc/{pid}/task/{pid}/schedstat", encoding="ascii") as stats:
+        return int(stats.read().split()[0])
+
+
+def check_waiting(guest, address, wait_ticks):
+    """With no descriptor left a connection to address waits, and costs nothing meanwhile."""
+    soft, hard = resource.prlimit(guest.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(guest.pid, resource.RLIMIT_NOFILE, (max(fds(guest.pid)) + 1, hard))
+    with socket.socket(socket.AF_UNIX) as waiting:
+        waiting.connect(address)
+        guest.err.wait_for("cannot accept a connection: Too many open files", 10)
+        start_ns, busy_at_start_ns = time.monotonic_ns(), busy_ns(guest.pid)
+        wait_ticks()
+        busy_share = (busy_ns(guest.pid) - busy_at_start_ns) / (time.monotonic_ns() - start_ns)
+        assert busy_share < 0.25
+        resource.prlimit(guest.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        assert waiting.recv(1)
+
+
+def test_no_descriptor_for_a_client():
+    with idle(append="tick=300") as guest:
+        guest.wait_for("tick=1")
+        check_waiting(guest, guest.socket_path(), lambda: guest.wait_for("tick=4"))
+
+
+def test_no_descriptor_for_a_console():
+    with tmp_dir() as folder:
+        path = f"{folder}/console"
+        with idle(append="tick=300", console=f"unix:{path}") as guest:
+            with guest.control(), socket.socket(socket.AF_UNIX) as reader:
+                reader.connect(path)
+                ticks = reader.makefile()
+
+                def wait_ticks():
+                    while "tick=4" not in ticks.readline():
+                        pass
+
+                assert "ready" in ticks.readline()
+                check_waiting(guest, path, wait_ticks)
 
 
 def test_client_that_does_not_read_is_dropped():

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // User networking, with a guest made of hand-written frames.
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 
 #include "net/netdev.h"
 #include "net/user_fwd.h"
+#include "net/user_limit.h"
 #include "util/clock.h"
 #include "util/io.h"
 
@@ -26,6 +28,7 @@ struct fixture {
 	struct loop_timer deadline;
 	uint8_t frame[FRAME_BYTES]; /* the last received, header first */
 	size_t bytes;               /* of it without the header */
+	unsigned max_sockets;       /* for open_user() */
 };
 
 static const uint8_t guest_mac[6] = { 0x02, 0, 0, 0, 0, 1 };
@@ -81,6 +84,7 @@ static void open_user(struct fixture *f, const char *hostfwd)
 		.nr_pairs = 1,
 		.hostfwds = &hostfwd,
 		.nr_hostfwds = hostfwd ? 1 : 0,
+		.max_sockets = f->max_sockets,
 	};
 	const struct netdev_client client = { on_readable, on_writable, f };
 	struct err e = { 0 };
@@ -155,6 +159,7 @@ static void put_ip_checksum(uint8_t *ip)
 {
 	uint32_t sum = 0;
 
+	put16(ip + 10, 0);
 	for (int i = 0; i < 20; i += 2)
 		sum += get16(ip + i);
 	sum = (sum & 0xffff) + (sum >> 16);
@@ -312,8 +317,8 @@ static void test_short_frames(void **state)
 
 /* --- port forwards -------------------------------------------------------------- */
 
-/* A port that is free at the moment, by asking the kernel for one. */
-static unsigned free_port(int type)
+/* A socket of the host that the guest can reach. */
+static int bind_any(int type, unsigned *ret_port)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET,
 				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -322,10 +327,20 @@ static unsigned free_port(int type)
 
 	assert_int_equal(bind(fd, (struct sockaddr *)&sin, len), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
-	(void)close(fd);
-	return ntohs(sin.sin_port);
+	*ret_port = ntohs(sin.sin_port);
+	return fd;
 }
 
+/* A port that is free at the moment, by asking the kernel for one. */
+static unsigned free_port(int type)
+{
+	unsigned port;
+
+	(void)close(bind_any(type, &port));
+	return port;
+}
+
+/* Do not wait for whoever listens where @type says so. */
 static int connect_to(unsigned port, int type)
 {
 	const struct sockaddr_in sin = { .sin_family = AF_INET,
@@ -333,7 +348,8 @@ static int connect_to(unsigned port, int type)
 					 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, type, 0);
 
-	assert_int_equal(connect(fd, (const struct sockaddr *)&sin, sizeof(sin)), 0);
+	if (connect(fd, (const struct sockaddr *)&sin, sizeof(sin)) < 0)
+		assert_int_equal(errno, EINPROGRESS);
 	return fd;
 }
 
@@ -443,6 +459,192 @@ static void test_full_queue_forgets_readiness(void **state)
 	(void)close(fd);
 }
 
+/* --- how many sockets ------------------------------------------------------------ */
+
+#define MAX_SOCKETS 8U
+
+static unsigned nr_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned nr = 0;
+
+	while (readdir(dir))
+		nr++;
+	(void)closedir(dir);
+	return nr;
+}
+
+static bool second_turn(void *opaque)
+{
+	return ++*(unsigned *)opaque > 2;
+}
+
+/* A turn of the loop, in which libslirp is asked what it has open. */
+static void settle(struct fixture *f)
+{
+	unsigned turns = 0;
+
+	send_arp(f);
+	loop_drain(f->loop, second_turn, &turns);
+	receive_until(f, is_arp_reply);
+}
+
+static void send_datagram(struct fixture *f, unsigned from_port, unsigned to_port)
+{
+	uint8_t frame[64] = { 0 };
+
+	send_frame(f, frame,
+		   finish_udp(frame, broadcast, 0x0a00020f, 0x0a000202,
+			      (unsigned[]){ from_port, to_port }, 4));
+}
+
+/* From one address and port each: many flows, at once and turn by turn. */
+static void test_datagram_sockets_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	unsigned before, port;
+	int fd = bind_any(SOCK_DGRAM, &port);
+
+	f->max_sockets = MAX_SOCKETS;
+	open_user(f, NULL);
+	settle(f);
+	before = nr_fds();
+	for (unsigned i = 0; i < 3 * MAX_SOCKETS; i++)
+		send_datagram(f, 1000 + i, port);
+	assert_in_range(nr_fds() - before, 1, MAX_SOCKETS);
+	for (unsigned i = 0; i < 3 * MAX_SOCKETS; i++) {
+		settle(f);
+		send_datagram(f, 2000 + i, port);
+	}
+	assert_int_equal(nr_fds() - before, MAX_SOCKETS);
+	(void)close(fd);
+}
+
+static void put_tcp_checksum(uint8_t *ip)
+{
+	uint32_t sum = IPPROTO_TCP + 20;
+
+	for (int i = 12; i < 40; i += 2)
+		sum += get16(ip + i);
+	sum = (sum & 0xffff) + (sum >> 16);
+	put16(ip + 36, ~(sum + (sum >> 16)) & 0xffff);
+}
+
+static void send_tcp(struct fixture *f, unsigned from_port, unsigned to_port, uint8_t flags)
+{
+	uint8_t frame[64] = { 0 };
+	uint8_t *ip = frame + 14, *tcp = ip + 20;
+
+	(void)finish_udp(frame, broadcast, 0x0a00020f, 0x0a000202,
+			 (unsigned[]){ from_port, to_port }, 12);
+	ip[9] = IPPROTO_TCP;
+	put_ip_checksum(ip);
+	put32(tcp + 4, 1);
+	tcp[12] = 0x50;
+	tcp[13] = flags;
+	put16(tcp + 14, 8192);
+	put_tcp_checksum(ip);
+	send_frame(f, frame, 54);
+}
+
+/* A slot is free again when the guest resets a connection. */
+static void test_connections_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	unsigned before, port;
+	int fd = bind_any(SOCK_STREAM, &port);
+
+	assert_int_equal(listen(fd, 3 * MAX_SOCKETS), 0);
+	f->max_sockets = MAX_SOCKETS;
+	open_user(f, NULL);
+	settle(f);
+	before = nr_fds();
+	for (unsigned i = 0; i < 3 * MAX_SOCKETS; i++) {
+		send_tcp(f, 1000 + i, port, 0x02);
+		settle(f);
+	}
+	assert_int_equal(nr_fds() - before, MAX_SOCKETS);
+
+	/* Connected: a SYN and ACK has come, which RST answers. */
+	send_tcp(f, 1000, port, 0x04);
+	settle(f);
+	assert_int_equal(nr_fds() - before, MAX_SOCKETS - 1);
+	send_tcp(f, 3000, port, 0x02);
+	send_tcp(f, 3001, port, 0x02);
+	assert_int_equal(nr_fds() - before, MAX_SOCKETS);
+	(void)close(fd);
+}
+
+static void test_forwarded_connections_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	unsigned port = free_port(SOCK_STREAM), before;
+	int fds[2 * MAX_SOCKETS];
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "tcp::%u-:22", port);
+	f->max_sockets = MAX_SOCKETS;
+	open_user(f, text);
+	get_lease(f);
+	before = nr_fds();
+	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = connect_to(port, SOCK_STREAM | SOCK_NONBLOCK);
+		settle(f);
+	}
+	/* The listening socket is one of them. */
+	assert_int_equal(nr_fds() - before - ARRAY_SIZE(fds), MAX_SOCKETS - 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
+		(void)close(fds[i]);
+}
+
+/* Only what opens no socket for certain is said to open none. */
+static void test_which_frames_open_sockets(void **state)
+{
+	static const struct {
+		unsigned ethertype;
+		uint8_t ip[16], flags; /* the last byte: of TCP, or the type of ICMP */
+		bool opens;
+	} cases[] = {
+		{ 0x0806, { 0 }, 0, false },
+		{ 0x0800, { 0x45, [9] = IPPROTO_TCP }, 0x02, true },
+		{ 0x0800, { 0x45, [9] = IPPROTO_TCP }, 0x12, false },
+		{ 0x0800, { 0x45, [9] = IPPROTO_TCP }, 0x10, false },
+		{ 0x0800, { 0x45, [6] = 0x40, [9] = IPPROTO_TCP }, 0x10, false }, /* DF */
+		{ 0x0800, { 0x45, [6] = 0x20, [9] = IPPROTO_TCP }, 0x10, true },  /* MF */
+		{ 0x0800, { 0x45, [7] = 1, [9] = IPPROTO_TCP }, 0x10, true },     /* offset */
+		{ 0x0800, { 0x4f, [9] = IPPROTO_TCP }, 0x10, true },              /* too short */
+		{ 0x0800, { 0x44, [9] = IPPROTO_TCP }, 0x10, true },              /* nonsense */
+		{ 0x0800, { 0x45, [9] = IPPROTO_UDP }, 0, true },
+		{ 0x0800, { 0x45, [9] = 99 }, 0, true },
+		{ 0x86dd, { 0x60, [6] = IPPROTO_TCP }, 0x02, true },
+		{ 0x86dd, { 0x60, [6] = IPPROTO_TCP }, 0x10, false },
+		{ 0x86dd, { 0x60, [6] = IPPROTO_UDP }, 0, true },
+		{ 0x86dd, { 0x60, [6] = 0 }, 0, true }, /* an extension header */
+	};
+	uint8_t frame[74];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		size_t header = cases[i].ethertype == 0x86dd ? 40 : 20;
+
+		memset(frame, 0, sizeof(frame));
+		put16(frame + 12, cases[i].ethertype);
+		memcpy(frame + 14, cases[i].ip, sizeof(cases[i].ip));
+		frame[14 + header + 13] = cases[i].flags;
+		assert_int_equal(user_may_open_socket(frame, 14 + header + 14), cases[i].opens);
+	}
+	memset(frame, 0, sizeof(frame));
+	put16(frame + 12, 0x0800);
+	frame[14] = 0x45;
+	frame[23] = IPPROTO_ICMP;
+	frame[34] = 8;
+	assert_true(user_may_open_socket(frame, 42)); /* echo request */
+	frame[34] = 3;
+	assert_false(user_may_open_socket(frame, 42));
+	assert_false(user_may_open_socket(frame, 13));
+	assert_false(user_may_open_socket(frame, 33));
+}
+
 static void test_hostfwd_taken(void **state)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET,
@@ -527,6 +729,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hostfwd_udp, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounded_queue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_queue_forgets_readiness, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_datagram_sockets_are_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_connections_are_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forwarded_connections_are_bounded, setup,
+						teardown),
+		cmocka_unit_test(test_which_frames_open_sockets),
 		cmocka_unit_test(test_hostfwd_taken),
 		cmocka_unit_test(test_hostfwd_syntax),
 		cmocka_unit_test(test_one_pair_only),
