@@ -31,9 +31,9 @@ struct gmem;
  * While the guest runs, a page may change under the sender: it is copied into
  * the record first, so that the record's checksum is that of what is sent.
  */
-#define RAM_CHUNK_PAGES  256U /* 1 MiB */
-#define RAM_MAX_STREAMS  16U
-#define RAM_PAGE_BYTES   4096U
+#define RAM_CHUNK_PAGES 256U /* 1 MiB */
+#define RAM_MAX_STREAMS 16U
+#define RAM_PAGE_BYTES  4096U
 
 enum ram_compress { RAM_COMPRESS_NONE, RAM_COMPRESS_LZ4, RAM_COMPRESS_ZSTD };
 
@@ -45,16 +45,16 @@ struct ram_options {
 
 /* All counts are of the whole migration so far; read by any thread. */
 struct ram_stats {
-	uint64_t pages_sent;      /* with contents */
-	uint64_t pages_zero;      /* as part of a run of zeroes */
-	uint64_t pages_skipped;   /* in the log but not populated, and never sent */
-	uint64_t bytes_wire;      /* records as sent */
-	uint64_t bytes_payload;   /* contents before compression */
+	uint64_t pages_sent;    /* with contents */
+	uint64_t pages_zero;    /* as part of a run of zeroes */
+	uint64_t pages_skipped; /* in the log but not populated, and never sent */
+	uint64_t bytes_wire;    /* records as sent */
+	uint64_t bytes_payload; /* contents before compression */
 };
 
 /* One pass, when it is over. */
 struct ram_pass {
-	uint64_t pages;       /* sent, zero ones included */
+	uint64_t pages; /* sent, zero ones included */
 	uint64_t bytes_wire;
 	uint64_t duration_ns;
 };

@@ -72,17 +72,19 @@ __must_check int section_verify(const uint8_t header[SECTION_HEADER_BYTES], cons
 
 /*
  * Where sections go, and where they come from: a channel, a file, memory. Whoever
- * writes or reads a machine's state does not know which. 0 or -errno with the
- * reason; the first failure ends it.
+ * writes or reads a machine's state does not know which. 0, or -errno with @e;
+ * the first failure ends it.
  */
 struct section_sink {
-	int (*put)(struct section_sink *sink, uint32_t type, uint32_t id, const void *payload,
-		   size_t bytes, struct err *e);
+	int (*put)(void *opaque, uint32_t type, uint32_t id, const void *payload, size_t bytes,
+		   struct err *e);
+	void *opaque;
 };
 
-struct section_origin {
-	/* The next section; the payload is the caller's. -ENODATA: there is none. */
-	int (*get)(struct section_origin *origin, struct section *ret, struct err *e);
+/* The payload is then the caller's. */
+struct section_source {
+	int (*get)(void *opaque, struct section *ret, struct err *e);
+	void *opaque;
 };
 
 struct channel;

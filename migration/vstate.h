@@ -99,9 +99,8 @@ struct vstate_table {
 /* Linux' ABI structures have __u64, which is another type of the same width. */
 #define VS_ABI_U64(tag, type, member)                                                              \
 	VSTATE_SCALAR(tag, VSTATE_U64, type, member, unsigned long long, 0)
-#define VS_BOOL(tag, type, member) VSTATE_SCALAR(tag, VSTATE_BOOL, type, member, bool, 0)
-#define VS_U8_MAX(tag, type, member, max)                                                          \
-	VSTATE_SCALAR(tag, VSTATE_U8, type, member, uint8_t, max)
+#define VS_BOOL(tag, type, member)        VSTATE_SCALAR(tag, VSTATE_BOOL, type, member, bool, 0)
+#define VS_U8_MAX(tag, type, member, max) VSTATE_SCALAR(tag, VSTATE_U8, type, member, uint8_t, max)
 #define VS_U16_MAX(tag, type, member, max)                                                         \
 	VSTATE_SCALAR(tag, VSTATE_U16, type, member, uint16_t, max)
 #define VS_U32_MAX(tag, type, member, max)                                                         \
@@ -111,8 +110,8 @@ struct vstate_table {
 	{                                                                                          \
 		.name = #member, .tag = (vtag), .kind = (vkind),                                   \
 		.offset = offsetof(type, member) + VSTATE_TYPED(type, member[0], ctype),           \
-		.bytes = sizeof(((type *)0)->member[0]),                                           \
-		.count = ARRAY_SIZE(((type *)0)->member), .used_offset = (vused)                   \
+		.bytes = sizeof(((type *)0)->member[0]), .count = ARRAY_SIZE(((type *)0)->member), \
+		.used_offset = (vused)                                                             \
 	}
 
 /* Arrays of all their elements. */

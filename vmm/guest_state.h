@@ -87,19 +87,6 @@ __must_check int guest_spec_check(const struct guest_spec *spec, struct err *e);
 
 /* --- its state --- */
 
-/* Where sections go: 0, or -errno with @e. */
-struct section_sink {
-	int (*put)(void *opaque, uint32_t type, uint32_t id, const void *payload, size_t bytes,
-		   struct err *e);
-	void *opaque;
-};
-
-/* Where they come from: 0, or -errno with @e. The payload is then the caller's. */
-struct section_source {
-	int (*get)(void *opaque, struct section *ret, struct err *e);
-	void *opaque;
-};
-
 /*
  * Can the guest be saved as it is now? 0, or -errno with the device and the
  * reason. The guest may run. Main thread.
