@@ -3,6 +3,7 @@
 #ifndef FERRY_MIGRATION_SECTION_H
 #define FERRY_MIGRATION_SECTION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
  *	u32 type       enum section_type
  *	u32 id         which one of its type (vCPU number); 0 otherwise
  *	u64 bytes      of the payload
- *	u64 checksum   XXH3-64 of the 16 bytes above and the payload
+ *	u64 checksum   XXH3-64 of the payload, with that of the 16 bytes above as its seed
  *
  * A section of an unknown type refuses the stream, unless its type has
  * SECTION_OPTIONAL: then it is skipped. Each type has a largest size, which is
@@ -52,7 +53,10 @@ struct section {
 	void *payload; /* malloc()ed; the receiver's */
 };
 
-/* Largest payload of a type; 0: unknown type. */
+/* One of enum section_type? Others are skipped, and only if they are optional. */
+bool section_is_known(uint32_t type);
+
+/* Largest payload of a type, unknown optional ones included; 0: empty, or unknown. */
 uint64_t section_max_bytes(uint32_t type);
 
 /* Write a header for @payload to @header. */
@@ -61,7 +65,8 @@ void section_seal(uint8_t header[SECTION_HEADER_BYTES], uint32_t type, uint32_t 
 
 /*
  * Read a header: type, id and size into @ret (payload NULL), with the size
- * checked against its limit. 0 or -EPROTO with the reason.
+ * checked against its limit. Unknown optional types pass, for the caller to
+ * skip. 0 or -EPROTO with the reason.
  */
 __must_check int section_parse_header(const uint8_t header[SECTION_HEADER_BYTES],
 				      struct section *ret, struct err *e);

@@ -36,6 +36,9 @@
  */
 #define VSTATE_OPTIONAL 0x8000U
 
+/* The largest state of one device (or vCPU): all its parts. */
+#define VSTATE_MAX_BYTES (16U << 20)
+
 enum vstate_kind {
 	VSTATE_U8 = 1,
 	VSTATE_U16,
@@ -56,7 +59,8 @@ struct vstate_field {
 	uint32_t bytes; /* of one element */
 	uint32_t count; /* elements of the array; 1: not an array */
 	/* Offset of the uint32_t member that says how many of the elements
-	 * count; only those travel. 0: all (no table has a count first). */
+	 * count; only those travel, and the decoder sets the member to how many
+	 * came, so it is no field itself. 0: all (no structure has a count first). */
 	uint32_t used_offset;
 	uint64_t max; /* largest valid value; 0: any */
 	const struct vstate_table *sub;
@@ -66,7 +70,9 @@ struct vstate_table {
 	const char *name; /* "serial": stable, part of saved state */
 	size_t bytes;     /* of the structure */
 	const struct vstate_field *fields;
-	size_t nr_fields;
+	size_t nr_fields; /* at most 128 */
+	/* A version that does not know the part may go on without it. */
+	bool optional;
 	/* More than single values can say; may be NULL. 0 or -EINVAL. */
 	int (*check)(const void *state, struct err *e);
 };
@@ -118,6 +124,11 @@ struct vstate_table {
 #define VS_U16_ARRAY(tag, type, member) VSTATE_ARRAY(tag, VSTATE_U16, type, member, uint16_t, 0)
 #define VS_U32_ARRAY(tag, type, member) VSTATE_ARRAY(tag, VSTATE_U32, type, member, uint32_t, 0)
 #define VS_U64_ARRAY(tag, type, member) VSTATE_ARRAY(tag, VSTATE_U64, type, member, uint64_t, 0)
+
+/* Bytes of which only @used (a uint32_t member) count. */
+#define VS_BYTES_USED(tag, type, member, used)                                                     \
+	VSTATE_ARRAY(tag, VSTATE_BYTES, type, member, uint8_t,                                     \
+		     offsetof(type, used) + VSTATE_TYPED(type, used, uint32_t))
 
 /* A member of any type, byte for byte: ABI blobs of the kernel, FIFOs. */
 #define VS_BYTES(vtag, type, member_)                                                              \
@@ -195,14 +206,16 @@ __must_check int vstate_get_blob(struct vstate_reader *r, const char *name, unsi
 
 /*
  * All parts have been read? A part that nobody asked for is one that this
- * version does not know: -EPROTO, with its name.
+ * version does not know: -EPROTO, with its name, unless it is optional.
  */
 __must_check int vstate_reader_finish(struct vstate_reader *r, struct err *e);
 
 /*
- * For people: the parts as JSON, each with its name, index, offset and size in
- * the buffer and its fields by name. @find gives the table of a name (NULL:
- * unknown, then tags and sizes are shown). NULL: no memory, or bad framing.
+ * For people: the parts as a JSON array, each with name, index, offset and size in
+ * the buffer, and fields: name, tag, kind, offset and size (header included),
+ * value. @find gives the table of a name (NULL: unknown, then there are no names,
+ * and fields of an unknown tag never have one). NULL: no memory, bad framing, or
+ * more values than any real state has.
  */
 json_t *vstate_to_json(const void *data, size_t len,
 		       const struct vstate_table *(*find)(const char *name));
