@@ -64,8 +64,7 @@ static bool elf_probe(const struct boot_file *kernel)
 {
 	unsigned char magic[SELFMAG];
 
-	return boot_pread(kernel, magic, sizeof(magic), 0) == 0 &&
-	       !memcmp(magic, ELFMAG, SELFMAG);
+	return boot_pread(kernel, magic, sizeof(magic), 0) == 0 && !memcmp(magic, ELFMAG, SELFMAG);
 }
 
 static int bad(const struct boot_file *kernel, struct err *e, const char *why)

@@ -380,6 +380,12 @@ static void deliver_event(void *opaque)
 		vm->on_event(vm->on_event_opaque, event, code);
 }
 
+bool vm_has_event(struct vm *vm)
+{
+	MUTEX_SCOPE(&vm->lock);
+	return vm->event != VM_EVENT_NONE;
+}
+
 void vm_event_done(struct vm *vm)
 {
 	mutex_lock(&vm->lock);

@@ -144,6 +144,12 @@ __must_check int vm_reset(struct vm *vm);
 void vm_raise_event(struct vm *vm, enum vm_event event, unsigned code);
 
 /*
+ * Has the guest asked for something that the main loop has not dealt with yet?
+ * Sure only while the vCPUs are parked.
+ */
+bool vm_has_event(struct vm *vm);
+
+/*
  * on_event() has handled an event by a reset or wants the guest to go on:
  * release the vCPUs that the event parked. Main thread.
  */
