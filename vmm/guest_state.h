@@ -25,10 +25,10 @@ struct machine;
  * Destination: guest_spec_parse() makes a spec of CONFIG; guest_spec_apply()
  * changes it to what this host calls its disks and networks; guest_spec_check()
  * compares it with this host. machine_new_incoming() then makes the machine,
- * guest_state_load() takes the other sections from an origin until END, and
+ * guest_state_load() takes the other sections from a source until END, and
  * machine_start() lets it run.
  *
- * Sinks and origins (migration/section.h) are a file or a channel: which is not
+ * Sinks and sources (migration/section.h) are a file or a channel: which is not
  * known here.
  */
 
@@ -102,11 +102,11 @@ __must_check int guest_state_check(const struct machine *m, struct err *e);
 __must_check int guest_state_save(struct machine *m, struct section_sink *sink, struct err *e);
 
 /*
- * Load an incoming machine's state from @origin, up to and including END. All
+ * Load an incoming machine's state from @source, up to and including END. All
  * sections must come, once each. 0, or -errno with the section and the reason in
  * @e: then @m is of no use but to be freed. Threads as above.
  */
-__must_check int guest_state_load(struct machine *m, struct section_origin *origin, struct err *e);
+__must_check int guest_state_load(struct machine *m, struct section_source *source, struct err *e);
 
 /* --- kernel and initrd, which a reset needs again --- */
 
