@@ -1,6 +1,14 @@
 # Saved state, and the way of a guest from one host to another.
 FERRY_SRCS += \
+	migration/address.c \
+	migration/address_listen.c \
+	migration/allow.c \
+	migration/channel.c \
+	migration/channel_tls.c \
+	migration/preamble.c \
 	migration/section.c \
+	migration/section_io.c \
+	migration/tls_creds.c \
 	migration/vstate.c \
 	migration/vstate_decode.c \
 	migration/vstate_json.c \
