@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "devices/isa.h"
+#include "devices/vstate.h"
 #include "util/clock.h"
 #include "vmm/memmap.h"
 #include "vmm/vm.h"
@@ -32,6 +33,7 @@
 struct acpi_pm_state {
 	uint16_t sts, en, cnt;
 	uint8_t sci_level;
+	uint64_t timer_ns; /* what the PM timer counts; as of the last pause */
 };
 
 struct acpi_pm {
@@ -39,6 +41,8 @@ struct acpi_pm {
 	struct vm *vm;     /* const */
 	struct mutex lock; /* protects: state; order: before irq */
 	struct acpi_pm_state state;
+	bool paused;        /* the line stays as it is */
+	uint64_t offset_ns; /* the timer minus the host's clock, modulo 2^64; const once loaded */
 };
 
 static void update_sci_locked(struct acpi_pm *pm)
@@ -46,7 +50,7 @@ static void update_sci_locked(struct acpi_pm *pm)
 	struct acpi_pm_state *st = &pm->state;
 	bool level = st->sts & st->en & PM1_EN_MASK;
 
-	if (level == st->sci_level)
+	if (level == st->sci_level || pm->paused)
 		return;
 	st->sci_level = level;
 	irq_set_line(&pm->vm->irq, GSI_SCI, level);
@@ -107,14 +111,18 @@ static void cnt_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
 		vm_raise_event(pm->vm, VM_EVENT_POWEROFF, 0);
 }
 
+static uint64_t timer_now_ns(const struct acpi_pm *pm)
+{
+	return clock_now_ns() + pm->offset_ns;
+}
+
 /* A free-running 32-bit counter, 4.8.3.3; its carry interrupt is not offered. */
 static uint64_t tmr_read(void *opaque, uint64_t offset, unsigned size)
 {
-	uint64_t now = clock_now_ns();
+	uint64_t now = timer_now_ns(opaque);
 	uint64_t ticks =
 		now / NSEC_PER_SEC * PM_TIMER_HZ + now % NSEC_PER_SEC * PM_TIMER_HZ / NSEC_PER_SEC;
 
-	(void)opaque;
 	return low_bytes((ticks & UINT32_MAX) >> (8 * offset), size);
 }
 
@@ -145,6 +153,81 @@ static void acpi_pm_reset(struct device *dev)
 	mutex_unlock(&pm->lock);
 }
 
+/*
+ * A button that is pressed meanwhile shows in the status, but moves the line only
+ * when the guest runs again.
+ */
+static void acpi_pm_pause(struct device *dev)
+{
+	struct acpi_pm *pm = container_of(dev, struct acpi_pm, device);
+
+	mutex_lock(&pm->lock);
+	pm->paused = true;
+	pm->state.timer_ns = timer_now_ns(pm);
+	mutex_unlock(&pm->lock);
+}
+
+static void acpi_pm_resume(struct device *dev)
+{
+	struct acpi_pm *pm = container_of(dev, struct acpi_pm, device);
+
+	mutex_lock(&pm->lock);
+	pm->paused = false;
+	update_sci_locked(pm);
+	mutex_unlock(&pm->lock);
+}
+
+/* --- saved state ------------------------------------------------------------- */
+
+static const struct vstate_field acpi_pm_fields[] = {
+	VS_U16(1, struct acpi_pm_state, sts),      VS_U16(2, struct acpi_pm_state, en),
+	VS_U16(3, struct acpi_pm_state, cnt),      VS_U8_MAX(4, struct acpi_pm_state, sci_level, 1),
+	VS_U64(5, struct acpi_pm_state, timer_ns),
+};
+
+static int check_state(const void *state, struct err *e)
+{
+	const struct acpi_pm_state *st = state;
+
+	if (st->sts & ~PM1_EN_MASK || st->en & ~PM1_EN_MASK || st->cnt & ~CNT_KEPT)
+		return err_set(e, -EINVAL, "bits that do not exist: sts %#x, en %#x, cnt %#x",
+			       st->sts, st->en, st->cnt);
+	return 0;
+}
+
+const struct vstate_table acpi_pm_vstate = {
+	VSTATE_TABLE("acpi-pm", struct acpi_pm_state, acpi_pm_fields),
+	.check = check_state,
+};
+
+static void acpi_pm_save(struct device *dev, struct vstate_writer *w)
+{
+	struct acpi_pm *pm = container_of(dev, struct acpi_pm, device);
+
+	mutex_lock(&pm->lock);
+	vstate_put(w, &acpi_pm_vstate, 0, &pm->state);
+	mutex_unlock(&pm->lock);
+}
+
+/*
+ * The timer goes on from where it was, and by as much as the guest's other
+ * clocks were put forward: Linux compares them, and distrusts the TSC if they
+ * differ.
+ */
+static int acpi_pm_load(struct device *dev, struct vstate_reader *r, struct err *e)
+{
+	struct acpi_pm *pm = container_of(dev, struct acpi_pm, device);
+	int rc;
+
+	mutex_lock(&pm->lock);
+	pm->paused = true;
+	rc = vstate_get(r, &acpi_pm_vstate, 0, &pm->state, e);
+	if (rc == 0)
+		pm->offset_ns = pm->state.timer_ns + pm->vm->clock_forward_ns - clock_now_ns();
+	mutex_unlock(&pm->lock);
+	return rc;
+}
+
 static void acpi_pm_free(struct device *dev)
 {
 	struct acpi_pm *pm = container_of(dev, struct acpi_pm, device);
@@ -159,6 +242,10 @@ static void acpi_pm_free(struct device *dev)
 static const struct device_ops acpi_pm_ops = {
 	.type = "acpi-pm",
 	.reset = acpi_pm_reset,
+	.pause = acpi_pm_pause,
+	.resume = acpi_pm_resume,
+	.save = acpi_pm_save,
+	.load = acpi_pm_load,
 	.free = acpi_pm_free,
 };
 

@@ -6,6 +6,7 @@ FERRY_SRCS += \
 	devices/pci.c \
 	devices/pci_bar.c \
 	devices/pci_host.c \
+	devices/pci_state.c \
 	devices/pvpanic.c \
 	devices/rtc.c \
 	devices/serial.c

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/vstate.h"
+
 #define ENTRY_MASKED 1U
 
 static_assert(MSIX_TABLE_OFFSET + MSIX_MAX_VECTORS * sizeof(struct msix_entry) <= MSIX_PBA_OFFSET,
@@ -23,7 +25,7 @@ static_assert(MSIX_PBA_OFFSET + MSIX_MAX_VECTORS / 8 <= MSIX_BAR_BYTES, "the PBA
 
 static void power_on_locked(struct msix *m)
 {
-	m->state = (struct msix_state){ 0 };
+	m->state = (struct msix_state){ .nr_entries = m->nr_vectors };
 	for (unsigned i = 0; i < m->nr_vectors; i++)
 		m->state.table[i].control = ENTRY_MASKED;
 	atomic_store_explicit(&m->enabled, false, memory_order_release);
@@ -35,7 +37,7 @@ static void apply_locked(struct msix *m, unsigned vector)
 	const struct msix_entry *e = &m->state.table[vector];
 	int rc;
 
-	if (!m->state.enabled || m->state.all_masked || (e->control & ENTRY_MASKED)) {
+	if (m->paused || !m->state.enabled || m->state.all_masked || (e->control & ENTRY_MASKED)) {
 		irq_msi_mask(m->irq, &m->vectors[vector]);
 		return;
 	}
@@ -174,3 +176,75 @@ static void msix_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 }
 
 const struct bus_ops msix_bar_ops = { .read = msix_read, .write = msix_write };
+
+/* --- pause, save, load -------------------------------------------------------- */
+
+static void set_paused(struct msix *m, bool paused)
+{
+	if (!m->vectors)
+		return;
+	MUTEX_SCOPE(&m->lock);
+	m->paused = paused;
+	apply_all_locked(m);
+}
+
+void msix_pause(struct msix *m)
+{
+	set_paused(m, true);
+}
+
+void msix_resume(struct msix *m)
+{
+	set_paused(m, false);
+}
+
+static const struct vstate_field entry_fields[] = {
+	VS_U64(1, struct msix_entry, addr),
+	VS_U32(2, struct msix_entry, data),
+	VS_U32_MAX(3, struct msix_entry, control, ENTRY_MASKED),
+};
+
+static const struct vstate_table entry_vstate = {
+	VSTATE_TABLE("msix-entry", struct msix_entry, entry_fields),
+};
+
+static const struct vstate_field msix_fields[] = {
+	VS_STRUCT_ARRAY(1, struct msix_state, table, nr_entries, &entry_vstate),
+	VS_U64_ARRAY(2, struct msix_state, pending),
+};
+
+const struct vstate_table msix_vstate = {
+	VSTATE_TABLE("msix", struct msix_state, msix_fields),
+};
+
+void msix_save(struct msix *m, struct vstate_writer *w)
+{
+	if (!m->vectors)
+		return;
+	MUTEX_SCOPE(&m->lock);
+	for (unsigned i = 0; i < ARRAY_SIZE(m->state.pending); i++)
+		m->state.pending[i] =
+			pending_word(m, 64 * i) | (uint64_t)pending_word(m, 64 * i + 32) << 32;
+	vstate_put(w, &msix_vstate, 0, &m->state);
+}
+
+int msix_load(struct msix *m, struct vstate_reader *r, struct err *e)
+{
+	int rc;
+
+	if (!m->vectors)
+		return 0;
+	MUTEX_SCOPE(&m->lock);
+	rc = vstate_get(r, &msix_vstate, 0, &m->state, e);
+	if (rc < 0)
+		return rc;
+	if (m->state.nr_entries != m->nr_vectors)
+		return err_set(e, -EINVAL, "msix: has %u vectors, but %u here", m->state.nr_entries,
+			       m->nr_vectors);
+	m->paused = true;
+	for (unsigned i = 0; i < m->nr_vectors; i++) {
+		if (m->state.pending[i / 64] >> (i % 64) & 1)
+			irq_msi_raise(&m->vectors[i]);
+	}
+	return 0;
+}

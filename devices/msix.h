@@ -27,8 +27,11 @@ struct msix_entry {
 
 struct msix_state {
 	struct msix_entry table[MSIX_MAX_VECTORS];
-	uint8_t enabled;    /* message control, bit 15 */
-	uint8_t all_masked; /* message control, bit 14 */
+	uint32_t nr_entries; /* of the table: msix.nr_vectors */
+	uint8_t enabled;     /* message control, bit 15 */
+	uint8_t all_masked;  /* message control, bit 14 */
+	/* As of the last save; what is pending now is in the vectors. */
+	uint64_t pending[MSIX_MAX_VECTORS / 64];
 };
 
 struct msix {
@@ -36,6 +39,7 @@ struct msix {
 	unsigned nr_vectors; /* const */
 	struct mutex lock;   /* protects: state; order: after pci_host.lock, before irq.lock */
 	struct msix_state state;
+	bool paused;             /* lock: nothing is delivered, raises stay pending */
 	struct irq_msi *vectors; /* const array; see irq.h for their locking */
 	/* state.enabled for those who raise: release in msix.c, acquire in msix_is_enabled(). */
 	_Atomic bool enabled;
@@ -74,5 +78,24 @@ static inline void msix_raise(const struct msix *m, unsigned vector)
 
 /* Power-on state: all vectors masked, nothing pending, disabled. */
 void msix_reset(struct msix *m);
+
+/*
+ * Pause: what was raised so far has reached the vCPU when it returns (KVM may
+ * inject by a worker of its own), and what is raised from now on stays pending,
+ * until the resume. Main thread.
+ */
+void msix_pause(struct msix *m);
+void msix_resume(struct msix *m);
+
+struct err;
+struct vstate_reader;
+struct vstate_writer;
+
+/*
+ * Table and pending bits of a paused function. Load leaves it paused; message
+ * control follows by msix_set_control(). 0, or -errno with the reason in @e.
+ */
+void msix_save(struct msix *m, struct vstate_writer *w);
+__must_check int msix_load(struct msix *m, struct vstate_reader *r, struct err *e);
 
 #endif

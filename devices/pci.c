@@ -182,7 +182,7 @@ unsigned pci_intx_gsi(unsigned device)
 	return GSI_PCI_FIRST + device % GSI_PCI_COUNT;
 }
 
-void pci_update_intx_locked(struct pci_func *f)
+bool pci_count_intx_locked(struct pci_func *f)
 {
 	const uint8_t *cfg = f->state.cfg;
 	uint32_t *users = &f->host->line_users[f->device % GSI_PCI_COUNT];
@@ -193,8 +193,24 @@ void pci_update_intx_locked(struct pci_func *f)
 		*users |= 1U << f->device;
 	else
 		*users &= ~(1U << f->device);
-	if (!before != !*users)
-		irq_set_line(&f->vm->irq, pci_intx_gsi(f->device), *users != 0);
+	return !before != !*users;
+}
+
+static void set_line_locked(const struct pci_host *host, unsigned line)
+{
+	irq_set_line(&host->vm->irq, GSI_PCI_FIRST + line, host->line_users[line] != 0);
+}
+
+void pci_update_intx_locked(struct pci_func *f)
+{
+	if (pci_count_intx_locked(f))
+		set_line_locked(f->host, f->device % GSI_PCI_COUNT);
+}
+
+void pci_set_lines_locked(struct pci_host *host)
+{
+	for (unsigned line = 0; line < GSI_PCI_COUNT; line++)
+		set_line_locked(host, line);
 }
 
 void pci_set_intx(struct pci_func *f, bool level)

@@ -11,7 +11,10 @@
 #include "util/thread.h"
 #include "vmm/bus.h"
 
+struct err;
 struct vm;
+struct vstate_reader;
+struct vstate_writer;
 struct pci_host;
 
 /*
@@ -124,6 +127,21 @@ void pci_reset(struct pci_func *f);
 
 /* Assert or release the function's INTA; shared lines are ORed. Any thread. */
 void pci_set_intx(struct pci_func *f, bool level);
+
+/*
+ * Pause: the function's interrupts have all reached the vCPUs, and what it raises
+ * from now on waits for the resume. Main thread, its device is quiet.
+ */
+void pci_pause(struct pci_func *f);
+void pci_resume(struct pci_func *f);
+
+/*
+ * Configuration space and MSI-X of a paused function. What is loaded must be of
+ * the same function: all that the guest cannot write is compared. BARs are
+ * decoded where the guest put them at once. 0, or -errno with the reason in @e.
+ */
+void pci_save(struct pci_func *f, struct vstate_writer *w);
+__must_check int pci_load(struct pci_func *f, struct vstate_reader *r, struct err *e);
 
 /* The GSI that INTA of @device reaches: for the ACPI _PRT and the MADT. */
 unsigned pci_intx_gsi(unsigned device);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "devices/pci_impl.h"
+#include "devices/vstate.h"
 #include "vmm/vm.h"
 
 /* Offsets from 0xcf8 of the ports (PCI 3.0, 3.2.2.3.2, and the chipset's reset register). */
@@ -14,9 +15,10 @@
 #define PORT_RST_CNT     1
 #define PORT_CONFIG_DATA 4
 
-#define CONFIG_ENABLE    0x80000000U
-#define RST_CNT_WRITABLE 0x0e
-#define RST_CNT_RESET    0x04
+#define CONFIG_ENABLE        0x80000000U
+#define CONFIG_ADDR_WRITABLE 0x80fffffcU
+#define RST_CNT_WRITABLE     0x0e
+#define RST_CNT_RESET        0x04
 
 static const struct pci_ids bridge_ids = {
 	.vendor = 0x1b36, /* Red Hat: the generic host bridge that hypervisors show */
@@ -135,7 +137,7 @@ static void port_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 	} else if (offset == PORT_CONFIG_ADDR && size == 4) {
 		MUTEX_SCOPE(&host->lock);
 		/* 3.2.2.3.2: bits 30-24 and 1-0 are reserved, and read as zero. */
-		host->state.config_addr = (uint32_t)value & 0x80fffffcU;
+		host->state.config_addr = (uint32_t)value & CONFIG_ADDR_WRITABLE;
 	} else if (offset == PORT_RST_CNT && size == 1) {
 		write_reset_control(host, (uint8_t)value);
 	}
@@ -155,6 +157,50 @@ static void host_reset(struct device *dev)
 	pci_reset(&host->bridge);
 }
 
+/*
+ * Levels of lines are part of the interrupt controllers' state, and that agrees
+ * with ours. Saying it once more changes nothing: these lines are level-triggered.
+ * It costs little, and a line that hangs would cost the guest a device.
+ */
+static void host_resume(struct device *dev)
+{
+	struct pci_host *host = container_of(dev, struct pci_host, device);
+
+	MUTEX_SCOPE(&host->lock);
+	pci_set_lines_locked(host);
+}
+
+static const struct vstate_field host_fields[] = {
+	VS_U32(1, struct pci_host_state, config_addr),
+	VS_U8_MAX(2, struct pci_host_state, reset_control, RST_CNT_WRITABLE),
+};
+
+const struct vstate_table pci_host_vstate = {
+	VSTATE_TABLE("pci-host", struct pci_host_state, host_fields),
+};
+
+static void host_save(struct device *dev, struct vstate_writer *w)
+{
+	struct pci_host *host = container_of(dev, struct pci_host, device);
+
+	mutex_lock(&host->lock);
+	vstate_put(w, &pci_host_vstate, 0, &host->state);
+	mutex_unlock(&host->lock);
+	pci_save(&host->bridge, w);
+}
+
+static int host_load(struct device *dev, struct vstate_reader *r, struct err *e)
+{
+	struct pci_host *host = container_of(dev, struct pci_host, device);
+	int rc;
+
+	mutex_lock(&host->lock);
+	rc = vstate_get(r, &pci_host_vstate, 0, &host->state, e);
+	host->state.config_addr &= CONFIG_ADDR_WRITABLE;
+	mutex_unlock(&host->lock);
+	return rc < 0 ? rc : pci_load(&host->bridge, r, e);
+}
+
 static void host_free(struct device *dev)
 {
 	struct pci_host *host = container_of(dev, struct pci_host, device);
@@ -169,6 +215,9 @@ static void host_free(struct device *dev)
 static const struct device_ops host_device_ops = {
 	.type = "pci-host",
 	.reset = host_reset,
+	.resume = host_resume,
+	.save = host_save,
+	.load = host_load,
 	.free = host_free,
 };
 

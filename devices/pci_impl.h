@@ -69,4 +69,13 @@ void pci_unmap_bars_locked(struct pci_func *f);
 /* Bring the line of @f's INTA in step with its status and command registers. */
 void pci_update_intx_locked(struct pci_func *f);
 
+/*
+ * Count @f among those that assert its line, as its registers say, or not. True:
+ * the line is to change. The line itself is left alone.
+ */
+bool pci_count_intx_locked(struct pci_func *f);
+
+/* Set all lines as they are counted. */
+void pci_set_lines_locked(struct pci_host *host);
+
 #endif

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "devices/isa.h"
+#include "devices/vstate.h"
 #include "util/clock.h"
 #include "vmm/memmap.h"
 #include "vmm/vm.h"
@@ -58,7 +59,7 @@ enum {
 struct rtc_state {
 	uint8_t index;
 	uint8_t regs[RAM_BYTES]; /* time registers are current only while B_SET */
-	int64_t offset_s;        /* guest's clock minus the host's */
+	uint64_t offset_s;       /* guest's clock minus the host's, modulo 2^64 */
 	uint8_t irq_level;
 };
 
@@ -105,7 +106,7 @@ static int decode_hour(const struct rtc_state *st, uint8_t value)
 
 static int64_t guest_seconds(const struct rtc_state *st)
 {
-	return (int64_t)(clock_wall_ns() / NSEC_PER_SEC) + st->offset_s;
+	return (int64_t)(clock_wall_ns() / NSEC_PER_SEC + st->offset_s);
 }
 
 /* Bring the time registers up to date, unless the guest is setting them. */
@@ -144,7 +145,7 @@ static void take_time(struct rtc_state *st)
 	};
 
 	st->offset_s = 0;
-	st->offset_s = (int64_t)timegm(&tm) - guest_seconds(st);
+	st->offset_s = (uint64_t)timegm(&tm) - (uint64_t)guest_seconds(st);
 }
 
 static bool is_time_register(unsigned reg)
@@ -378,6 +379,40 @@ static void rtc_resume(struct device *dev)
 	rearm(container_of(dev, struct rtc, device));
 }
 
+/* --- saved state ------------------------------------------------------------- */
+
+static const struct vstate_field rtc_fields[] = {
+	VS_U8_MAX(1, struct rtc_state, index, RAM_BYTES - 1),
+	VS_BYTES(2, struct rtc_state, regs),
+	VS_U64(3, struct rtc_state, offset_s),
+	VS_U8_MAX(4, struct rtc_state, irq_level, 1),
+};
+
+const struct vstate_table rtc_vstate = {
+	VSTATE_TABLE("rtc", struct rtc_state, rtc_fields),
+};
+
+static void rtc_save(struct device *dev, struct vstate_writer *w)
+{
+	struct rtc *rtc = container_of(dev, struct rtc, device);
+
+	mutex_lock(&rtc->lock);
+	vstate_put(w, &rtc_vstate, 0, &rtc->state);
+	mutex_unlock(&rtc->lock);
+}
+
+/* The offset makes it go on by real time, however long it was on its way. */
+static int rtc_load(struct device *dev, struct vstate_reader *r, struct err *e)
+{
+	struct rtc *rtc = container_of(dev, struct rtc, device);
+	int rc;
+
+	mutex_lock(&rtc->lock);
+	rc = vstate_get(r, &rtc_vstate, 0, &rtc->state, e);
+	mutex_unlock(&rtc->lock);
+	return rc;
+}
+
 static void rtc_free(struct device *dev)
 {
 	struct rtc *rtc = container_of(dev, struct rtc, device);
@@ -394,6 +429,8 @@ static const struct device_ops rtc_ops = {
 	.reset = rtc_reset,
 	.pause = rtc_pause,
 	.resume = rtc_resume,
+	.save = rtc_save,
+	.load = rtc_load,
 	.free = rtc_free,
 };
 

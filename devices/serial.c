@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/vstate.h"
 #include "vmm/console.h"
 #include "vmm/memmap.h"
 #include "vmm/vm.h"
@@ -63,6 +64,7 @@ struct serial {
 	struct console *con; /* const */
 	struct mutex lock;   /* protects: state; order: before console locks */
 	struct serial_state state;
+	bool paused; /* input stays in the console */
 };
 
 static unsigned rx_room(const struct serial_state *st)
@@ -117,7 +119,7 @@ static void fill_rx_locked(struct serial *s)
 	uint8_t buf[FIFO_BYTES];
 	size_t n;
 
-	if (st->mcr & MCR_LOOP)
+	if (st->mcr & MCR_LOOP || s->paused)
 		return;
 	n = console_read(s->con, buf, rx_room(st));
 	for (size_t i = 0; i < n; i++)
@@ -318,6 +320,87 @@ static void serial_reset(struct device *dev)
 	mutex_unlock(&s->lock);
 }
 
+static void set_paused(struct device *dev, bool paused)
+{
+	struct serial *s = container_of(dev, struct serial, device);
+
+	mutex_lock(&s->lock);
+	s->paused = paused;
+	fill_rx_locked(s);
+	update_irq_locked(s);
+	mutex_unlock(&s->lock);
+}
+
+static void serial_pause(struct device *dev)
+{
+	set_paused(dev, true);
+}
+
+static void serial_resume(struct device *dev)
+{
+	set_paused(dev, false);
+}
+
+/* --- saved state ------------------------------------------------------------- */
+
+/* The FIFO's indexes are used without a further look. */
+static int check_state(const void *state, struct err *e)
+{
+	const struct serial_state *st = state;
+
+	if (st->rx_count > (st->fcr & FCR_ENABLE ? FIFO_BYTES : 1U))
+		return err_set(e, -EINVAL, "rx_count: %u bytes are more than the FIFO has",
+			       st->rx_count);
+	if (st->fcr & ~(FCR_ENABLE | FCR_TRIGGER))
+		return err_set(e, -EINVAL, "fcr: %#x has bits that do not exist", st->fcr);
+	return 0;
+}
+
+static const struct vstate_field serial_fields[] = {
+	VS_U8_MAX(1, struct serial_state, ier, IER_MASK),
+	VS_U8(2, struct serial_state, lcr),
+	VS_U8_MAX(3, struct serial_state, mcr, MCR_MASK),
+	VS_U8(4, struct serial_state, scr),
+	VS_U8(5, struct serial_state, fcr),
+	VS_U8(6, struct serial_state, dll),
+	VS_U8(7, struct serial_state, dlm),
+	VS_U8_MAX(8, struct serial_state, overrun, 1),
+	VS_U8_MAX(9, struct serial_state, thre_pending, 1),
+	VS_BYTES(10, struct serial_state, rx),
+	VS_U8_MAX(11, struct serial_state, rx_head, FIFO_BYTES - 1),
+	VS_U8_MAX(12, struct serial_state, rx_count, FIFO_BYTES),
+	VS_U8_MAX(13, struct serial_state, irq_level, 1),
+};
+
+const struct vstate_table serial_vstate = {
+	VSTATE_TABLE("serial", struct serial_state, serial_fields),
+	.check = check_state,
+};
+
+static void serial_save(struct device *dev, struct vstate_writer *w)
+{
+	struct serial *s = container_of(dev, struct serial, device);
+
+	mutex_lock(&s->lock);
+	vstate_put(w, &serial_vstate, 0, &s->state);
+	mutex_unlock(&s->lock);
+}
+
+/* The level of the line comes with the interrupt controllers' own state. */
+static int serial_load(struct device *dev, struct vstate_reader *r, struct err *e)
+{
+	struct serial *s = container_of(dev, struct serial, device);
+	int rc;
+
+	mutex_lock(&s->lock);
+	s->paused = true;
+	rc = vstate_get(r, &serial_vstate, 0, &s->state, e);
+	mutex_unlock(&s->lock);
+	return rc;
+}
+
+/* --- life cycle -------------------------------------------------------------- */
+
 static void serial_free(struct device *dev)
 {
 	struct serial *s = container_of(dev, struct serial, device);
@@ -331,6 +414,10 @@ static void serial_free(struct device *dev)
 static const struct device_ops serial_ops = {
 	.type = "serial",
 	.reset = serial_reset,
+	.pause = serial_pause,
+	.resume = serial_resume,
+	.save = serial_save,
+	.load = serial_load,
 	.free = serial_free,
 };
 

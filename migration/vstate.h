@@ -37,7 +37,7 @@
 #define VSTATE_OPTIONAL 0x8000U
 
 /* The largest state of one device (or vCPU): all its parts. */
-#define VSTATE_MAX_BYTES (16U << 20)
+#define VSTATE_MAX_BYTES (80U << 20)
 
 enum vstate_kind {
 	VSTATE_U8 = 1,
@@ -80,8 +80,6 @@ struct vstate_table {
 #define VSTATE_TABLE(table_name, type, field_array)                                                \
 	.name = (table_name), .bytes = sizeof(type), .fields = (field_array),                      \
 	.nr_fields = ARRAY_SIZE(field_array)
-
-/* NOLINTBEGIN(bugprone-macro-parentheses): names of members and types cannot stand in them */
 
 /* 0, or no compilation: @member of @type has exactly the type @expected. */
 #define VSTATE_TYPED(type, member, expected)                                                       \
@@ -155,8 +153,6 @@ struct vstate_table {
 		.used_offset = offsetof(type, used) + VSTATE_TYPED(type, used, uint32_t),          \
 		.sub = (table)                                                                     \
 	}
-
-/* NOLINTEND(bugprone-macro-parentheses) */
 
 /*
  * A device's saved state is a list of parts: a table's name, an index (queue 0,
