@@ -19,6 +19,7 @@ FERRY_SRCS += \
 	virtio/net_tx.c \
 	virtio/pci.c \
 	virtio/pci_regs.c \
+	virtio/pci_state.c \
 	virtio/queue.c \
 	virtio/rng.c \
 	virtio/virtio.c

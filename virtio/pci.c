@@ -151,6 +151,7 @@ static void device_pause(struct device *device)
 
 	MUTEX_SCOPE(&p->lock);
 	stop_queues_locked(p, false);
+	pci_pause(&p->func);
 }
 
 static void device_resume(struct device *device)
@@ -158,6 +159,7 @@ static void device_resume(struct device *device)
 	struct virtio_pci *p = from_device(device);
 
 	MUTEX_SCOPE(&p->lock);
+	pci_resume(&p->func);
 	if (atomic_load(&p->live) && !atomic_load(&p->dev->broken))
 		start_queues_locked(p);
 }
@@ -288,6 +290,9 @@ static struct virtio_pci *new_transport(struct virtio_dev *dev)
 		.reset = device_reset,
 		.pause = device_pause,
 		.resume = device_resume,
+		.can_save = virtio_pci_can_save,
+		.save = virtio_pci_save,
+		.load = virtio_pci_load,
 		.free = device_free,
 	};
 	mutex_init(&p->lock);

@@ -3,6 +3,7 @@
 #ifndef FERRY_VIRTIO_PCI_IMPL_H
 #define FERRY_VIRTIO_PCI_IMPL_H
 
+#include <linux/virtio_config.h>
 #include <stdatomic.h>
 
 #include "devices/pci.h"
@@ -10,6 +11,10 @@
 
 /* What is saved of a transport, besides the queues' vq_state and PCI. */
 struct virtio_pci_state {
+	/* as of the last save; they live in struct virtio_dev */
+	uint32_t config_generation;
+	bool needs_reset;
+
 	uint64_t driver_features;
 	uint32_t device_feature_select, driver_feature_select;
 	uint16_t queue_select;
@@ -71,6 +76,16 @@ uint32_t virtio_pci_window(struct pci_func *f, bool write, uint32_t data);
 void virtio_pci_start_locked(struct virtio_pci *p);
 void virtio_pci_reset_locked(struct virtio_pci *p);
 void virtio_pci_reset_queue_locked(struct virtio_pci *p, struct virtio_queue *q);
+
+/* struct device_ops' can_save, save and load (pci_state.c). */
+int virtio_pci_can_save(struct device *device, struct err *e);
+void virtio_pci_save(struct device *device, struct vstate_writer *w);
+int virtio_pci_load(struct device *device, struct vstate_reader *r, struct err *e);
+
+/* What the driver may set in the status register (2.1); NEEDS_RESET is the device's. */
+#define STATUS_WRITABLE                                                                            \
+	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK |        \
+	 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
 
 /* Set vector @index of p->vectors; the saved copy is the caller's. */
 static inline void virtio_pci_set_vector(struct virtio_pci *p, unsigned index, uint16_t vector)

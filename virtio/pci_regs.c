@@ -7,11 +7,6 @@
 #include "util/io.h"
 #include "virtio/pci_impl.h"
 
-/* 2.1: what the driver may set; NEEDS_RESET is the device's. */
-#define STATUS_WRITABLE                                                                            \
-	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK |        \
-	 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
-
 /* One register of the common configuration. A driver uses its natural width (4.1.3.1). */
 struct reg {
 	uint8_t offset, bytes;

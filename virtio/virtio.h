@@ -13,8 +13,11 @@
 #include "vmm/loop.h"
 #include "vmm/vm.h"
 
+struct err;
 struct virtio_dev;
 struct virtio_queue;
+struct vstate_reader;
+struct vstate_writer;
 
 /*
  * Theory of operation
@@ -57,6 +60,16 @@ struct virtio_class {
 	 * them (they are not completed to the driver). Queue's loop. May be
 	 * NULL where requests never outlast ->run. */
 	void (*quiesce)(struct virtio_queue *q, bool cancel);
+
+	/*
+	 * The class's own saved state, as in struct device_ops; what transport
+	 * and queues have is not its business. Load comes after theirs:
+	 * dev->features is what was negotiated, none before FEATURES_OK. ->start
+	 * is not called. May be NULL.
+	 */
+	int (*can_save)(struct virtio_dev *dev, struct err *e);
+	void (*save)(struct virtio_dev *dev, struct vstate_writer *w);
+	int (*load)(struct virtio_dev *dev, struct vstate_reader *r, struct err *e);
 
 	/* Release the device (its queues are quiet, its loops still there). */
 	void (*free)(struct virtio_dev *dev);
