@@ -96,7 +96,7 @@ static void test_limits(void **state)
 		struct section s = { 0 };
 		struct err e;
 
-		assert_in_range(max, types[i] == SECTION_END ? 0 : 4096, 32 * MIB);
+		assert_in_range(max, types[i] == SECTION_END ? 0 : 4096, 96 * MIB);
 		section_seal(header, types[i], 0, "", 0);
 		memcpy(header + 8, &max, sizeof(max));
 		assert_int_equal(section_parse_header(header, &s, &e), 0);
