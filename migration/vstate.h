@@ -81,6 +81,8 @@ struct vstate_table {
 	.name = (table_name), .bytes = sizeof(type), .fields = (field_array),                      \
 	.nr_fields = ARRAY_SIZE(field_array)
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): names of members and types cannot stand in them */
+
 /* 0, or no compilation: @member of @type has exactly the type @expected. */
 #define VSTATE_TYPED(type, member, expected)                                                       \
 	(0 * sizeof(struct {                                                                       \
@@ -153,6 +155,8 @@ struct vstate_table {
 		.used_offset = offsetof(type, used) + VSTATE_TYPED(type, used, uint32_t),          \
 		.sub = (table)                                                                     \
 	}
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /*
  * A device's saved state is a list of parts: a table's name, an index (queue 0,

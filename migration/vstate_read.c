@@ -94,18 +94,14 @@ bool vstate_has(const struct vstate_reader *r, const char *name, unsigned index)
 	return false;
 }
 
-/* The part of that name, marked as read, if it is a blob or not as @flag says. */
-static int take(struct vstate_reader *r, const char *name, unsigned index, unsigned flag,
-		struct part **ret, struct err *e)
+/* @part, which was looked for as @name, is there and (@flag) a blob or not. It counts as read. */
+static int take(struct part *part, const char *name, unsigned index, unsigned flag, struct err *e)
 {
-	struct part *part = find(r, name, index);
-
 	if (!part)
 		return err_set(e, -ENOENT, "%s[%u]: is missing", name, index);
 	part->read = true;
 	if ((part->wire.flags & PART_BLOB) != flag)
 		return err_set(e, -EPROTO, "%s[%u]: is %sa blob", name, index, flag ? "not " : "");
-	*ret = part;
 	return 0;
 }
 
@@ -113,11 +109,11 @@ int vstate_get(struct vstate_reader *r, const struct vstate_table *table, unsign
 	       void *state, struct err *e)
 {
 	struct vstate_span fields;
-	struct part *part = NULL;
+	struct part *part = find(r, table->name, index);
 	void *scratch;
-	int rc = take(r, table->name, index, 0, &part, e);
+	int rc = take(part, table->name, index, 0, e);
 
-	if (rc < 0)
+	if (!part || rc < 0)
 		return rc;
 	scratch = malloc(table->bytes);
 	if (!scratch)
@@ -137,10 +133,10 @@ int vstate_get(struct vstate_reader *r, const struct vstate_table *table, unsign
 int vstate_get_blob(struct vstate_reader *r, const char *name, unsigned index, size_t max,
 		    const void **ret_data, size_t *ret_len, struct err *e)
 {
-	struct part *part = NULL;
-	int rc = take(r, name, index, PART_BLOB, &part, e);
+	struct part *part = find(r, name, index);
+	int rc = take(part, name, index, PART_BLOB, e);
 
-	if (rc < 0)
+	if (!part || rc < 0)
 		return rc;
 	if (part->wire.bytes > max)
 		return err_set(e, -EPROTO, "%s[%u]: has %u bytes, more than %zu", name, index,

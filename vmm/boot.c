@@ -55,34 +55,60 @@ static int find_format(struct boot *boot, struct err *e)
 		       boot->kernel.path);
 }
 
-static int open_all(struct boot *boot, const struct boot_params_files *files, struct err *e)
+static int take_words(struct boot *boot, const struct boot_params_files *files, struct err *e)
 {
-	uint32_t max = BOOT_CMDLINE_BYTES;
-	int rc;
-
 	boot->kernel.path = strdup(files->kernel);
 	boot->initrd.path = files->initrd ? strdup(files->initrd) : NULL;
 	boot->cmdline = strdup(files->cmdline ? files->cmdline : "");
 	if (!boot->kernel.path || (files->initrd && !boot->initrd.path) || !boot->cmdline)
 		return err_set(e, -ENOMEM, "out of memory");
-	if ((rc = open_file(&boot->kernel, "kernel", files->kernel, e)) < 0 ||
-	    (rc = find_format(boot, e)) < 0 ||
-	    (rc = boot->format->check(&boot->kernel, &max, e)) < 0)
-		return rc;
-	if (strlen(boot->cmdline) >= max)
-		return err_set(e, -E2BIG, "append: %zu characters: this kernel takes at most %u",
-			       strlen(boot->cmdline), max - 1);
-	return files->initrd ? open_file(&boot->initrd, "initrd", files->initrd, e) : 0;
+	return 0;
+}
+
+/* Is it a kernel, and does it take the command line? */
+static int check_kernel(struct boot *boot, struct err *e)
+{
+	uint32_t max = BOOT_CMDLINE_BYTES;
+	int rc = find_format(boot, e);
+
+	if (rc == 0)
+		rc = boot->format->check(&boot->kernel, &max, e);
+	if (rc == 0 && strlen(boot->cmdline) >= max)
+		rc = err_set(e, -E2BIG, "append: %zu characters: this kernel takes at most %u",
+			     strlen(boot->cmdline), max - 1);
+	return rc;
+}
+
+static int open_all(struct boot *boot, const struct boot_params_files *files, struct err *e)
+{
+	int rc = take_words(boot, files, e);
+
+	if (rc == 0)
+		rc = open_file(&boot->kernel, "kernel", files->kernel, e);
+	if (rc == 0)
+		rc = check_kernel(boot, e);
+	if (rc == 0 && files->initrd)
+		rc = open_file(&boot->initrd, "initrd", files->initrd, e);
+	return rc;
+}
+
+/* Neither file is open yet. NULL: no memory. */
+static struct boot *boot_new(void)
+{
+	struct boot *boot = calloc(1, sizeof(*boot));
+
+	if (boot)
+		boot->kernel.fd = boot->initrd.fd = -1;
+	return boot;
 }
 
 int boot_open(struct boot **ret, const struct boot_params_files *files, struct err *e)
 {
-	struct boot *boot = calloc(1, sizeof(*boot));
+	struct boot *boot = boot_new();
 	int rc;
 
 	if (!boot)
 		return err_set(e, -ENOMEM, "out of memory");
-	boot->kernel.fd = boot->initrd.fd = -1;
 	rc = open_all(boot, files, e);
 	if (rc < 0) {
 		boot_close(boot);
@@ -90,6 +116,46 @@ int boot_open(struct boot **ret, const struct boot_params_files *files, struct e
 	}
 	*ret = boot;
 	return 0;
+}
+
+static int take_part(struct boot_file *f, const struct boot_part *part, struct err *e)
+{
+	f->fd = fcntl(part->fd, F_DUPFD_CLOEXEC, 3);
+	if (f->fd < 0)
+		return err_set(e, -errno, "kernel: %s", strerror(errno));
+	f->start = part->start;
+	f->bytes = part->bytes;
+	return 0;
+}
+
+int boot_open_parts(struct boot **ret, const struct boot_params_files *names,
+		    const struct boot_part parts[BOOT_NR_PARTS], struct err *e)
+{
+	struct boot *boot = boot_new();
+	int rc;
+
+	if (!boot)
+		return err_set(e, -ENOMEM, "out of memory");
+	rc = take_words(boot, names, e);
+	if (rc == 0)
+		rc = take_part(&boot->kernel, &parts[BOOT_PART_KERNEL], e);
+	if (rc == 0)
+		rc = check_kernel(boot, e);
+	if (rc == 0 && parts[BOOT_PART_INITRD].bytes)
+		rc = take_part(&boot->initrd, &parts[BOOT_PART_INITRD], e);
+	if (rc < 0) {
+		boot_close(boot);
+		return rc;
+	}
+	*ret = boot;
+	return 0;
+}
+
+void boot_get_part(const struct boot *boot, enum boot_part_id id, struct boot_part *ret)
+{
+	const struct boot_file *f = id == BOOT_PART_KERNEL ? &boot->kernel : &boot->initrd;
+
+	*ret = (struct boot_part){ .fd = f->fd, .start = f->start, .bytes = f->bytes };
 }
 
 static void close_file(struct boot_file *f)
@@ -108,6 +174,14 @@ void boot_close(struct boot *boot)
 	free(boot);
 }
 
+int boot_pread(const struct boot_file *file, void *buf, size_t len, uint64_t offset)
+{
+	/* Behind the file there may be others, where it is a part of one. */
+	if (offset > file->bytes || len > file->bytes - offset)
+		return -EIO;
+	return io_pread_full(file->fd, buf, len, (off_t)(file->start + offset));
+}
+
 int boot_copy(const struct boot_file *file, uint64_t offset, struct gmem *gm, gpa_t gpa,
 	      uint64_t len)
 {
@@ -118,7 +192,7 @@ int boot_copy(const struct boot_file *file, uint64_t offset, struct gmem *gm, gp
 		return 0;
 	if (!p)
 		return -EFAULT;
-	rc = io_pread_full(file->fd, p, len, (off_t)offset);
+	rc = boot_pread(file, p, len, offset);
 	gmem_mark_dirty_hva(gm, p, len);
 	return rc;
 }

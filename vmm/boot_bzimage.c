@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "util/io.h"
 #include "vmm/boot_impl.h"
 
 #define HEADER_OFFSET    0x1f1U
@@ -26,7 +25,7 @@ static bool bzimage_probe(const struct boot_file *kernel)
 {
 	struct setup_header hdr;
 
-	return io_pread_full(kernel->fd, &hdr, sizeof(hdr), HEADER_OFFSET) == 0 &&
+	return boot_pread(kernel, &hdr, sizeof(hdr), HEADER_OFFSET) == 0 &&
 	       hdr.boot_flag == BOOT_FLAG && hdr.header == HDRS_MAGIC;
 }
 
@@ -45,7 +44,7 @@ static uint64_t payload_offset(const struct setup_header *hdr)
 
 static int read_header(const struct boot_file *kernel, struct setup_header *hdr, struct err *e)
 {
-	if (io_pread_full(kernel->fd, hdr, sizeof(*hdr), HEADER_OFFSET) < 0)
+	if (boot_pread(kernel, hdr, sizeof(*hdr), HEADER_OFFSET) < 0)
 		return bad(kernel, e, "the bzImage header is cut off");
 	if (hdr->version < MIN_VERSION || !(hdr->xloadflags & XLF_KERNEL_64))
 		return bad(
@@ -109,8 +108,8 @@ static int write_zero_page(const struct boot_file *kernel, struct gmem *gm,
 	size_t len;
 	int rc;
 
-	if ((rc = io_pread_full(kernel->fd, &hdr, sizeof(hdr), HEADER_OFFSET)) < 0 ||
-	    (rc = io_pread_full(kernel->fd, &jump, sizeof(jump), 0x201)) < 0)
+	if ((rc = boot_pread(kernel, &hdr, sizeof(hdr), HEADER_OFFSET)) < 0 ||
+	    (rc = boot_pread(kernel, &jump, sizeof(jump), 0x201)) < 0)
 		return rc;
 	len = MIN((size_t)(0x202 + jump - HEADER_OFFSET), sizeof(hdr));
 	memcpy(&params.hdr, &hdr, len);

@@ -64,8 +64,7 @@ static bool elf_probe(const struct boot_file *kernel)
 {
 	unsigned char magic[SELFMAG];
 
-	return io_pread_full(kernel->fd, magic, sizeof(magic), 0) == 0 &&
-	       !memcmp(magic, ELFMAG, SELFMAG);
+	return boot_pread(kernel, magic, sizeof(magic), 0) == 0 && !memcmp(magic, ELFMAG, SELFMAG);
 }
 
 static int bad(const struct boot_file *kernel, struct err *e, const char *why)
@@ -84,7 +83,7 @@ static int read_headers(const struct boot_file *kernel, struct elf *elf, struct 
 	const Elf64_Ehdr *h = &elf->ehdr;
 	size_t bytes;
 
-	if (io_pread_full(kernel->fd, &elf->ehdr, sizeof(elf->ehdr), 0) < 0)
+	if (boot_pread(kernel, &elf->ehdr, sizeof(elf->ehdr), 0) < 0)
 		return bad(kernel, e, "the ELF header is cut off");
 	if (h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_ident[EI_DATA] != ELFDATA2LSB ||
 	    h->e_machine != EM_X86_64)
@@ -97,7 +96,7 @@ static int read_headers(const struct boot_file *kernel, struct elf *elf, struct 
 	elf->phdrs = malloc(bytes);
 	if (!elf->phdrs)
 		return err_set(e, -ENOMEM, "out of memory");
-	if (io_pread_full(kernel->fd, elf->phdrs, bytes, (off_t)h->e_phoff) < 0)
+	if (boot_pread(kernel, elf->phdrs, bytes, h->e_phoff) < 0)
 		return bad(kernel, e, "the ELF program headers are cut off");
 	return 0;
 }
@@ -140,7 +139,7 @@ static int read_entry(const struct boot_file *kernel, struct elf *elf, struct er
 		notes = malloc(ph->p_filesz);
 		if (!notes)
 			return err_set(e, -ENOMEM, "out of memory");
-		if (io_pread_full(kernel->fd, notes, ph->p_filesz, (off_t)ph->p_offset) < 0)
+		if (boot_pread(kernel, notes, ph->p_filesz, ph->p_offset) < 0)
 			return bad(kernel, e, "the ELF notes are cut off");
 		if (find_entry(notes, ph->p_filesz, &elf->entry))
 			return 0;

@@ -24,6 +24,7 @@
 struct boot_file {
 	const char *path; /* for messages */
 	int fd;
+	uint64_t start; /* where it begins in fd */
 	uint64_t bytes;
 };
 
@@ -70,6 +71,9 @@ struct boot_format {
 
 extern const struct boot_format boot_elf;
 extern const struct boot_format boot_bzimage;
+
+/* Read [offset, offset + len) of a file. 0, or -errno; -EIO where it ends early. */
+__must_check int boot_pread(const struct boot_file *file, void *buf, size_t len, uint64_t offset);
 
 /*
  * Copy [offset, offset + len) of a file to @gpa. -EFAULT where that is not

@@ -11,6 +11,8 @@ vmm_CORE := \
 	vmm/console_tty.c \
 	vmm/cpuid.c \
 	vmm/gmem.c \
+	vmm/gmem_file.c \
+	vmm/host_memory.c \
 	vmm/irq.c \
 	vmm/kvm.c \
 	vmm/loop.c \

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "util/bitmap.h"
+#include "vmm/gmem_impl.h"
 #include "vmm/memmap.h"
 
 #define HUGE_PAGE_BYTES (2 * MIB)
@@ -64,6 +65,12 @@ static void *map_huge(uint64_t bytes)
 	return base == MAP_FAILED ? NULL : base;
 }
 
+void gmem_keep_private(void *start, uint64_t bytes)
+{
+	(void)madvise(start, bytes, MADV_DONTDUMP);
+	(void)madvise(start, bytes, MADV_DONTFORK);
+}
+
 int gmem_init(struct gmem *gm, uint64_t bytes, unsigned flags, struct err *e)
 {
 	bool huge = flags & GMEM_HUGEPAGES;
@@ -83,10 +90,8 @@ int gmem_init(struct gmem *gm, uint64_t bytes, unsigned flags, struct err *e)
 	if (!base)
 		return err_set(e, -errno, "guest memory: cannot map %llu MiB: %s",
 			       (unsigned long long)(bytes / MIB), strerror(errno));
-	/* Neither core dumps nor children may have the guest's memory. */
-	(void)madvise(base, bytes, MADV_DONTDUMP);
-	(void)madvise(base, bytes, MADV_DONTFORK);
-	*gm = (struct gmem){ .bytes = bytes, .base = base, .hugepages = huge };
+	gmem_keep_private(base, bytes);
+	*gm = (struct gmem){ .bytes = bytes, .base = base, .hugepages = huge, .file_fd = -1 };
 	cut_regions(gm);
 	return 0;
 }
@@ -97,6 +102,7 @@ void gmem_fini(struct gmem *gm)
 		return;
 	(void)munmap(gm->base, gm->bytes);
 	free(atomic_load(&gm->dirty));
+	gmem_forget_file(gm);
 	*gm = (struct gmem){ 0 };
 }
 
@@ -195,6 +201,8 @@ int gmem_discard_hva(struct gmem *gm, void *hva, uint64_t len)
 
 	if (start >= end || gm->hugepages)
 		return 0;
+	if (gm->file_fd >= 0)
+		return gmem_discard_file(gm, (void *)start, end - start);
 	/* Splits huge pages; the kernel has all of one back once all of it is given. */
 	if (madvise((void *)start, end - start, MADV_DONTNEED) < 0)
 		return -errno;

@@ -29,7 +29,8 @@ struct gmem_region {
 
 /*
  * All RAM of a guest: one private anonymous mapping, cut into regions by the
- * hole below 4 GiB. It is not a memfd because the kernel uses huge pages for
+ * hole below 4 GiB. The RAM of a restored guest is a private mapping of the
+ * saved file: a page is the file's until it is written or discarded. It is not a memfd because the kernel uses huge pages for
  * anonymous memory where it is asked to, but for shared memory on most hosts
  * not at all. Guest addresses come from the guest and are hostile: every
  * function below checks the whole range, overflow included, and answers
@@ -47,6 +48,11 @@ struct gmem {
 	bool hugepages;
 	unsigned nr_regions;
 	struct gmem_region regions[GMEM_MAX_REGIONS];
+	int file_fd;          /* RAM is a private mapping of it; -1: of nothing */
+	uint64_t file_offset; /* of the first byte of RAM */
+
+	/* One bit a page that was the file's and has been discarded; NULL without file. */
+	_Atomic uint64_t *discarded;
 
 	/* One bit a page, in order of the offset in guest RAM; allocated when logging first starts. */
 	_Atomic(_Atomic uint64_t *) dirty;
@@ -62,6 +68,29 @@ enum gmem_flags {
  * not: no memory, no huge pages.
  */
 __must_check int gmem_init(struct gmem *gm, uint64_t bytes, unsigned flags, struct err *e);
+
+/* A saved file that holds the RAM of a guest. */
+struct gmem_file {
+	int fd;          /* open for reading; the caller's */
+	uint64_t offset; /* a multiple of the page size; the file reaches to the end of RAM */
+};
+
+/*
+ * The same, with what is in @file: mapped, so that a page is read when it is first
+ * touched, or with GMEM_HUGEPAGES copied. A file that is truncated while it is
+ * mapped ends the process with SIGBUS at the next access.
+ */
+__must_check int gmem_init_file(struct gmem *gm, uint64_t bytes, unsigned flags,
+				const struct gmem_file *file, struct err *e);
+
+/*
+ * Set the bits of those pages among [first, first + 64 * nr_words) that the
+ * mapped file has data for, as far as they have not been discarded; bits
+ * that are set stay. @first is a multiple of 64. Such pages may be in use
+ * though /proc/self/pagemap knows nothing of them. 0 or -errno. Any thread.
+ */
+__must_check int gmem_file_pages(const struct gmem *gm, uint64_t first, uint64_t *words,
+				 unsigned nr_words);
 
 /* Unmap; no thread may use @gm any more. */
 void gmem_fini(struct gmem *gm);

@@ -28,7 +28,8 @@ struct machine;
  * guest_state_load() takes the other sections from a source until END, and
  * machine_start() lets it run.
  *
- * Sinks and sources are a file or a channel: neither is known here.
+ * Sinks and sources (migration/section.h) are a file or a channel: which is not
+ * known here.
  */
 
 /* --- what the guest is --- */
@@ -98,16 +99,14 @@ __must_check int guest_state_check(const struct machine *m, struct err *e);
  * VCPUs, the DEVICEs, END. 0 or -errno with @e; @m is unchanged. Main thread, or
  * any while the main thread leaves @m alone.
  */
-__must_check int guest_state_save(struct machine *m, const struct section_sink *sink,
-				  struct err *e);
+__must_check int guest_state_save(struct machine *m, struct section_sink *sink, struct err *e);
 
 /*
  * Load an incoming machine's state from @source, up to and including END. All
  * sections must come, once each. 0, or -errno with the section and the reason in
  * @e: then @m is of no use but to be freed. Threads as above.
  */
-__must_check int guest_state_load(struct machine *m, const struct section_source *source,
-				  struct err *e);
+__must_check int guest_state_load(struct machine *m, struct section_source *source, struct err *e);
 
 /* --- kernel and initrd, which a reset needs again --- */
 
@@ -119,8 +118,7 @@ __must_check int guest_state_load(struct machine *m, const struct section_source
  * is 0 for the kernel and 1 for the initrd, the payload the next bytes of it, and
  * an empty one ends it. Any thread; the guest may run. 0 or -errno with @e.
  */
-__must_check int guest_boot_save(const struct machine *m, const struct section_sink *sink,
-				 struct err *e);
+__must_check int guest_boot_save(const struct machine *m, struct section_sink *sink, struct err *e);
 
 /* Collects BOOT sections. */
 struct guest_boot_reader;

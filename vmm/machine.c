@@ -10,6 +10,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 #include "vmm/boot.h"
+#include "vmm/guest_state.h"
 #include "vmm/machine_impl.h"
 #include "vmm/vm.h"
 
@@ -49,6 +50,8 @@ static bool boot_again(struct machine *m, bool by_guest)
 
 	if (rc < 0)
 		(void)err_set(&e, rc, "reset: %s", strerror(-rc));
+	else if (!m->boot)
+		rc = err_set(&e, -ENOENT, "reset: the guest came here without its kernel");
 	else
 		rc = boot_load(m->boot, m->vm, &e);
 	if (rc < 0) {
@@ -148,9 +151,19 @@ static int check_alive(const struct machine *m, struct err *e)
 	return 0;
 }
 
+/* Refuse as well what must wait until the guest is all here, or saved. */
+static int check_free(const struct machine *m, struct err *e)
+{
+	if (m->held)
+		return err_set(e, -EBUSY, "the guest cannot be changed now: %s", m->held);
+	if (m->arriving)
+		return err_set(e, -EBUSY, "the guest has not arrived yet");
+	return check_alive(m, e);
+}
+
 int machine_pause(struct machine *m, struct err *e)
 {
-	int rc = check_alive(m, e);
+	int rc = check_free(m, e);
 
 	if (rc < 0 || m->paused)
 		return rc;
@@ -162,7 +175,7 @@ int machine_pause(struct machine *m, struct err *e)
 
 int machine_resume(struct machine *m, struct err *e)
 {
-	int rc = check_alive(m, e);
+	int rc = check_free(m, e);
 
 	if (rc < 0 || !m->paused)
 		return rc;
@@ -174,8 +187,10 @@ int machine_resume(struct machine *m, struct err *e)
 
 int machine_reset(struct machine *m, struct err *e)
 {
-	if (m->ended)
-		return check_alive(m, e);
+	int rc = m->crashed && !m->held ? 0 : check_free(m, e);
+
+	if (rc < 0)
+		return rc;
 	loop_disarm(m->loop, &m->restart);
 	vm_pause(m->vm);
 	if (!boot_again(m, false))
@@ -189,7 +204,7 @@ int machine_reset(struct machine *m, struct err *e)
 
 int machine_power_button(struct machine *m, struct err *e)
 {
-	int rc = check_alive(m, e);
+	int rc = check_free(m, e);
 
 	if (rc < 0)
 		return rc;
@@ -198,7 +213,43 @@ int machine_power_button(struct machine *m, struct err *e)
 	return 0;
 }
 
+int machine_hold(struct machine *m, const char *why, struct err *e)
+{
+	int rc = check_free(m, e);
+
+	if (rc < 0)
+		return rc;
+	if (!m->started)
+		return err_set(e, -EINVAL, "the guest has not been started");
+	vm_pause(m->vm);
+	if (vm_has_event(m->vm)) {
+		vm_resume(m->vm);
+		return err_set(e, -EAGAIN, "the guest is about to end or to reset");
+	}
+	m->held = why;
+	if (!m->paused)
+		tell(m, "STOP", NULL);
+	return 0;
+}
+
+void machine_release(struct machine *m)
+{
+	m->held = NULL;
+	vm_resume(m->vm);
+	if (!m->paused)
+		tell(m, "RESUME", NULL);
+}
+
 /* --- making it --- */
+
+static int add_all(struct machine *m, struct err *e)
+{
+	int rc = machine_add_platform(m, e);
+
+	m->vm->on_event = on_event;
+	m->vm->on_event_opaque = m;
+	return rc < 0 ? rc : machine_add_devices(m, e);
+}
 
 static int assemble(struct machine *m, struct err *e)
 {
@@ -217,30 +268,74 @@ static int assemble(struct machine *m, struct err *e)
 
 	if (rc == 0)
 		rc = vm_new(&m->vm, &params, m->loop, e);
-	if (rc < 0)
-		return rc;
-	m->vm->on_event = on_event;
-	m->vm->on_event_opaque = m;
-	if ((rc = machine_add_platform(m, e)) < 0 || (rc = machine_add_devices(m, e)) < 0)
-		return rc;
-	return boot_load(m->boot, m->vm, e);
+	if (rc == 0)
+		rc = add_all(m, e);
+	return rc < 0 ? rc : boot_load(m->boot, m->vm, e);
 }
 
-int machine_new(struct machine **ret, const struct config *cfg, struct loop *loop,
-		struct console *con, const struct machine_listener *listener, struct err *e)
+/* The same for a guest that is not to boot: its state will be loaded. */
+static int assemble_incoming(struct machine *m, const struct machine_incoming *in, struct err *e)
+{
+	const struct gmem_file ram = { .fd = in->ram_fd, .offset = in->ram_offset };
+	const struct vm_params params = {
+		.memory_bytes = m->cfg->memory_bytes,
+		.nr_vcpus = m->cfg->vcpus,
+		.hugepages = m->cfg->hugepages,
+		.ram = in->ram_fd >= 0 ? &ram : NULL,
+		.cpuid = in->spec->cpuid,
+		.tsc_khz = in->spec->tsc_khz,
+	};
+	int rc = vm_new(&m->vm, &params, m->loop, e);
+
+	if (rc == 0)
+		rc = add_all(m, e);
+	/* Undone by machine_start(), or by the resume of a guest that its user paused. */
+	if (rc == 0)
+		vm_pause(m->vm);
+	return rc;
+}
+
+static struct machine *new_machine(const struct config *cfg, struct loop *loop, struct console *con,
+				   const struct machine_listener *listener)
 {
 	struct machine *m = calloc(1, sizeof(*m));
-	int rc;
 
 	if (!m)
-		return err_set(e, -ENOMEM, "out of memory");
+		return NULL;
 	m->cfg = cfg;
 	m->loop = loop;
 	m->con = con;
 	m->listener = *listener;
 	m->restart.fn = restart_now;
 	m->restart.opaque = m;
-	rc = assemble(m, e);
+	return m;
+}
+
+int machine_new(struct machine **ret, const struct config *cfg, struct loop *loop,
+		struct console *con, const struct machine_listener *listener, struct err *e)
+{
+	struct machine *m = new_machine(cfg, loop, con, listener);
+	int rc = m ? assemble(m, e) : err_set(e, -ENOMEM, "out of memory");
+
+	if (rc < 0) {
+		machine_free(m);
+		return rc;
+	}
+	*ret = m;
+	return 0;
+}
+
+int machine_new_incoming(struct machine **ret, const struct machine_incoming *in, struct loop *loop,
+			 struct console *con, const struct machine_listener *listener,
+			 struct err *e)
+{
+	struct machine *m = new_machine(&in->spec->cfg, loop, con, listener);
+	int rc;
+
+	if (!m)
+		return err_set(e, -ENOMEM, "out of memory");
+	m->arriving = true;
+	rc = assemble_incoming(m, in, e);
 	if (rc < 0) {
 		machine_free(m);
 		return rc;
@@ -251,12 +346,29 @@ int machine_new(struct machine **ret, const struct config *cfg, struct loop *loo
 
 int machine_start(struct machine *m, struct err *e)
 {
+	bool arrived = m->arriving;
 	int rc;
 
 	m->start_ns = m->boot_ns = clock_now_ns();
 	m->started = true;
+	m->arriving = false;
 	rc = vm_start(m->vm);
-	return rc < 0 ? err_set(e, rc, "cannot start the vCPUs: %s", strerror(-rc)) : 0;
+	if (rc < 0)
+		return err_set(e, rc, "cannot start the vCPUs: %s", strerror(-rc));
+	if (arrived && !m->paused)
+		vm_resume(m->vm);
+	return 0;
+}
+
+void machine_set_boot(struct machine *m, struct boot *boot)
+{
+	boot_close(m->boot);
+	m->boot = boot;
+}
+
+struct boot *machine_boot(const struct machine *m)
+{
+	return m->boot;
 }
 
 void machine_free(struct machine *m)
@@ -278,7 +390,9 @@ enum machine_state machine_state(const struct machine *m)
 		return MACHINE_ENDED;
 	if (m->crashed)
 		return MACHINE_CRASHED;
-	if (m->paused)
+	if (m->arriving)
+		return MACHINE_INCOMING;
+	if (m->paused || m->held)
 		return MACHINE_PAUSED;
 	return m->started ? MACHINE_RUNNING : MACHINE_READY;
 }

@@ -10,6 +10,7 @@
 #include "util/err.h"
 #include "vmm/config.h"
 
+struct boot;
 struct console;
 struct loop;
 struct machine;
@@ -70,6 +71,15 @@ struct machine_incoming {
 __must_check int machine_new_incoming(struct machine **ret, const struct machine_incoming *in,
 				      struct loop *loop, struct console *con,
 				      const struct machine_listener *listener, struct err *e);
+
+/*
+ * Give an incoming machine the kernel and initrd that a reset needs; it takes
+ * @boot over. Without them a reset ends the guest.
+ */
+void machine_set_boot(struct machine *m, struct boot *boot);
+
+/* What machine_set_boot() gave or machine_new() opened; the machine's. May be NULL. */
+struct boot *machine_boot(const struct machine *m);
 
 /* Stop and release everything. NULL: no-op. */
 void machine_free(struct machine *m);

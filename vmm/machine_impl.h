@@ -23,6 +23,8 @@ struct machine {
 	struct virtio_dev *nics[CONFIG_MAX_NICS];
 	struct virtio_dev *balloon;
 
+	bool arriving;    /* its state comes from elsewhere, and has not been started */
+	const char *held; /* why nobody may touch it now: it is being saved; NULL: not held */
 	bool started, ended;
 	bool crashed; /* an event of the VM stands until it is reset */
 	bool paused;  /* by the user */

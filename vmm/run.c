@@ -19,6 +19,7 @@
 #include "vmm/console_host.h"
 #include "vmm/control.h"
 #include "vmm/control_cmds.h"
+#include "vmm/host_memory.h"
 #include "vmm/loop.h"
 #include "vmm/machine.h"
 #include "vmm/run_signals.h"
@@ -31,6 +32,7 @@
 
 struct run {
 	const struct config *cfg;
+	const struct machine_incoming *incoming; /* NULL: the guest boots */
 	struct loop *loop;
 	struct run_signals signals;
 	struct console *con;
@@ -97,6 +99,11 @@ void run_quit(struct run *run, const char *reason)
 	stop_now(run, RUN_STATUS_POWEROFF, "quit", reason);
 }
 
+void run_leave(struct run *run, const char *how)
+{
+	stop_now(run, RUN_STATUS_POWEROFF, how, "host-qmp-quit");
+}
+
 static void on_escape_key(void *opaque)
 {
 	run_quit(opaque, "host-ui");
@@ -122,8 +129,13 @@ static void on_signal(void *opaque, int sig)
 {
 	struct run *run = opaque;
 	struct err e;
+	int rc = run->kill_signal ? -EALREADY : machine_power_button(run->machine, &e);
 
-	if (run->kill_signal || machine_power_button(run->machine, &e) < 0) {
+	if (rc == -EBUSY && machine_state(run->machine) != MACHINE_INCOMING) {
+		log_warn("%s: %s", sigabbrev_np(sig), e.text);
+		return;
+	}
+	if (rc < 0) {
 		stop_now(run, RUN_STATUS_SIGNAL + sig, "signal", "host-signal");
 		return;
 	}
@@ -214,6 +226,9 @@ static int make_machine(struct run *run, struct err *e)
 		.opaque = run,
 	};
 
+	if (run->incoming)
+		return machine_new_incoming(&run->machine, run->incoming, run->loop, run->con,
+					    &listener, e);
 	return machine_new(&run->machine, run->cfg, run->loop, run->con, &listener, e);
 }
 
@@ -275,7 +290,7 @@ static void tear_down(struct run *run)
 	loop_free(run->loop);
 }
 
-static int run_to_the_end(struct run *run, struct err *e)
+int run_start(struct run *run, struct err *e)
 {
 	int rc = machine_start(run->machine, e);
 
@@ -287,28 +302,60 @@ static int run_to_the_end(struct run *run, struct err *e)
 	report(run, json_pack("{s:s, s:s, s:i, s:s, s:s?}", "event", "started", "name",
 			      run->cfg->name, "pid", getpid(), "control", run->claim.path,
 			      "console", run_console_path(run)));
-	rc = loop_run(run->loop);
-	if (rc < 0)
-		return err_set(e, rc, "event loop: %s", strerror(-rc));
 	return 0;
+}
+
+int run_wait(struct run *run, struct err *e)
+{
+	int rc = loop_run(run->loop);
+
+	return rc < 0 ? err_set(e, rc, "event loop: %s", strerror(-rc)) : run->status;
+}
+
+int run_new(struct run **ret, const struct config *cfg, const struct machine_incoming *in,
+	    struct err *e)
+{
+	struct run *run = calloc(1, sizeof(*run));
+	int rc;
+
+	if (!run)
+		return err_set(e, -ENOMEM, "out of memory");
+	run->cfg = cfg;
+	run->incoming = in;
+	runtime_claim_init(&run->claim);
+	raise_limits();
+	rc = set_up(run, e);
+	if (rc < 0) {
+		run_free(run);
+		return rc;
+	}
+	*ret = run;
+	return 0;
+}
+
+void run_free(struct run *run)
+{
+	if (!run)
+		return;
+	tear_down(run);
+	if (run->ending)
+		report(run,
+		       json_pack("{s:s, s:s, s:s, s:i}", "event", "ended", "name", run->cfg->name,
+				 "reason", run->reason, "status", run->status));
+	free(run);
 }
 
 int run_guest(const struct config *cfg, struct err *e)
 {
-	struct run run = { .cfg = cfg };
-	int rc;
+	struct run *run = NULL;
+	int rc = run_new(&run, cfg, NULL, e);
 
-	runtime_claim_init(&run.claim);
-	raise_limits();
-	rc = set_up(&run, e);
 	if (rc == 0)
-		rc = run_to_the_end(&run, e);
-	tear_down(&run);
-	if (rc < 0)
-		return rc;
-	report(&run, json_pack("{s:s, s:s, s:s, s:i}", "event", "ended", "name", cfg->name,
-			       "reason", run.reason, "status", run.status));
-	return run.status;
+		rc = run_start(run, e);
+	if (rc == 0)
+		rc = run_wait(run, e);
+	run_free(run);
+	return rc;
 }
 
 /* --- for the commands of the control socket --- */
@@ -318,42 +365,22 @@ struct machine *run_machine(const struct run *run)
 	return run->machine;
 }
 
+struct loop *run_loop(const struct run *run)
+{
+	return run->loop;
+}
+
+void run_event(struct run *run, const char *name, json_t *data)
+{
+	on_event(run, name, data);
+}
+
 const char *run_console_path(const struct run *run)
 {
 	return run->host ? console_host_path(run->host) : NULL;
 }
 
 /* --- dry run --- */
-
-/* The memory that the host can give now, in bytes; 0: unknown. */
-static uint64_t available_memory(void)
-{
-	static const char key[] = "MemAvailable:";
-	FILE *info = fopen("/proc/meminfo", "re");
-	uint64_t kib = 0;
-	char line[128];
-
-	if (!info)
-		return 0;
-	while (fgets(line, sizeof(line), info)) {
-		if (!strncmp(line, key, strlen(key)))
-			kib = strtoull(line + strlen(key), NULL, 10);
-	}
-	(void)fclose(info);
-	return kib * KIB;
-}
-
-static int check_memory(const struct config *cfg, struct err *e)
-{
-	uint64_t available = available_memory();
-
-	if (cfg->hugepages || !available || cfg->memory_bytes <= available)
-		return 0;
-	return err_set(e, -ENOMEM,
-		       "memory: the guest may use %" PRIu64 " MiB, but the host has %" PRIu64
-		       " MiB left",
-		       cfg->memory_bytes >> 20, available >> 20);
-}
 
 int run_check(const struct config *cfg, struct err *e)
 {
@@ -365,7 +392,8 @@ int run_check(const struct config *cfg, struct err *e)
 	raise_limits();
 	if ((rc = runtime_check_free(cfg->name, e)) < 0 ||
 	    (rc = console_parse_spec(cfg->console, &spec, e)) < 0 ||
-	    (rc = console_check_spec(&spec, e)) < 0 || (rc = check_memory(cfg, e)) < 0)
+	    (rc = console_check_spec(&spec, e)) < 0 ||
+	    (rc = host_check_memory(cfg->memory_bytes, cfg->hugepages, e)) < 0)
 		return rc;
 	rc = open_loop(&run, e);
 	if (rc == 0)

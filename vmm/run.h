@@ -68,4 +68,10 @@ const char *run_console_path(const struct run *run);
 /* End the guest at once, with status 0; @reason as in QMP's SHUTDOWN event. */
 void run_quit(struct run *run, const char *reason);
 
+/*
+ * The same for a guest that is elsewhere from now on: @how, a literal, is what
+ * --json tells: "saved", "migrated".
+ */
+void run_leave(struct run *run, const char *how);
+
 #endif

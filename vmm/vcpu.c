@@ -53,7 +53,7 @@ static int init(struct vcpu *v)
 
 	if (rc < 0)
 		return rc;
-	if (v->id == 0) {
+	if (v->id == 0 && !v->vm->tsc_khz) {
 		int khz = kvm_get_tsc_khz(&v->kvm);
 
 		v->vm->tsc_khz = khz > 0 ? (uint32_t)khz : 0;

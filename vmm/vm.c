@@ -44,6 +44,15 @@ static int set_power_on(struct vm *vm)
 	return kvm_set_pit(vm->vm_fd, &vm->power_on->pit);
 }
 
+static int create_memory(struct vm *vm, const struct vm_params *params, struct err *e)
+{
+	unsigned flags = params->hugepages ? GMEM_HUGEPAGES : 0;
+
+	if (params->ram)
+		return gmem_init_file(&vm->gmem, params->memory_bytes, flags, params->ram, e);
+	return gmem_init(&vm->gmem, params->memory_bytes, flags, e);
+}
+
 static int map_memory(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->gmem.nr_regions; i++) {
@@ -83,16 +92,34 @@ static int create_controllers(struct vm *vm, struct err *e)
 	return 0;
 }
 
-static int create_vcpus(struct vm *vm, unsigned nr, struct err *e)
+/* What CPUID is made of, and the MSRs that a vCPU has. */
+static int get_lists(struct vm *vm, const struct vm_params *params)
 {
+	size_t bytes;
+	int rc = kvm_msr_list(vm->kvm_fd, &vm->msr_list);
+
+	if (rc < 0 || !params->cpuid)
+		return rc < 0 ? rc : kvm_supported_cpuid(vm->kvm_fd, &vm->cpuid);
+	bytes = sizeof(*vm->cpuid) + params->cpuid->nent * sizeof(vm->cpuid->entries[0]);
+	vm->cpuid = malloc(bytes);
+	if (!vm->cpuid)
+		return -ENOMEM;
+	memcpy(vm->cpuid, params->cpuid, bytes);
+	vm->tsc_khz = params->tsc_khz;
+	return 0;
+}
+
+static int create_vcpus(struct vm *vm, const struct vm_params *params, struct err *e)
+{
+	unsigned nr = params->nr_vcpus;
 	unsigned max = MIN((unsigned)kvm_max_vcpus(vm->kvm_fd), VM_MAX_VCPUS);
 	int rc;
 
 	if (nr < 1 || nr > max)
 		return err_set(e, -EINVAL, "vcpus: %u: must be 1 to %u", nr, max);
 	vm->nr_vcpus = nr;
-	if ((rc = kvm_supported_cpuid(vm->kvm_fd, &vm->cpuid)) < 0 ||
-	    (rc = kvm_msr_list(vm->kvm_fd, &vm->msr_list)) < 0)
+	rc = get_lists(vm, params);
+	if (rc < 0)
 		return err_set(e, rc, "KVM: CPUID and MSR lists: %s", strerror(-rc));
 	for (unsigned i = 0; i < nr; i++) {
 		rc = vcpu_new(vm, i, &vm->vcpus[i]);
@@ -114,7 +141,7 @@ static int init(struct vm *vm, const struct vm_params *params, struct err *e)
 
 	if (rc < 0)
 		return rc;
-	rc = gmem_init(&vm->gmem, params->memory_bytes, params->hugepages ? GMEM_HUGEPAGES : 0, e);
+	rc = create_memory(vm, params, e);
 	if (rc < 0)
 		return rc;
 	/*
@@ -127,7 +154,7 @@ static int init(struct vm *vm, const struct vm_params *params, struct err *e)
 	rc = create_controllers(vm, e);
 	if (rc < 0)
 		return rc;
-	return create_vcpus(vm, params->nr_vcpus, e);
+	return create_vcpus(vm, params, e);
 }
 
 int vm_new(struct vm **ret, const struct vm_params *params, struct loop *main_loop, struct err *e)
@@ -351,6 +378,12 @@ static void deliver_event(void *opaque)
 	mutex_unlock(&vm->lock);
 	if (vm->on_event)
 		vm->on_event(vm->on_event_opaque, event, code);
+}
+
+bool vm_has_event(struct vm *vm)
+{
+	MUTEX_SCOPE(&vm->lock);
+	return vm->event != VM_EVENT_NONE;
 }
 
 void vm_event_done(struct vm *vm)

@@ -35,6 +35,10 @@ struct vm_params {
 	uint64_t memory_bytes;
 	unsigned nr_vcpus;
 	bool hugepages;
+	/* Of a guest that comes from elsewhere; both NULL otherwise. */
+	const struct gmem_file *ram;    /* where its RAM is; NULL: it starts empty */
+	const struct kvm_cpuid2 *cpuid; /* what it has seen so far */
+	uint32_t tsc_khz;               /* the same; 0: this host's */
 };
 
 /*
@@ -68,7 +72,7 @@ struct vm {
 	struct vcpu *vcpus[VM_MAX_VCPUS];
 	uint32_t tsc_khz; /* 0: unknown */
 	bool has_tsc_deadline;
-	struct kvm_cpuid2 *cpuid; /* what KVM supports */
+	struct kvm_cpuid2 *cpuid; /* what KVM supports; the guest's own if it came from elsewhere */
 	struct kvm_msr_list *msr_list;
 	struct vm_power_on *power_on;
 
@@ -142,6 +146,12 @@ __must_check int vm_reset(struct vm *vm);
  * on_event() has been called.
  */
 void vm_raise_event(struct vm *vm, enum vm_event event, unsigned code);
+
+/*
+ * Has the guest asked for something that the main loop has not dealt with yet?
+ * Sure only while the vCPUs are parked.
+ */
+bool vm_has_event(struct vm *vm);
 
 /*
  * on_event() has handled an event by a reset or wants the guest to go on:

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// What memory the host has left for a guest.
+#include "vmm/host_memory.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The memory that the host can give now, in bytes; 0: unknown. */
+static uint64_t available_memory(void)
+{
+	static const char key[] = "MemAvailable:";
+	FILE *info = fopen("/proc/meminfo", "re");
+	uint64_t kib = 0;
+	char line[128];
+
+	if (!info)
+		return 0;
+	while (fgets(line, sizeof(line), info)) {
+		if (!strncmp(line, key, strlen(key)))
+			kib = strtoull(line + strlen(key), NULL, 10);
+	}
+	(void)fclose(info);
+	return kib * KIB;
+}
+
+int host_check_memory(uint64_t bytes, bool hugepages, struct err *e)
+{
+	uint64_t available = available_memory();
+
+	if (hugepages || !available || bytes <= available)
+		return 0;
+	return err_set(e, -ENOMEM,
+		       "memory: the guest may use %" PRIu64 " MiB, but the host has %" PRIu64
+		       " MiB left",
+		       bytes >> 20, available >> 20);
+}

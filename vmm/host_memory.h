@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* What memory the host has left for a guest. */
+#ifndef FERRY_VMM_HOST_MEMORY_H
+#define FERRY_VMM_HOST_MEMORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+
+/*
+ * Does the host have @bytes that a guest may come to use? 0, or -ENOMEM with both
+ * numbers in @e. With @hugepages the answer is left to the mapping itself.
+ */
+__must_check int host_check_memory(uint64_t bytes, bool hugepages, struct err *e);
+
+#endif
