@@ -48,6 +48,13 @@ struct dest_peer_ops {
 	 * is told that it was handed over, even if this process is killed at once.
 	 */
 	void (*committed)(void *opaque);
+	/* CONFIG was good: this is what the guest is called here. For messages. */
+	void (*named)(void *opaque, const char *name);
+	/*
+	 * It runs, since @after_ns from the commit. @told: the source has heard it;
+	 * else it will ask. Once, after committed().
+	 */
+	void (*running)(void *opaque, uint64_t after_ns, bool told);
 };
 
 struct dest_params {
