@@ -58,6 +58,10 @@ struct blk_queue {
 	uint64_t look_out_ns;   /* how long to look out for the next request */
 	uint64_t idle_since_ns; /* with nothing to do, not even to wait for; 0: busy */
 	struct loop_work batch_end;
+	bool driver_sleeps;     /* it wanted an interrupt when asked last */
+	unsigned settling;      /* not 0: settle is deferred, and kicks are not asked for */
+	unsigned patient_turns; /* for so many more, ask for kicks at once */
+	struct loop_work settle;
 	struct loop_timer limit; /* armed: waits for its allowance */
 	struct blk_counters counters;
 };

@@ -16,6 +16,13 @@
 // The while grows as requests come soon after we stopped looking, and is nothing
 // as soon as one took longer than its maximum.
 //
+// A request that the page cache has is done before the call that submits it
+// returns. So where the last one was, the queue does not ask for a kick while
+// requests are under way, but lets the loop submit them without waiting, and
+// looks again: the driver is spared a kick for what we would see anyway. Where
+// nothing was done at once, it asks for the kick then, and tries its luck again
+// some requests later.
+//
 // What is throttled stays in the ring: whether the next request may go is known
 // before it is looked at, since token buckets allow debt.
 #include <errno.h>
@@ -29,6 +36,12 @@
 #define LOOK_OUT_MIN_NS (4 * NSEC_PER_USEC)
 #define LOOK_OUT_MAX_NS (50 * NSEC_PER_USEC)
 #define LOOK_OUT_PAUSES 20U
+
+/* Ends of the loop's turn until what was taken is with the kernel: a kick is in midst of one. */
+#define SETTLE_TURNS 2U
+
+/* Submissions that wait for a kick, after one of which nothing was done at once. */
+#define PATIENT_TURNS 32U
 
 static const char *const op_names[BLOCK_OP_MAX] = {
 	[BLOCK_READ] = "read",
@@ -197,6 +210,25 @@ static void learn(struct blk_queue *q, uint64_t now_ns)
 	q->idle_since_ns = 0;
 }
 
+/* Put off asking for a kick, for as long as it takes to submit what was taken? */
+static bool put_off_kicks(struct blk_queue *q)
+{
+	unsigned in_flight = q->nr_slots - q->nr_free;
+
+	if (q->settling > 0 || in_flight == 0)
+		return false;
+	/* A driver that would halt for this one request is better off kicking meanwhile. */
+	if (q->driver_sleeps && in_flight == 1)
+		return false;
+	if (q->patient_turns > 0) {
+		q->patient_turns--;
+		return false;
+	}
+	q->settling = SETTLE_TURNS;
+	loop_defer(q->loop, &q->settle);
+	return true;
+}
+
 /* Take what is there. True: there may be more. */
 static bool drain_ring(struct blk_queue *q, uint64_t now_ns)
 {
@@ -214,6 +246,8 @@ static bool drain_ring(struct blk_queue *q, uint64_t now_ns)
 			virtio_broken(q->vq->dev, "malformed request on queue %u", q->vq->index);
 			return false;
 		}
+		if (rc == 0 && put_off_kicks(q))
+			return false;
 		if (rc == 0 && !look_out(q) && !vq_enable_kicks(ring)) {
 			q->idle_since_ns = q->nr_free == q->nr_slots ? clock_now_ns() : 0;
 			return false;
@@ -241,13 +275,29 @@ static void publish(struct blk_queue *q)
 		return;
 	vq_publish(&q->vq->ring, q->filled);
 	q->filled = 0;
-	virtio_notify(q->vq);
+	q->driver_sleeps = virtio_notify(q->vq);
 }
 
 static void end_batch(void *opaque)
 {
 	publish(opaque);
 	pump(opaque);
+}
+
+/* Is anything done already of what was put off? Then end_batch() comes, too. */
+static void settle(void *opaque)
+{
+	struct blk_queue *q = opaque;
+
+	q->settling--;
+	if (q->filled > 0) {
+		q->settling = 0;
+	} else if (q->settling > 0) {
+		loop_defer(q->loop, &q->settle);
+	} else {
+		q->patient_turns = PATIENT_TURNS;
+		pump(q);
+	}
 }
 
 static void limit_reached(void *opaque)
@@ -314,6 +364,7 @@ int blk_queue_init(struct blk_queue *q, struct blk *blk, struct virtio_queue *vq
 	q->blk = blk;
 	q->vq = vq;
 	q->batch_end = (struct loop_work){ .fn = end_batch, .opaque = q };
+	q->settle = (struct loop_work){ .fn = settle, .opaque = q };
 	q->limit = (struct loop_timer){ .fn = limit_reached, .opaque = q };
 	vq->priv = q;
 	vq->loop = q->loop;

@@ -130,10 +130,13 @@ void virtio_run_again(struct virtio_queue *q)
 	eventfd_signal(q->kick.fd);
 }
 
-void virtio_notify(struct virtio_queue *q)
+bool virtio_notify(struct virtio_queue *q)
 {
-	if (vq_wants_interrupt(&q->ring))
+	bool wanted = vq_wants_interrupt(&q->ring);
+
+	if (wanted)
 		q->dev->transport->raise_queue(q->dev, q);
+	return wanted;
 }
 
 void virtio_broken(struct virtio_dev *dev, const char *fmt, ...)

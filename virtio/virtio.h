@@ -147,8 +147,8 @@ void virtio_stop_queue(struct virtio_queue *q, bool cancel);
  */
 void virtio_run_again(struct virtio_queue *q);
 
-/* Interrupt the driver about @q if it wants that. Queue's loop. */
-void virtio_notify(struct virtio_queue *q);
+/* Interrupt the driver about @q if it wants that, and say whether. Queue's loop. */
+bool virtio_notify(struct virtio_queue *q);
 
 /*
  * The driver broke the rules: log (rate-limited), set NEEDS_RESET, interrupt,

@@ -169,8 +169,12 @@ static int uring_wait(struct loop *loop, uint64_t timeout_ns)
 	struct io_uring_cqe *cqe;
 	int rc;
 
-	rc = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1,
-					      timeout_ns == UINT64_MAX ? NULL : &ts, NULL);
+	/* Not a timeout of 0, for which the kernel would set a timer. */
+	if (timeout_ns == 0)
+		rc = io_uring_submit_and_get_events(&loop->ring);
+	else
+		rc = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1,
+						      timeout_ns == UINT64_MAX ? NULL : &ts, NULL);
 	/* EBUSY and EAGAIN: completions must be reaped before more is accepted. */
 	if (rc < 0 && rc != -ETIME && rc != -EINTR && rc != -EBUSY && rc != -EAGAIN)
 		return rc;
