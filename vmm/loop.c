@@ -1,14 +1,48 @@
 // SPDX-License-Identifier: MIT
 // Event loop: slots, timers and work, on top of a poller (io_uring or epoll).
-#include <assert.h>
 #include <errno.h>
 #include <semaphore.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
 #include "util/clock.h"
 #include "util/io.h"
 #include "vmm/loop_impl.h"
+
+/* Until the next try where the kernel had no memory or room for a request. */
+#define RETRY_NS (10 * NSEC_PER_MSEC)
+
+static void set_late(struct loop *loop, struct loop_slot *s, bool late)
+{
+	loop->nr_late += (unsigned)late - s->late;
+	s->late = late;
+}
+
+void loop_arm_slot(struct loop *loop, unsigned slot)
+{
+	int rc = loop->poller->arm(loop, slot);
+
+	if (rc < 0)
+		log_limited(&loop->log, LOG_WARN, "event loop: watching a descriptor: %s: retried",
+			    strerror(-rc));
+	set_late(loop, &loop->slots[slot], rc < 0);
+}
+
+static void arm_late_slots(struct loop *loop)
+{
+	for (unsigned i = 0; i < loop->nr_slots && loop->nr_late; i++) {
+		if (loop->slots[i].late)
+			loop_arm_slot(loop, i);
+	}
+}
+
+static void disarm_slot(struct loop *loop, unsigned slot)
+{
+	loop->poller->disarm(loop, slot);
+	set_late(loop, &loop->slots[slot], false);
+}
 
 static int add_slot(struct loop *loop, struct loop_fd *w, bool is_eventfd)
 {
@@ -59,7 +93,7 @@ void loop_del_fd(struct loop *loop, struct loop_fd *w)
 
 	if (!s)
 		return;
-	loop->poller->disarm(loop, (unsigned)w->slot);
+	disarm_slot(loop, (unsigned)w->slot);
 	s->w = NULL;
 	s->gen++;
 	w->slot = -1;
@@ -68,18 +102,14 @@ void loop_del_fd(struct loop *loop, struct loop_fd *w)
 void loop_mod_fd(struct loop *loop, struct loop_fd *w, unsigned events)
 {
 	struct loop_slot *s = slot_of(loop, w);
-	int rc = 0;
 
 	if (!s || w->events == events)
 		return;
-	loop->poller->disarm(loop, (unsigned)w->slot);
+	disarm_slot(loop, (unsigned)w->slot);
 	s->gen++;
 	w->events = events;
 	if (events)
-		rc = loop->poller->arm(loop, (unsigned)w->slot);
-	/* The descriptor was accepted before, so this is our bug. */
-	assert(rc == 0);
-	(void)rc;
+		loop_arm_slot(loop, (unsigned)w->slot);
 }
 
 void loop_dispatch_fd(struct loop *loop, unsigned slot, uint32_t gen, unsigned events)
@@ -130,14 +160,15 @@ static void run_timers(struct loop *loop)
 static uint64_t next_timeout_ns(const struct loop *loop)
 {
 	const struct loop_timer *t = TAILQ_FIRST(&loop->timers);
+	uint64_t timeout_ns = loop->nr_late ? RETRY_NS : UINT64_MAX;
 	uint64_t now;
 
 	if (!STAILQ_EMPTY(&loop->deferred))
 		return 0;
 	if (!t)
-		return UINT64_MAX;
+		return timeout_ns;
 	now = clock_now_ns();
-	return t->deadline_ns > now ? t->deadline_ns - now : 0;
+	return t->deadline_ns > now ? MIN(t->deadline_ns - now, timeout_ns) : 0;
 }
 
 void loop_post(struct loop *loop, struct loop_work *work)
@@ -268,38 +299,65 @@ bool loop_is_current(const struct loop *loop)
 	       atomic_load_explicit(&loop->runner, memory_order_relaxed) == pthread_self();
 }
 
-static int turn(struct loop *loop)
+/*
+ * Without memory in the kernel, say. A loop goes on whatever happens: requests
+ * may be in flight, and nobody else will ever learn of their end.
+ */
+static void wait_failed(struct loop *loop, int rc)
 {
-	int rc = loop->poller->wait(loop, next_timeout_ns(loop));
+	const struct timespec pause = { .tv_nsec = (long)RETRY_NS };
 
-	if (rc < 0)
-		return rc;
-	run_timers(loop);
-	run_deferred(loop);
-	return 0;
+	log_limited(&loop->log, LOG_ERROR, "event loop: waiting: %s: retried", strerror(-rc));
+	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
 }
 
-int loop_run(struct loop *loop)
+static void turn(struct loop *loop)
+{
+	int rc;
+
+	arm_late_slots(loop);
+	rc = loop->poller->wait(loop, next_timeout_ns(loop));
+	if (rc < 0)
+		wait_failed(loop, rc);
+	run_timers(loop);
+	run_deferred(loop);
+}
+
+/* This thread is the loop's from now on. */
+static int enter(struct loop *loop)
 {
 	int rc;
 
 	atomic_store_explicit(&loop->runner, pthread_self(), memory_order_relaxed);
 	atomic_store_explicit(&loop->running, true, memory_order_release);
 	rc = loop->poller->enter(loop);
-	while (rc == 0 && !atomic_load(&loop->stopping))
-		rc = turn(loop);
+	if (rc < 0)
+		atomic_store_explicit(&loop->running, false, memory_order_release);
+	return rc;
+}
+
+static void run_until_stopped(struct loop *loop)
+{
+	while (!atomic_load(&loop->stopping))
+		turn(loop);
 	/* What was posted before the stop is still done: somebody may wait for it. */
 	run_work(loop);
 	atomic_store_explicit(&loop->running, false, memory_order_release);
+}
+
+int loop_run(struct loop *loop)
+{
+	int rc = enter(loop);
+
+	if (rc == 0)
+		run_until_stopped(loop);
 	return rc;
 }
 
 void loop_drain(struct loop *loop, bool (*idle)(void *opaque), void *opaque)
 {
-	while (!idle(opaque)) {
-		if (turn(loop) < 0)
-			return;
-	}
+	while (!idle(opaque))
+		turn(loop);
 }
 
 void loop_stop(struct loop *loop)
@@ -308,26 +366,42 @@ void loop_stop(struct loop *loop)
 	eventfd_signal(loop->wake.fd);
 }
 
+/* What loop_start() learns of its thread. */
+struct start {
+	struct loop *loop;
+	sem_t entered;
+	int rc;
+};
+
 static void *thread_main(void *opaque)
 {
-	int rc = loop_run(opaque);
+	struct start *start = opaque;
+	struct loop *loop = start->loop;
+	int rc = enter(loop);
 
-	/* A ring or epoll that worked once fails only when ferry is broken. */
-	assert(rc == 0);
-	(void)rc;
+	start->rc = rc;
+	(void)sem_post(&start->entered); /* *start is gone after this */
+	if (rc == 0)
+		run_until_stopped(loop);
 	return NULL;
 }
 
 int loop_start(struct loop *loop, const char *name)
 {
+	struct start start = { .loop = loop };
 	int rc;
 
-	/* Before the thread is there: from now on calls must go through it. */
-	atomic_store_explicit(&loop->running, true, memory_order_release);
-	rc = thread_start(&loop->thread, name, thread_main, loop);
-	if (rc < 0)
-		atomic_store_explicit(&loop->running, false, memory_order_release);
-	loop->started = rc == 0;
+	(void)sem_init(&start.entered, 0, 0);
+	rc = thread_start(&loop->thread, name, thread_main, &start);
+	if (rc == 0) {
+		while (sem_wait(&start.entered) < 0)
+			;
+		rc = start.rc;
+		loop->started = rc == 0;
+		if (rc < 0)
+			(void)pthread_join(loop->thread, NULL);
+	}
+	(void)sem_destroy(&start.entered);
 	return rc;
 }
 

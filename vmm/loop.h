@@ -74,7 +74,11 @@ __must_check int loop_new(struct loop **ret, unsigned flags);
 /* Stop and join its thread if it has one, then free it. NULL: no-op. */
 void loop_free(struct loop *loop);
 
-/* Run on the calling thread until loop_stop(). 0 or -errno. */
+/*
+ * Run on the calling thread until loop_stop(). 0, or -errno if it cannot start;
+ * once it runs it goes on, and retries (and reports) what the kernel refuses for
+ * want of memory or room.
+ */
 __must_check int loop_run(struct loop *loop);
 
 /* Run on a new thread called @name; loop_free() ends it. 0 or -errno. */
@@ -99,7 +103,10 @@ __must_check int loop_add_eventfd(struct loop *loop, struct loop_fd *w);
 /* Stop watching; no callback comes after this. Not added: no-op. */
 void loop_del_fd(struct loop *loop, struct loop_fd *w);
 
-/* Change what a watched descriptor waits for; @events 0 pauses it. */
+/*
+ * Change what a watched descriptor waits for; @events 0 pauses it. Where the
+ * kernel has no room for it now, it is watched a little later.
+ */
 void loop_mod_fd(struct loop *loop, struct loop_fd *w, unsigned events);
 
 /* Call @t->fn once at @deadline_ns; replaces an earlier deadline. */
@@ -157,8 +164,9 @@ void loop_cancel(struct loop *loop, struct loop_op *op);
 
 /*
  * Handle events until @idle says true: how a device waits for its requests
- * when it is reset or paused. Other callbacks of the loop run meanwhile. The
- * loop's own thread only.
+ * when it is reset or paused. Returns in no other case, since whoever drains
+ * frees what the kernel writes to: a request that hangs, hangs its device. Other
+ * callbacks of the loop run meanwhile. The loop's own thread only.
  */
 void loop_drain(struct loop *loop, bool (*idle)(void *opaque), void *opaque);
 

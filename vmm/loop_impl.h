@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "util/log.h"
 #include "util/thread.h"
 #include "vmm/loop.h"
 
@@ -21,6 +22,7 @@ struct loop_slot {
 	uint32_t gen;
 	bool is_eventfd;
 	bool armed;     /* a request is with the kernel (io_uring poller) */
+	bool late;      /* should be armed, but could not be: tried again each turn */
 	uint64_t count; /* where an eventfd read lands */
 };
 
@@ -29,7 +31,10 @@ struct loop_poller {
 	void (*fini)(struct loop *loop);
 	/* Called once on the loop's thread, before the first wait. */
 	int (*enter)(struct loop *loop);
-	/* Make the kernel watch a slot whose w->events are not 0, or stop. */
+	/*
+	 * Make the kernel watch a slot whose w->events are not 0, or stop. Arming
+	 * fails where the kernel has no memory or room for it at the moment.
+	 */
 	int (*arm)(struct loop *loop, unsigned slot);
 	void (*disarm)(struct loop *loop, unsigned slot);
 	/* Wait for events for at most @timeout_ns (UINT64_MAX: for ever), dispatch them. */
@@ -47,6 +52,8 @@ struct loop {
 	/* loop thread only */
 	struct loop_slot slots[LOOP_MAX_FDS];
 	unsigned nr_slots;               /* slots in use lie below it */
+	unsigned nr_late;                /* of them */
+	struct log_limit log;
 	TAILQ_HEAD(, loop_timer) timers; /* by deadline */
 	struct loop_fd wake;
 	STAILQ_HEAD(, loop_work) deferred;
@@ -60,6 +67,9 @@ struct loop {
 	_Atomic bool running;     /* release in loop_run(), acquire in loop_is_current() */
 	_Atomic bool stopping;    /* set by loop_stop(), read by the runner after a wake */
 };
+
+/* Arm @slot again after an event; where that fails, later turns try until it works. */
+void loop_arm_slot(struct loop *loop, unsigned slot);
 
 /* Give @events to slot's watcher, unless @gen is not the slot's any more. */
 void loop_dispatch_fd(struct loop *loop, unsigned slot, uint32_t gen, unsigned events);

@@ -124,7 +124,7 @@ static void complete_slot(struct loop *loop, uint64_t tag, int res)
 	s->armed = false;
 	/* Its event is taken already, and a callback that drains wants the next. */
 	if (s->is_eventfd)
-		(void)uring_arm(loop, slot);
+		loop_arm_slot(loop, slot);
 	if (res >= 0)
 		loop_dispatch_fd(loop, slot, gen,
 				 s->is_eventfd ? LOOP_READ : from_poll_mask((unsigned)res));
@@ -132,7 +132,7 @@ static void complete_slot(struct loop *loop, uint64_t tag, int res)
 		loop_dispatch_fd(loop, slot, gen, LOOP_HANGUP);
 	/* The callback may have removed or changed it, or armed it by a change. */
 	if (s->w && s->gen == gen && !s->armed && s->w->events)
-		(void)uring_arm(loop, slot);
+		loop_arm_slot(loop, slot);
 }
 
 static void complete(struct loop *loop, uint64_t tag, int res)
