@@ -474,18 +474,33 @@ static unsigned nr_fds(void)
 	return nr;
 }
 
+struct turns {
+	struct loop *loop;
+	struct loop_work work; /* so that nothing is waited for */
+	unsigned nr;
+};
+
+static void do_nothing(void *opaque)
+{
+	(void)opaque;
+}
+
 static bool second_turn(void *opaque)
 {
-	return ++*(unsigned *)opaque > 2;
+	struct turns *t = opaque;
+
+	loop_post(t->loop, &t->work);
+	return ++t->nr > 2;
 }
 
 /* A turn of the loop, in which libslirp is asked what it has open. */
 static void settle(struct fixture *f)
 {
-	unsigned turns = 0;
+	struct turns t = { .loop = f->loop, .work.fn = do_nothing };
 
 	send_arp(f);
-	loop_drain(f->loop, second_turn, &turns);
+	loop_drain(f->loop, second_turn, &t);
+	loop_unpost(f->loop, &t.work);
 	receive_until(f, is_arp_reply);
 }
 
