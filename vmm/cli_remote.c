@@ -12,6 +12,8 @@
 #include "vmm/runtime.h"
 
 #define REPLY_TIMEOUT_S 5
+/* More than a guest's process may take for its orderly end, see run_signals.h. */
+#define END_TIMEOUT_S   10
 #define LIST_TIMEOUT_S  2
 
 const struct field plain_fields[] = {
@@ -86,7 +88,7 @@ static int quit_guest(struct control_client *c, struct err *e)
 	if (rc == 0)
 		rc = client_execute(c, "quit", NULL, e);
 	/* It may have hung up before it said so. */
-	return rc == 0 || rc == -EPIPE ? client_wait_end(c, REPLY_TIMEOUT_S, e) : rc;
+	return rc == 0 || rc == -EPIPE ? client_wait_end(c, END_TIMEOUT_S, e) : rc;
 }
 
 static int kill_guest(const struct cli *cli, const struct control_client *c, struct err *e)

@@ -337,18 +337,23 @@ const char *console_host_path(const struct console_host *host)
 	return host->path;
 }
 
-void console_host_close(struct console_host *host)
+void console_host_give_back(const struct console_host *host)
 {
-	if (!host)
-		return;
 	tty_restore();
 	take_back_nonblock(host);
 	if (host->made_link)
 		(void)unlink(host->p.pty_link);
-	acceptor_stop(&host->acceptor);
-	close_fd(&host->listen_fd);
 	if (host->made_socket)
 		(void)unlink(host->path);
+}
+
+void console_host_close(struct console_host *host)
+{
+	if (!host)
+		return;
+	console_host_give_back(host);
+	acceptor_stop(&host->acceptor);
+	close_fd(&host->listen_fd);
 	close_fd(&host->pty_slave);
 	free(host->path);
 	free(host);

@@ -48,6 +48,12 @@ __must_check int console_host_open(struct console_host **ret,
 /* The pty's device or the socket's path; NULL: the kind has none. */
 const char *console_host_path(const struct console_host *host);
 
+/*
+ * Only that of console_host_close() which outlives the process: the terminal's
+ * mode, files that were made. Any thread, when the process ends right afterwards.
+ */
+void console_host_give_back(const struct console_host *host);
+
 /* Put the terminal back and remove what was made; before console_free(). NULL: no-op. */
 void console_host_close(struct console_host *host);
 

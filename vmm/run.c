@@ -25,10 +25,9 @@
 #include "vmm/run_signals.h"
 #include "vmm/runtime.h"
 
-/* How long a guest has to switch itself off after a signal. */
-#define SHUTDOWN_TIMEOUT_NS (10 * NSEC_PER_SEC)
 /* How long the last output may wait for its reader. */
 #define DRAIN_IDLE_MS 1000
+#define DRAIN_MAX_S   10 /* see console_drain() */
 
 struct run {
 	const struct config *cfg;
@@ -141,7 +140,7 @@ static void on_signal(void *opaque, int sig)
 	}
 	log_info("%s: power button pressed; the next signal ends the guest", sigabbrev_np(sig));
 	run->kill_signal = sig;
-	loop_arm(run->loop, &run->kill_timer, clock_now_ns() + SHUTDOWN_TIMEOUT_NS);
+	loop_arm(run->loop, &run->kill_timer, clock_now_ns() + RUN_SHUTDOWN_S * NSEC_PER_SEC);
 }
 
 static void on_event(void *opaque, const char *name, json_t *data)
@@ -200,6 +199,19 @@ static int open_control(struct run *run, struct err *e)
 	return rc < 0 ? err_set(e, rc, "control socket: %s", strerror(-rc)) : 0;
 }
 
+/* The main thread hangs, and the process ends now: what would outlive it goes. */
+static void give_up(void *opaque)
+{
+	struct run *run = opaque;
+	struct log_limit log = { 0 };
+
+	/* Limited, since that never waits for a reader of standard error. */
+	log_limited(&log, LOG_ERROR, "the host's storage does not answer: ended without it");
+	if (run->host)
+		console_host_give_back(run->host);
+	runtime_release(&run->claim);
+}
+
 static int open_loop(struct run *run, struct err *e)
 {
 	int rc = loop_new(&run->loop, 0);
@@ -208,8 +220,8 @@ static int open_loop(struct run *run, struct err *e)
 		return err_set(e, rc, "cannot make an event loop: %s", strerror(-rc));
 	run->signals = (struct run_signals){
 		.loop = run->loop,
-		.watch = { .fd = -1, .slot = -1 },
 		.fn = on_signal,
+		.give_up = give_up,
 		.opaque = run,
 	};
 	run->timeout = (struct loop_timer){ .fn = on_timeout, .opaque = run };
@@ -278,15 +290,19 @@ static void drain_console(struct run *run)
 
 static void tear_down(struct run *run)
 {
+	int status = run->ending ? run->status : 1;
+
+	run_signals_end_within(&run->signals, RUN_GRACE_S, status);
 	machine_free(run->machine);
+	run_signals_end_within(&run->signals, RUN_GRACE_S + DRAIN_MAX_S, status);
 	if (run->ending)
 		drain_console(run);
+	if (run->loop)
+		run_signals_fini(&run->signals);
 	console_host_close(run->host);
 	console_free(run->con);
 	control_free(run->control);
 	runtime_release(&run->claim);
-	if (run->loop)
-		run_signals_fini(&run->signals);
 	loop_free(run->loop);
 }
 
@@ -296,9 +312,12 @@ int run_start(struct run *run, struct err *e)
 
 	if (rc < 0)
 		return rc;
-	if (run->cfg->timeout_s)
+	if (run->cfg->timeout_s) {
 		loop_arm(run->loop, &run->timeout,
 			 clock_now_ns() + run->cfg->timeout_s * NSEC_PER_SEC);
+		run_signals_end_within(&run->signals, run->cfg->timeout_s + RUN_GRACE_S,
+				       RUN_STATUS_TIMEOUT);
+	}
 	report(run, json_pack("{s:s, s:s, s:i, s:s, s:s?}", "event", "started", "name",
 			      run->cfg->name, "pid", getpid(), "control", run->claim.path,
 			      "console", run_console_path(run)));
