@@ -16,7 +16,7 @@ void bitmap_set_range(_Atomic uint64_t *map, size_t first, size_t count)
 		size_t n = MIN(count, 64 - shift);
 		uint64_t mask = (n == 64 ? ~0ULL : (1ULL << n) - 1) << shift;
 
-		atomic_fetch_or_explicit(&map[first / 64], mask, memory_order_relaxed);
+		atomic_fetch_or_explicit(&map[first / 64], mask, memory_order_release);
 		first += n;
 		count -= n;
 	}

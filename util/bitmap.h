@@ -15,7 +15,10 @@
 /* Allocate @bits clear bits; freed with free(). NULL: no memory. */
 __must_check _Atomic uint64_t *bitmap_new(size_t bits);
 
-/* Set bits [first, first + count). Relaxed: readers synchronise otherwise. */
+/*
+ * Set bits [first, first + count). Release: who takes a bit with acquire sees
+ * what was written before it was set.
+ */
 void bitmap_set_range(_Atomic uint64_t *map, size_t first, size_t count);
 
 static inline bool bitmap_test(_Atomic uint64_t *map, size_t bit)

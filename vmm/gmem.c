@@ -101,7 +101,7 @@ void gmem_fini(struct gmem *gm)
 	if (!gm->base)
 		return;
 	(void)munmap(gm->base, gm->bytes);
-	free(atomic_load(&gm->dirty));
+	free(gm->dirty_map);
 	gmem_forget_file(gm);
 	*gm = (struct gmem){ 0 };
 }
@@ -181,17 +181,21 @@ void gmem_mark_dirty(struct gmem *gm, gpa_t gpa, size_t len)
 
 int gmem_log_start(struct gmem *gm)
 {
-	_Atomic uint64_t *map = bitmap_new(gm->bytes / GMEM_PAGE_BYTES);
+	size_t nr_pages = gm->bytes / GMEM_PAGE_BYTES;
 
-	if (!map)
+	if (!gm->dirty_map)
+		gm->dirty_map = bitmap_new(nr_pages);
+	if (!gm->dirty_map)
 		return -ENOMEM;
-	atomic_store_explicit(&gm->dirty, map, memory_order_release);
+	for (size_t i = 0; i < BITMAP_WORDS(nr_pages); i++)
+		atomic_store_explicit(&gm->dirty_map[i], 0, memory_order_relaxed);
+	atomic_store_explicit(&gm->dirty, gm->dirty_map, memory_order_release);
 	return 0;
 }
 
 void gmem_log_stop(struct gmem *gm)
 {
-	free(atomic_exchange(&gm->dirty, NULL));
+	atomic_store(&gm->dirty, NULL);
 }
 
 int gmem_discard_hva(struct gmem *gm, void *hva, uint64_t len)

@@ -54,7 +54,12 @@ struct gmem {
 	/* One bit a page that was the file's and has been discarded; NULL without file. */
 	_Atomic uint64_t *discarded;
 
-	/* One bit a page, in order of the offset in guest RAM; allocated when logging first starts. */
+	/*
+	 * One bit a page, in order of the offset in guest RAM. The map is kept from the
+	 * first start of logging to gmem_fini(), so that a writer which saw it just
+	 * before logging stopped may still set its bits; dirty is NULL while nobody asks.
+	 */
+	_Atomic uint64_t *dirty_map; /* who starts and stops logging */
 	_Atomic(_Atomic uint64_t *) dirty;
 };
 
