@@ -4,5 +4,6 @@ FERRY_SRCS += \
 	util/err.c \
 	util/io.c \
 	util/log.c \
+	util/page.c \
 	util/thread.c \
 	util/token_bucket.c
