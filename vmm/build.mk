@@ -12,6 +12,7 @@ vmm_CORE := \
 	vmm/cpuid.c \
 	vmm/gmem.c \
 	vmm/gmem_file.c \
+	vmm/gmem_scan.c \
 	vmm/host_memory.c \
 	vmm/irq.c \
 	vmm/kvm.c \
