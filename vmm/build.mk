@@ -10,6 +10,7 @@ vmm_CORE := \
 	vmm/console_host.c \
 	vmm/console_tty.c \
 	vmm/cpuid.c \
+	vmm/dirty_log.c \
 	vmm/gmem.c \
 	vmm/gmem_file.c \
 	vmm/gmem_scan.c \

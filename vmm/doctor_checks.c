@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "util/io.h"
+#include "vmm/dirty_log.h"
 #include "vmm/doctor.h"
 #include "vmm/kvm.h"
 #include "vmm/runtime.h"
@@ -98,6 +99,26 @@ static void check_kvm_version(struct doctor_finding *f)
 		detail(f, "%d vCPUs recommended, %d possible", kvm_recommended_vcpus(fd),
 		       kvm_max_vcpus(fd));
 	}
+}
+
+static void check_dirty_log(struct doctor_finding *f)
+{
+	static const char *const modes[] = {
+		[DIRTY_LOG_READ_CLEARS] = "simple: each pass of a teleport slows the guest",
+		[DIRTY_LOG_MANUAL] = "manual: the start of a teleport slows the guest",
+		[DIRTY_LOG_INITIALLY_SET] = "manual, all pages set at the start",
+	};
+	_cleanup_close_ int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	enum dirty_log_mode mode = dirty_log_best_mode(fd);
+
+	if (fd < 0) {
+		detail(f, "unknown: no /dev/kvm");
+		missing(f, DOCTOR_MISSING_OPTIONAL, "see kvm device");
+		return;
+	}
+	detail(f, "%s", modes[mode]);
+	if (mode != DIRTY_LOG_INITIALLY_SET)
+		missing(f, DOCTOR_MISSING_OPTIONAL, "run kernel 5.7 or newer");
 }
 
 /* --- memory --- */
@@ -264,6 +285,7 @@ static void check_user_namespaces(struct doctor_finding *f)
 const struct doctor_check doctor_checks[] = {
 	{ "kvm", "device", "runs guests", check_kvm_device },
 	{ "kvm", "version", "runs guests", check_kvm_version },
+	{ "kvm", "dirty log", "teleport", check_dirty_log },
 	{ "memory", "huge pages", "--hugepages", check_hugepages },
 	{ "memory", "transparent huge pages", "fewer page faults", check_thp },
 	{ "memory", "locked memory", "registered I/O buffers", check_memlock },

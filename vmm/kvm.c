@@ -148,6 +148,34 @@ int kvm_set_memory(int vm_fd, uint32_t slot, uint32_t flags, uint64_t gpa, uint6
 	return xioctl(vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
+int kvm_enable_cap(int vm_fd, uint32_t cap, uint64_t arg)
+{
+	const struct kvm_enable_cap args = { .cap = cap, .args = { arg } };
+
+	return xioctl(vm_fd, KVM_ENABLE_CAP, &args);
+}
+
+int kvm_get_dirty_log(int vm_fd, uint32_t slot, uint64_t *ret_bitmap)
+{
+	const struct kvm_dirty_log args = { .slot = slot, .dirty_bitmap = ret_bitmap };
+
+	return xioctl(vm_fd, KVM_GET_DIRTY_LOG, &args);
+}
+
+int kvm_clear_dirty_log(int vm_fd, uint32_t slot, uint64_t first_page, uint32_t nr_pages,
+			const uint64_t *bitmap)
+{
+	/* The kernel reads the bitmap only; its structure does not say so. */
+	const struct kvm_clear_dirty_log args = {
+		.slot = slot,
+		.num_pages = nr_pages,
+		.first_page = first_page,
+		.dirty_bitmap = (void *)(uintptr_t)bitmap,
+	};
+
+	return xioctl(vm_fd, KVM_CLEAR_DIRTY_LOG, &args);
+}
+
 int kvm_ioeventfd(int vm_fd, bool add, bool pio, uint64_t addr, uint32_t len, int fd)
 {
 	const struct kvm_ioeventfd args = {

@@ -51,6 +51,19 @@ __must_check int kvm_create_irqchip(int vm_fd);
 __must_check int kvm_set_memory(int vm_fd, uint32_t slot, uint32_t flags, uint64_t gpa,
 				uint64_t size, void *hva);
 
+/* KVM_ENABLE_CAP on the VM. */
+__must_check int kvm_enable_cap(int vm_fd, uint32_t cap, uint64_t arg);
+
+/*
+ * The pages of @slot that were written, one bit each, in whole 64-bit words
+ * (KVM_GET_DIRTY_LOG). Takes the bits back, unless the manual protocol is
+ * enabled: then kvm_clear_dirty_log() does, for the bits that are set in
+ * @bitmap. @first_page is a multiple of 64, so is @nr_pages or it ends the slot.
+ */
+__must_check int kvm_get_dirty_log(int vm_fd, uint32_t slot, uint64_t *ret_bitmap);
+__must_check int kvm_clear_dirty_log(int vm_fd, uint32_t slot, uint64_t first_page,
+				     uint32_t nr_pages, const uint64_t *bitmap);
+
 /*
  * Make writes of any size (@len 0) or of @len bytes to @addr signal @fd
  * instead of leaving the kernel; @pio chooses the address space. @add false
