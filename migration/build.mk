@@ -5,9 +5,17 @@ FERRY_SRCS += \
 	migration/allow.c \
 	migration/channel.c \
 	migration/channel_tls.c \
+	migration/dest.c \
+	migration/hello.c \
+	migration/phase.c \
 	migration/preamble.c \
 	migration/section.c \
 	migration/section_io.c \
+	migration/source.c \
+	migration/source_policy.c \
+	migration/source_ram.c \
+	migration/source_settle.c \
+	migration/talk.c \
 	migration/tls_creds.c \
 	migration/vstate.c \
 	migration/vstate_decode.c \

@@ -72,8 +72,7 @@ struct source_options {
 	struct ram_options ram;
 	unsigned nr_streams;      /* 1 to RAM_MAX_STREAMS */
 	uint64_t max_downtime_ns; /* passes go on until it will be no longer */
-	unsigned timeout_s;       /* of the passes; 0: none */
-	bool timeout_switches;    /* then: hand over anyway; otherwise give up */
+	uint64_t switch_after_ns; /* of passes: hand over whatever the downtime; 0: never */
 	bool stopped;             /* pause first */
 	bool auto_converge;
 	bool verify; /* compare the checksum of all memory before the hand-over */
@@ -144,10 +143,11 @@ __must_check int source_start(struct source **ret, const struct source_params *p
 void source_free(struct source *s);
 
 /*
- * Give it up: the guest goes on here. -EBUSY once the commit was sent. Done
- * when the listener hears it. Any thread, as all below.
+ * Give it up for the reason @why (-ECANCELED: a person wants it): the guest goes
+ * on here. -EBUSY once the commit was sent. Done when the listener hears it.
+ * Any thread, as all below.
  */
-__must_check int source_cancel(struct source *s, struct err *e);
+__must_check int source_cancel(struct source *s, const struct err *why, struct err *e);
 
 /* The process ends: stop waiting for anything, resume nothing. */
 void source_abandon(struct source *s);

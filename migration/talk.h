@@ -48,8 +48,8 @@ enum running_value { RUNNING_NS, RUNNING_VALUES };
 
 struct talk_params {
 	struct channel *ch; /* stays the caller's, who leaves it alone until talk_free() */
-	/* The peer ended it, or the network: called once, on a thread of talk's, without locks. */
-	void (*ended)(void *opaque);
+	/* The peer ended it, or the network: called once, on whatever thread saw it, without locks. */
+	void (*ended)(void *opaque, const struct err *why);
 	void *opaque;
 };
 
@@ -58,8 +58,11 @@ __must_check int talk_new(struct talk **ret, const struct talk_params *params, s
 /* Cancel the channel, wait for the threads, free. NULL: no-op. */
 void talk_free(struct talk *t);
 
-/* All waiting ends, with @why. Any thread. */
+/* All waiting ends, with @why; the peer hears of it from the next function, or by talk_free(). */
 void talk_cancel(struct talk *t, const struct err *why);
+
+/* Tell the peer, if it still listens, that we give up. Before talk_free(). */
+void talk_say_cancel(struct talk *t);
 
 /* Send and receive sections. 0, or -errno with why the conversation is over. */
 __must_check int talk_send(struct talk *t, uint32_t type, uint32_t id, const void *payload,
@@ -72,7 +75,14 @@ __must_check int talk_send_message(struct talk *t, enum talk_message kind, const
 __must_check int talk_recv_message(struct talk *t, enum talk_message kind, uint64_t *ret_values,
 				   unsigned nr, struct err *e);
 
-/* The destination's answer: 0, or why not; and what the source gets of it. */
+/* The same for a section that has been received. 0 or -EPROTO. */
+__must_check int talk_take_message(const struct section *s, enum talk_message kind,
+				   uint64_t *ret_values, unsigned nr, struct err *e);
+
+/*
+ * The destination's answer: 0, or why not (which is said even after the
+ * conversation was cancelled here); and what the source gets of it.
+ */
 __must_check int talk_send_reply(struct talk *t, int code, const char *text, struct err *e);
 __must_check int talk_recv_reply(struct talk *t, struct err *e);
 
@@ -80,8 +90,8 @@ __must_check int talk_recv_reply(struct talk *t, struct err *e);
 bool talk_was_refused(struct talk *t);
 
 /*
- * Something else failed that may be a consequence: if the peer says within
- * @timeout_ms why it gave up, take its words for @e. Returns e->code.
+ * Something else failed, which may be a consequence: if the conversation has
+ * ended, or ends within @timeout_ms, take its reason for @e. Returns e->code.
  */
 int talk_explain(struct talk *t, unsigned timeout_ms, struct err *e);
 

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// When a live teleport stops making passes: a prediction, and what it is compared with.
+#include "migration/source_policy.h"
+
+#include "migration/ram.h"
+#include "util/compiler.h"
+
+/* Until it was measured: 1 GiB/s. */
+#define FIRST_NS_PER_MIB 1000000ULL
+/* A pass that sends less says little about speed. */
+#define MIN_MEASURED_BYTES (1 * MIB)
+/* The guest has to go slower after so many passes that did not help. */
+#define BAD_PASSES 2U
+
+void policy_init(struct policy *p, const struct policy_params *params)
+{
+	*p = (struct policy){ .p = *params, .ns_per_mib = FIRST_NS_PER_MIB };
+}
+
+/* Contents per time; a slower pass counts at once, a faster one by half. */
+static void measure(struct policy *p, const struct policy_pass *pass)
+{
+	uint64_t ns_per_mib;
+
+	if (pass->payload_bytes < MIN_MEASURED_BYTES)
+		return;
+	ns_per_mib = pass->duration_ns / (pass->payload_bytes / MIB);
+	p->ns_per_mib =
+		ns_per_mib > p->ns_per_mib ? ns_per_mib : (p->ns_per_mib + ns_per_mib + 1) / 2;
+}
+
+static uint64_t predict(const struct policy *p, const struct policy_pass *pass)
+{
+	uint64_t kib = pass->pages_left * (RAM_PAGE_BYTES / KIB);
+
+	return p->p.fixed_ns + kib * p->ns_per_mib / KIB;
+}
+
+/* Did the guest write at least half as fast as we send? Twice so: let it rest. */
+static void converge(struct policy *p, const struct policy_pass *pass)
+{
+	p->bad_passes = pass->pages_left * 2 > pass->pages_sent ? p->bad_passes + 1 : 0;
+	if (!p->p.auto_converge || p->bad_passes < BAD_PASSES)
+		return;
+	p->bad_passes = 0;
+	p->throttle = p->throttle ? MIN(p->throttle + POLICY_THROTTLE_STEP, POLICY_THROTTLE_MAX)
+				  : POLICY_THROTTLE_FIRST;
+}
+
+enum policy_verdict policy_decide(struct policy *p, const struct policy_pass *pass,
+				  uint64_t *ret_downtime_ns)
+{
+	measure(p, pass);
+	*ret_downtime_ns = predict(p, pass);
+	if (*ret_downtime_ns <= p->p.max_downtime_ns)
+		return POLICY_SWITCH;
+	if (p->p.switch_after_ns && pass->elapsed_ns >= p->p.switch_after_ns)
+		return POLICY_SWITCH;
+	converge(p, pass);
+	return POLICY_PASS;
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+// After a lost answer: the source asks who has the guest, and does not guess.
+#include <errno.h>
+#include <time.h>
+
+#include "migration/source_impl.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+#define ASK_INTERVAL_NS (1 * NSEC_PER_SEC)
+
+bool source_is_abandoned(struct source *s)
+{
+	MUTEX_SCOPE(&s->lock);
+	return s->abandoned;
+}
+
+void source_sleep(struct source *s, uint64_t ns)
+{
+	uint64_t at = clock_now_ns() + ns;
+	const struct timespec until = { .tv_sec = (time_t)(at / NSEC_PER_SEC),
+					.tv_nsec = (long)(at % NSEC_PER_SEC) };
+	int rc = 0;
+
+	MUTEX_SCOPE(&s->lock);
+	while (!s->forced && !s->abandoned && rc == 0)
+		rc = pthread_cond_timedwait(&s->changed, &s->lock.m, &until);
+}
+
+/* Ask once. HANDOVER_WAIT also where nobody answers. */
+static enum handover_answer ask(struct source *s)
+{
+	enum handover_answer answer = HANDOVER_WAIT;
+	struct err e = { 0 };
+
+	if (s->p.peer->ask(s->p.opaque, &answer, &e) < 0) {
+		mutex_lock(&s->lock);
+		s->st.error = e;
+		mutex_unlock(&s->lock);
+		return HANDOVER_WAIT;
+	}
+	return answer;
+}
+
+static bool is_forced(struct source *s)
+{
+	MUTEX_SCOPE(&s->lock);
+	return s->forced;
+}
+
+static void become_unknown(struct source *s)
+{
+	log_warn("teleport: the commit was sent, and no answer came: nobody here knows whether the "
+		 "guest runs there. It stays paused; asking again and again ('ferry resume "
+		 "--force' or 'ferry destroy' if you know better)");
+	s->p.guest->unknown(s->p.opaque);
+	source_set_state(s, SOURCE_UNKNOWN);
+}
+
+bool source_settle(struct source *s)
+{
+	bool told = false;
+
+	while (!source_is_abandoned(s)) {
+		enum handover_answer answer = ask(s);
+
+		if (answer != HANDOVER_WAIT)
+			return answer == HANDOVER_NEVER;
+		if (!told)
+			become_unknown(s);
+		told = true;
+		source_sleep(s, ASK_INTERVAL_NS);
+		if (is_forced(s))
+			return true;
+	}
+	return false;
+}
+
+int source_force_resume(struct source *s, struct err *e)
+{
+	MUTEX_SCOPE(&s->lock);
+	if (s->st.state != SOURCE_UNKNOWN)
+		return err_set(e, -EINVAL, "it is known who has the guest: nothing to force");
+	s->forced = true;
+	(void)pthread_cond_broadcast(&s->changed);
+	return 0;
+}
