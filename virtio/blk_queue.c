@@ -101,6 +101,8 @@ static void complete(struct blk_slot *s, uint8_t status)
 	if (!q->dropping && !is_broken(q))
 		vq_fill(&q->vq->ring, chain, (uint32_t)MIN(chain->in_bytes, UINT32_MAX),
 			q->filled++);
+	else /* the driver hears no more of it, but it was written to all the same */
+		vq_mark_dirty(&q->vq->ring, chain);
 	put_slot(s);
 	loop_defer(q->loop, &q->batch_end);
 }

@@ -129,6 +129,25 @@ static void window_consume(struct net_window *w, unsigned nr)
 		w->first_iov = w->first_chain = 0;
 }
 
+/* How many chains do the first @bytes reach into? */
+static unsigned window_chains(const struct net_window *w, size_t bytes)
+{
+	unsigned nr = 0;
+
+	for (; bytes > 0 && nr < w->nr_chains; nr++)
+		bytes -= MIN(bytes, w->chains[w->first_chain + nr].in_bytes);
+	return nr;
+}
+
+/* The back end wrote @bytes to its front, and the driver hears of it later, or never. */
+static void window_mark_dirty(const struct net_window *w, struct vq *ring, size_t bytes)
+{
+	unsigned nr = window_chains(w, bytes);
+
+	for (unsigned i = 0; i < nr; i++)
+		vq_mark_dirty(ring, &w->chains[w->first_chain + i]);
+}
+
 /*
  * Fill up until @bytes fit, or one chain is there if the driver does not take
  * frames in pieces. 1: they fit; 0: no; -EPROTO.
@@ -211,16 +230,17 @@ static void deliver(struct net_rx *rx, size_t bytes)
 {
 	struct net_window *w = &rx->window;
 	const struct vq_chain *first = &w->chains[w->first_chain];
+	unsigned nr = window_chains(w, bytes);
 	size_t left = bytes;
-	unsigned nr = 0;
 
-	for (; left; nr++) {
-		size_t n = MIN(left, first[nr].in_bytes);
+	/* Before vq_fill(), which marks what has been written. */
+	finish_header(rx, first, nr);
+	for (unsigned i = 0; i < nr; i++) {
+		size_t n = MIN(left, first[i].in_bytes);
 
-		vq_fill(&rx->q->ring, &first[nr], (uint32_t)n, rx->nr_filled + nr);
+		vq_fill(&rx->q->ring, &first[i], (uint32_t)n, rx->nr_filled + i);
 		left -= n;
 	}
-	finish_header(rx, first, nr);
 	window_consume(w, nr);
 	rx->nr_filled += nr;
 	if (rx->nr_filled >= RX_PUBLISH)
@@ -267,25 +287,36 @@ static int retry_pending(struct net_rx *rx)
 	return 1;
 }
 
-/* The back end has put @bytes into window and spill. 1 or -ENOBUFS or -EPROTO. */
-static int take_frame(struct net_rx *rx, size_t bytes)
+/* Is it one, and for us? */
+static bool wanted(struct net_rx *rx, size_t bytes)
 {
 	if (bytes < sizeof(struct virtio_net_hdr_v1) + NET_FRAME_MIN ||
 	    bytes > rx->window.bytes + SPILL_BYTES) {
 		net_count_add(&rx->count.errors, 1);
-		return 1;
+		return false;
 	}
 	if (!accepted(rx)) {
 		net_count_add(&rx->count.dropped, 1);
+		return false;
+	}
+	return true;
+}
+
+/* The back end has put @bytes into window and spill. 1 or -ENOBUFS or -EPROTO. */
+static int take_frame(struct net_rx *rx, size_t bytes)
+{
+	bool frame = wanted(rx, bytes);
+
+	if (frame && bytes <= rx->window.bytes) {
+		deliver(rx, bytes);
 		return 1;
 	}
-	if (bytes > rx->window.bytes) {
-		rx->pending = bytes;
-		rx->pending_room = rx->window.bytes;
-		return retry_pending(rx);
-	}
-	deliver(rx, bytes);
-	return 1;
+	window_mark_dirty(&rx->window, &rx->q->ring, bytes);
+	if (!frame)
+		return 1;
+	rx->pending = bytes;
+	rx->pending_room = rx->window.bytes;
+	return retry_pending(rx);
 }
 
 /*
@@ -308,7 +339,11 @@ static int receive_next(struct net_rx *rx)
 		return -ENOBUFS;
 	w->iov[w->first_iov + w->nr_iov] = (struct iovec){ rx->spill, SPILL_BYTES };
 	n = nd->ops->receive(nd, rx->pair, w->iov + w->first_iov, w->nr_iov + 1);
-	return n < 0 ? (int)n : take_frame(rx, (size_t)n);
+	if (n >= 0)
+		return take_frame(rx, (size_t)n);
+	if (n != -EAGAIN) /* it may have failed half way */
+		window_mark_dirty(w, &rx->q->ring, w->bytes);
+	return (int)n;
 }
 
 /* The rate limit is reached: come back when a frame may pass. */

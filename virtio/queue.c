@@ -225,12 +225,12 @@ bool vq_has_work(const struct vq *q)
 	return load_avail_idx(q) != q->state.last_avail;
 }
 
-static void mark_in_dirty(struct gmem *gm, const struct vq_chain *chain)
+void vq_mark_dirty(struct vq *q, const struct vq_chain *chain)
 {
 	const struct iovec *iov = chain->iov + chain->nr_out;
 
 	for (unsigned i = 0; i < chain->nr_in; i++)
-		gmem_mark_dirty_hva(gm, iov[i].iov_base, iov[i].iov_len);
+		gmem_mark_dirty_hva(q->gm, iov[i].iov_base, iov[i].iov_len);
 }
 
 void vq_fill(struct vq *q, const struct vq_chain *chain, uint32_t written, unsigned ahead)
@@ -239,7 +239,7 @@ void vq_fill(struct vq *q, const struct vq_chain *chain, uint32_t written, unsig
 	struct vring_used_elem *elem =
 		&used->ring[(uint16_t)(q->state.used_idx + ahead) & (q->state.size - 1)];
 
-	mark_in_dirty(q->gm, chain);
+	vq_mark_dirty(q, chain);
 	*elem = (struct vring_used_elem){ .id = chain->head, .len = written };
 	gmem_mark_dirty_hva(q->gm, elem, sizeof(*elem));
 }

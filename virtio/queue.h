@@ -84,9 +84,17 @@ bool vq_has_work(const struct vq *q);
  * Put a finished chain into the used ring at position @ahead beyond what was
  * published, with @written bytes of its in-buffers filled. All of its
  * in-buffers are marked dirty: a request that failed may have written anywhere.
- * vq_publish() then shows @count of them to the driver at once.
+ * So nothing may be written to them afterwards.
  */
 void vq_fill(struct vq *q, const struct vq_chain *chain, uint32_t written, unsigned ahead);
+
+/*
+ * What vq_fill() marks, for a chain that does not go back to the driver, or not
+ * yet, though its buffers may have been written to.
+ */
+void vq_mark_dirty(struct vq *q, const struct vq_chain *chain);
+
+/* Show the driver @count filled elements. */
 void vq_publish(struct vq *q, unsigned count);
 
 /* vq_fill(.., 0) and vq_publish(.., 1). */

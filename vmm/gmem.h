@@ -40,6 +40,12 @@ struct gmem_region {
  * KVM's dirty log does not see what ferry itself writes. While logging is on,
  * the writing functions therefore set bits in the map below; the migration
  * code merges the two. Any thread.
+ *
+ * Whoever writes through a pointer, or lets the kernel write there (readv, recv,
+ * io_uring), marks the range AFTER the write is done, whatever came of it, a
+ * request that was cancelled or a frame that nobody wants included. A mark
+ * before it is worth nothing: the page may be read and its bit taken in between.
+ * docs/locking.md has the other half.
  */
 struct gmem {
 	/* const after gmem_init() */

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/blkdev.h"
+#include "util/bitmap.h"
 #include "util/clock.h"
 
 /* --- many at once --------------------------------------------------------------- */
@@ -107,6 +108,26 @@ static void test_reset_in_flight(void **state)
 		assert_int_equal(ring_used_idx(&f->rings[0]), 0);
 	}
 	blkdev_check_read(f, 3, 1);
+}
+
+/* Data that came, or may have, before the driver took its requests back. */
+static void test_reset_marks_dirty(void **state)
+{
+	struct blkdev *f = *state;
+
+	blkdev_new(f, (struct blk_config){ 0 });
+	for (unsigned round = 0; round < 20; round++) {
+		assert_int_equal(gmem_log_start(&f->vm.gmem), 0);
+		offer_reads(f, 0, DEPTH);
+		blkdev_kick(f, 0);
+		blkdev_quiesce(f, true);
+		for (unsigned i = 0; i < DEPTH; i++)
+			assert_true(bitmap_test(atomic_load(&f->vm.gmem.dirty),
+						DATA / GMEM_PAGE_BYTES + i));
+		gmem_log_stop(&f->vm.gmem);
+		f->next_desc = 0;
+		blkdev_start(f);
+	}
 }
 
 static void test_pause_in_flight(void **state)
@@ -243,6 +264,7 @@ int main(void)
 		BLK_TEST(test_two_queues),
 		BLK_TEST(test_more_than_there_are_slots),
 		BLK_TEST(test_reset_in_flight),
+		BLK_TEST(test_reset_marks_dirty),
 		BLK_TEST(test_pause_in_flight),
 		BLK_TEST(test_limits),
 		BLK_TEST(test_truncated_image),

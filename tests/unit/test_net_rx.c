@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/net_rig.h"
+#include "util/bitmap.h"
 
 #define RX0  0
 #define HDR  NETDEV_HDR_BYTES
@@ -299,6 +300,44 @@ static void test_filtered(void **state)
 	assert_int_equal(count.bytes, 20);
 }
 
+static bool is_dirty(struct net_rig *rig, uint16_t head)
+{
+	return bitmap_test(atomic_load(&rig->vm->gmem.dirty),
+			   NET_RIG_BUFFERS / GMEM_PAGE_BYTES + head);
+}
+
+/* Guest memory has changed, though the driver is told of nothing. */
+static void test_unwanted_frames_mark_dirty(void **state)
+{
+	struct net_rig *rig = *state;
+
+	assert_int_equal(gmem_log_start(&rig->vm->gmem), 0);
+	mutex_lock(&rig->net->lock);
+	rig->net->state.filter.mode = 0;
+	mutex_unlock(&rig->net->lock);
+	atomic_fetch_add(&rig->net->filter_gen, 1);
+	offer_many(rig, 0, 4, 64);
+	wait_frames(rig, 1, 100);
+	rig->be->waiting[HDR + 5] ^= 1;
+	net_rig_start(rig, RX0);
+	none_used(rig);
+	for (uint16_t i = 0; i < 4; i++)
+		assert_int_equal(is_dirty(rig, i), i < 2);
+}
+
+static void test_pending_frame_marks_dirty(void **state)
+{
+	struct net_rig *rig = *state;
+
+	assert_int_equal(gmem_log_start(&rig->vm->gmem), 0);
+	offer_many(rig, 0, 4, 1024);
+	wait_frames(rig, 1, 6000);
+	net_rig_start(rig, RX0);
+	none_used(rig);
+	for (uint16_t i = 0; i < 5; i++)
+		assert_int_equal(is_dirty(rig, i), i < 4);
+}
+
 /* What was popped and not used goes back, so that a pause loses no buffer. */
 static void test_stop_gives_back(void **state)
 {
@@ -403,6 +442,8 @@ int main(void)
 		TEST(test_largest_segment, setup),
 		TEST(test_runt, setup),
 		TEST(test_filtered, setup),
+		TEST(test_unwanted_frames_mark_dirty, setup),
+		TEST(test_pending_frame_marks_dirty, setup),
 		TEST(test_stop_gives_back, setup),
 		TEST(test_many_frames_few_interrupts, setup),
 		TEST(test_broken_by_readable_buffer, setup),
