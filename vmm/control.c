@@ -42,6 +42,8 @@ struct control {
 	struct acceptor acceptor;
 	TAILQ_HEAD(, client) clients;
 	struct loop_work reaper; /* frees dead clients */
+	void (*alone)(void *opaque); /* NULL: nobody waits for that */
+	void *alone_opaque;
 	struct log_limit log;
 };
 
@@ -76,6 +78,19 @@ static void reap_clients(void *opaque)
 		if (c->dead)
 			free_client(c);
 	}
+	if (ctl->alone && TAILQ_EMPTY(&ctl->clients)) {
+		void (*fn)(void *opaque) = ctl->alone;
+
+		ctl->alone = NULL;
+		fn(ctl->alone_opaque);
+	}
+}
+
+void control_when_alone(struct control *ctl, void (*fn)(void *opaque), void *opaque)
+{
+	ctl->alone = fn;
+	ctl->alone_opaque = opaque;
+	loop_post(ctl->p.loop, &ctl->reaper);
 }
 
 /* --- output --- */

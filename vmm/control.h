@@ -36,6 +36,7 @@ struct control_command {
 	int (*fn)(struct control_call *call);
 	const char *help;               /* what it does, and what it returns */
 	const struct control_arg *args; /* NULL: none */
+	bool anytime;                   /* even when control_table.admit would refuse it */
 };
 
 struct control_event_info {
@@ -49,6 +50,9 @@ struct control_table {
 	size_t nr_commands;
 	const struct control_event_info *events;
 	size_t nr_events;
+	/* Called before each command that is not for anytime; -errno with call->e refuses
+	 * it. NULL: all are welcome. */
+	int (*admit)(struct control_call *call);
 };
 
 /* The part of a connection that commands see. */
@@ -99,6 +103,12 @@ __must_check int control_new(struct control **ret, const struct control_params *
 
 /* Send what can be sent at once, hang up on all clients. NULL: no-op. */
 void control_free(struct control *ctl);
+
+/*
+ * Call @fn once, when no client is connected; at the next turn of the loop if
+ * none is. @fn may not free @ctl.
+ */
+void control_when_alone(struct control *ctl, void (*fn)(void *opaque), void *opaque);
 
 /*
  * Tell all clients that something happened; takes over @data (NULL: none). A

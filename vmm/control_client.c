@@ -70,12 +70,19 @@ static int receive(struct control_client *c, json_t **ret, struct err *e)
 	return 0;
 }
 
-static int send_command(const struct control_client *c, const char *command, struct err *e)
+/* @args is taken over; NULL: none. */
+static int send_command(const struct control_client *c, const char *command, json_t *args,
+			struct err *e)
 {
-	char text[128];
-	int len = snprintf(text, sizeof(text), "{\"execute\":\"%s\"}\n", command);
+	json_t *request = json_pack("{s:s, s:o*}", "execute", command, "arguments", args);
+	_cleanup_free_ char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+	size_t len = text ? strlen(text) : 0;
 
-	if (send(c->fd, text, (size_t)len, MSG_NOSIGNAL) == len)
+	json_decref(request);
+	if (!text)
+		return err_set(e, -ENOMEM, "out of memory");
+	text[len++] = '\n'; /* instead of the final zero */
+	if (send(c->fd, text, len, MSG_NOSIGNAL) == (ssize_t)len)
 		return 0;
 	return err_set(e, errno ? -errno : -EIO, "control socket: %s", strerror(errno));
 }
@@ -100,9 +107,10 @@ static int judge_reply(json_t *reply, json_t **ret, struct err *e)
 	return rc;
 }
 
-int client_execute(struct control_client *c, const char *command, json_t **ret, struct err *e)
+int client_execute_with(struct control_client *c, const char *command, json_t *args, json_t **ret,
+			struct err *e)
 {
-	int rc = send_command(c, command, e);
+	int rc = send_command(c, command, args, e);
 
 	if (rc < 0)
 		return rc;
@@ -114,6 +122,11 @@ int client_execute(struct control_client *c, const char *command, json_t **ret, 
 			rc = judge_reply(reply, ret, e);
 	} while (rc > 0);
 	return rc;
+}
+
+int client_execute(struct control_client *c, const char *command, json_t **ret, struct err *e)
+{
+	return client_execute_with(c, command, NULL, ret, e);
 }
 
 int client_negotiate(struct control_client *c, struct err *e)

@@ -42,6 +42,10 @@ void client_close(struct control_client *c);
 __must_check int client_execute(struct control_client *c, const char *command, json_t **ret,
 				struct err *e);
 
+/* The same with arguments: an object, which is taken over. */
+__must_check int client_execute_with(struct control_client *c, const char *command, json_t *args,
+				     json_t **ret, struct err *e);
+
 /*
  * Wait until the guest's process has ended. 0, or -ETIMEDOUT after @timeout_s
  * with @e; 0: for ever.

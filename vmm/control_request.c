@@ -136,6 +136,8 @@ static json_t *call(const struct control_command *cmd, struct control_call *c, j
 
 	c->args = args;
 	rc = check_args(cmd, args, c->e);
+	if (rc == 0 && !cmd->anytime && c->table->admit)
+		rc = c->table->admit(c);
 	if (rc == 0)
 		rc = cmd->fn(c);
 	json_decref(args);

@@ -22,12 +22,15 @@
 #include "vmm/host_memory.h"
 #include "vmm/loop.h"
 #include "vmm/machine.h"
+#include "vmm/run_mover.h"
 #include "vmm/run_signals.h"
 #include "vmm/runtime.h"
 
 /* How long the last output may wait for its reader. */
 #define DRAIN_IDLE_MS 1000
 #define DRAIN_MAX_S   10 /* see console_drain() */
+/* How long clients may look at what was a guest. */
+#define FAREWELL_NS (10 * NSEC_PER_SEC)
 
 struct run {
 	const struct config *cfg;
@@ -39,7 +42,10 @@ struct run {
 	char pty_link[128];
 	struct runtime_claim claim;
 	struct control *control;
-	struct machine *machine;
+	struct machine *machine; /* NULL: it has moved */
+	struct run_mover *mover; /* NULL: there was none */
+	char moved_to[256];
+	struct loop_timer farewell;
 	struct loop_timer timeout;
 	struct loop_timer kill_timer;
 	int kill_signal; /* the one that pressed the power button; 0: none */
@@ -57,7 +63,12 @@ static void finish(struct run *run, int status, const char *reason)
 	run->ending = true;
 	run->status = status;
 	run->reason = reason;
-	loop_stop(run->loop);
+	if (run->mover && run->mover->busy) {
+		run_signals_end_within(&run->signals, RUN_GRACE_S, status);
+		run->mover->ops->end(run->mover);
+	} else {
+		loop_stop(run->loop);
+	}
 }
 
 static void on_ended(void *opaque, enum machine_end why, unsigned code)
@@ -128,7 +139,8 @@ static void on_signal(void *opaque, int sig)
 {
 	struct run *run = opaque;
 	struct err e;
-	int rc = run->kill_signal ? -EALREADY : machine_power_button(run->machine, &e);
+	int rc = run->kill_signal || !run->machine ? -EALREADY
+						     : machine_power_button(run->machine, &e);
 
 	if (rc == -EBUSY && machine_state(run->machine) != MACHINE_INCOMING) {
 		log_warn("%s: %s", sigabbrev_np(sig), e.text);
@@ -151,6 +163,65 @@ static void on_event(void *opaque, const char *name, json_t *data)
 		control_event(run->control, name, data);
 	else
 		json_decref(data);
+}
+
+/* --- somebody moves it --- */
+
+void run_set_mover(struct run *run, struct run_mover *mv)
+{
+	if (run->mover)
+		run->mover->ops->free(run->mover);
+	run->mover = mv;
+	mv->busy = true;
+}
+
+struct run_mover *run_mover(const struct run *run)
+{
+	return run->mover;
+}
+
+void run_mover_idle(struct run *run)
+{
+	run->mover->busy = false;
+	if (run->ending)
+		loop_stop(run->loop);
+}
+
+static void on_left_alone(void *opaque)
+{
+	run_leave(opaque, "migrated");
+}
+
+void run_moved(struct run *run, const char *where)
+{
+	(void)snprintf(run->moved_to, sizeof(run->moved_to), "%s", where);
+	loop_disarm(run->loop, &run->timeout);
+	loop_disarm(run->loop, &run->kill_timer);
+	machine_free(take_ptr(run->machine));
+	if (run->ending)
+		return;
+	loop_arm(run->loop, &run->farewell, clock_now_ns() + FAREWELL_NS);
+	control_when_alone(run->control, on_left_alone, run);
+}
+
+void run_abort(struct run *run, int status, const char *reason)
+{
+	finish(run, status, reason);
+}
+
+bool run_is_ending(const struct run *run)
+{
+	return run->ending;
+}
+
+const char *run_moved_to(const struct run *run)
+{
+	return run->machine ? NULL : run->moved_to;
+}
+
+const char *run_name(const struct run *run)
+{
+	return run->cfg->name;
 }
 
 /* --- how it starts --- */
@@ -224,6 +295,7 @@ static int open_loop(struct run *run, struct err *e)
 		.give_up = give_up,
 		.opaque = run,
 	};
+	run->farewell = (struct loop_timer){ .fn = on_left_alone, .opaque = run };
 	run->timeout = (struct loop_timer){ .fn = on_timeout, .opaque = run };
 	run->kill_timer = (struct loop_timer){ .fn = on_kill_timer, .opaque = run };
 	rc = console_new(&run->con, run->loop);
@@ -293,6 +365,8 @@ static void tear_down(struct run *run)
 	int status = run->ending ? run->status : 1;
 
 	run_signals_end_within(&run->signals, RUN_GRACE_S, status);
+	if (run->mover)
+		run->mover->ops->free(run->mover);
 	machine_free(run->machine);
 	run_signals_end_within(&run->signals, RUN_GRACE_S + DRAIN_MAX_S, status);
 	if (run->ending)

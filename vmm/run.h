@@ -53,7 +53,7 @@ __must_check int run_check(const struct config *cfg, struct err *e);
 
 /* --- for the control socket's commands, on the main loop --- */
 
-/* The guest; const while the control socket is there. */
+/* The guest; NULL once it has moved elsewhere. */
 struct machine *run_machine(const struct run *run);
 
 /* The main loop. */
