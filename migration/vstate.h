@@ -179,6 +179,9 @@ void vstate_put(struct vstate_writer *w, const struct vstate_table *table, unsig
 void vstate_put_blob(struct vstate_writer *w, const char *name, unsigned index, const void *data,
 		     size_t len);
 
+/* A part cannot be had: the writer fails with @error, unless it has already. */
+void vstate_put_error(struct vstate_writer *w, int error);
+
 /* What was collected; the writer's until freed. 0, or -ENOMEM, -E2BIG. */
 __must_check int vstate_writer_finish(struct vstate_writer *w, const void **ret_data,
 				      size_t *ret_len);

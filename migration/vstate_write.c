@@ -171,6 +171,11 @@ void vstate_put_blob(struct vstate_writer *w, const char *name, unsigned index, 
 	end_part(w, start, name);
 }
 
+void vstate_put_error(struct vstate_writer *w, int error)
+{
+	fail(w, error);
+}
+
 int vstate_writer_finish(struct vstate_writer *w, const void **ret_data, size_t *ret_len)
 {
 	if (w->error < 0)

@@ -43,6 +43,24 @@ int io_pread_full(int fd, void *buf, size_t len, off_t offset)
 	return 0;
 }
 
+int io_pwrite_full(int fd, const void *buf, size_t len, off_t offset)
+{
+	const char *p = buf;
+
+	while (len > 0) {
+		ssize_t n = pwrite(fd, p, len, offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		p += n;
+		offset += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
 int io_write_full(int fd, const void *buf, size_t len)
 {
 	const char *p = buf;

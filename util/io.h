@@ -57,6 +57,7 @@ static inline void close_fd(int *fd)
  */
 __must_check int io_read_full(int fd, void *buf, size_t len);
 __must_check int io_pread_full(int fd, void *buf, size_t len, off_t offset);
+__must_check int io_pwrite_full(int fd, const void *buf, size_t len, off_t offset);
 __must_check int io_write_full(int fd, const void *buf, size_t len);
 
 /*

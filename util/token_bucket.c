@@ -4,6 +4,8 @@
 
 #include "util/clock.h"
 
+#define DEBT_MAX_NS (3600 * NSEC_PER_SEC)
+
 void token_bucket_init(struct token_bucket *tb, uint64_t rate, uint64_t burst_ns)
 {
 	tb->rate = rate;
@@ -36,4 +38,24 @@ void token_bucket_charge(struct token_bucket *tb, uint64_t tokens, uint64_t now_
 		full_at = MAX(old, now_ns) + cost_ns;
 	} while (!atomic_compare_exchange_weak_explicit(
 		&tb->full_at_ns, &old, full_at, memory_order_relaxed, memory_order_relaxed));
+}
+
+uint64_t token_bucket_missing(const struct token_bucket *tb, uint64_t now_ns)
+{
+	uint64_t full_at = atomic_load_explicit(&tb->full_at_ns, memory_order_relaxed);
+
+	if (tb->rate == 0 || full_at <= now_ns)
+		return 0;
+	return (uint64_t)((unsigned __int128)(full_at - now_ns) * tb->rate / NSEC_PER_SEC);
+}
+
+void token_bucket_set_missing(struct token_bucket *tb, uint64_t missing, uint64_t now_ns)
+{
+	unsigned __int128 debt_ns;
+
+	if (tb->rate == 0)
+		return;
+	debt_ns = (unsigned __int128)missing * NSEC_PER_SEC / tb->rate;
+	atomic_store_explicit(&tb->full_at_ns, now_ns + (uint64_t)MIN(debt_ns, DEBT_MAX_NS),
+			      memory_order_relaxed);
 }

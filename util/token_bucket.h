@@ -33,4 +33,11 @@ __must_check uint64_t token_bucket_delay_ns(const struct token_bucket *tb, uint6
 /* Take @tokens, into debt if need be. */
 void token_bucket_charge(struct token_bucket *tb, uint64_t tokens, uint64_t now_ns);
 
+/*
+ * For saved state, which knows no moments: how many tokens are missing at
+ * @now_ns; and a bucket where @missing are. A debt of more than an hour is cut.
+ */
+uint64_t token_bucket_missing(const struct token_bucket *tb, uint64_t now_ns);
+void token_bucket_set_missing(struct token_bucket *tb, uint64_t missing, uint64_t now_ns);
+
 #endif

@@ -16,16 +16,11 @@
 #define AUTO_QUEUES  4U
 #define CONFIG_BYTES offsetof(struct virtio_blk_config, max_secure_erase_sectors)
 
-static struct blk *blk_of(struct virtio_dev *dev)
-{
-	return container_of(dev, struct blk, vdev);
-}
-
 /* --- the class's operations ------------------------------------------------ */
 
 static void config_read(struct virtio_dev *dev, unsigned offset, void *data, unsigned len)
 {
-	struct blk *blk = blk_of(dev);
+	struct blk *blk = to_blk(dev);
 	struct virtio_blk_config config = blk->config;
 
 	config.wce = atomic_load_explicit(&blk->state.writeback, memory_order_relaxed);
@@ -41,7 +36,7 @@ static void config_write(struct virtio_dev *dev, unsigned offset, const void *da
 	if (!virtio_has(dev, VIRTIO_BLK_F_CONFIG_WCE) || wce < offset || wce - offset >= len)
 		return;
 	value = ((const uint8_t *)data)[wce - offset];
-	atomic_store_explicit(&blk_of(dev)->state.writeback, value & 1, memory_order_relaxed);
+	atomic_store_explicit(&to_blk(dev)->state.writeback, value & 1, memory_order_relaxed);
 }
 
 static void start(struct virtio_dev *dev)
@@ -51,12 +46,12 @@ static void start(struct virtio_dev *dev)
 
 static void reset(struct virtio_dev *dev)
 {
-	atomic_store_explicit(&blk_of(dev)->state.writeback, 1, memory_order_relaxed);
+	atomic_store_explicit(&to_blk(dev)->state.writeback, 1, memory_order_relaxed);
 }
 
 static void free_dev(struct virtio_dev *dev)
 {
-	struct blk *blk = blk_of(dev);
+	struct blk *blk = to_blk(dev);
 
 	for (unsigned i = 0; i < blk->nr_queues; i++)
 		blk_queue_fini(&blk->queues[i]);
@@ -77,6 +72,9 @@ static const struct virtio_class blk_class = {
 	.reset = reset,
 	.run = blk_queue_run,
 	.quiesce = blk_queue_quiesce,
+	.can_save = blk_can_save,
+	.save = blk_save,
+	.load = blk_load,
 	.free = free_dev,
 };
 
@@ -146,6 +144,7 @@ static int open_image(const struct blk_config *cfg, struct block **ret, struct e
 		.path = cfg->path,
 		.readonly = cfg->readonly,
 		.overlay = cfg->overlay,
+		.incoming = cfg->incoming,
 		.direct = cfg->direct,
 	};
 	int rc = block_image_new(ret, &image, e);
@@ -282,6 +281,22 @@ int blk_check(const struct blk_config *cfg, struct err *e)
 	return rc;
 }
 
+/* --- hand-over ------------------------------------------------------------- */
+
+int blk_take_lock(struct virtio_dev *dev, struct err *e)
+{
+	int rc = block_take_lock(to_blk(dev)->block, e);
+
+	return rc < 0 ? err_prefix(e, "%s", dev->device.id) : 0;
+}
+
+int blk_release_lock(struct virtio_dev *dev, struct err *e)
+{
+	int rc = block_release_lock(to_blk(dev)->block, e);
+
+	return rc < 0 ? err_prefix(e, "%s", dev->device.id) : 0;
+}
+
 /* --- what it tells --------------------------------------------------------- */
 
 static void add_counters(struct blk_stats *sum, const struct blk_counters *c)
@@ -299,16 +314,21 @@ static void add_counters(struct blk_stats *sum, const struct blk_counters *c)
 
 void blk_get_stats(struct virtio_dev *dev, struct blk_stats *ret)
 {
-	const struct blk *blk = blk_of(dev);
+	const struct blk *blk = to_blk(dev);
 
 	*ret = (struct blk_stats){ 0 };
 	for (unsigned i = 0; i < blk->nr_queues; i++)
 		add_counters(ret, &blk->queues[i].counters);
 }
 
+uint64_t blk_capacity_bytes(struct virtio_dev *dev)
+{
+	return to_blk(dev)->block->bytes;
+}
+
 void blk_describe(struct virtio_dev *dev, char *buf, size_t len)
 {
-	const struct blk *blk = blk_of(dev);
+	const struct blk *blk = to_blk(dev);
 
 	(void)snprintf(buf, len, "%s, %s, %s, %u queue%s", blk->block->ops->name,
 		       loop_ring(blk->queues[0].loop) ? "io_uring" : "threads",

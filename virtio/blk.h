@@ -33,7 +33,8 @@ struct blk_config {
 	const char *id;   /* "disk0": unique in the guest, names the threads */
 	const char *path; /* raw image or block device */
 	bool readonly;
-	bool overlay; /* writes go to a temporary file and vanish */
+	bool overlay;  /* writes go to a temporary file and vanish */
+	bool incoming; /* its guest comes from elsewhere: no lock until blk_take_lock() */
 	enum block_direct direct;
 	enum blk_engine engine;
 	unsigned queues;     /* at most BLK_MAX_QUEUES; 0: one per vCPU, at most 4 */
@@ -59,6 +60,21 @@ __must_check int blk_new(struct vm *vm, struct pci_host *pci, const struct blk_c
  */
 __must_check int blk_check(const struct blk_config *cfg, struct err *e);
 
+/*
+ * Hand-over of a disk between two processes, maybe on two hosts that share its
+ * storage; the device is paused. The source releases, so that everything is on
+ * stable storage, and then the destination takes; a source that is to go on
+ * takes it back. Without the lock requests fail, so that must come before the
+ * resume. Readers share theirs.
+ *
+ * Take: 0; -EBUSY: somebody has it (waits 0.3 s for that to change); -ESTALE: the
+ * image has another size than when it was opened; another -errno. Release: 0, or
+ * -errno, and the lock is still held. With the disk and the reason in @e. Held
+ * already, or not: no-op. Any thread, one at a time.
+ */
+__must_check int blk_take_lock(struct virtio_dev *dev, struct err *e);
+__must_check int blk_release_lock(struct virtio_dev *dev, struct err *e);
+
 /* Counters since the device was made, summed over its queues. */
 struct blk_stats {
 	uint64_t ops[BLOCK_OP_MAX];
@@ -71,6 +87,9 @@ struct blk_stats {
 
 /* Read the counters; each is exact, but not all of one moment. Any thread. */
 void blk_get_stats(struct virtio_dev *dev, struct blk_stats *ret);
+
+/* The disk's size as the guest sees it. */
+uint64_t blk_capacity_bytes(struct virtio_dev *dev);
 
 /* What became of the choices left to ferry, for people: "io_uring, direct". */
 void blk_describe(struct virtio_dev *dev, char *buf, size_t len);

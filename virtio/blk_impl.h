@@ -15,6 +15,15 @@ struct blk_state {
 				    * relaxed: the driver orders it against its requests */
 };
 
+/* What a moment of it looks like in saved state. */
+struct blk_saved {
+	uint64_t bytes; /* of the disk */
+	/* Tokens that the limits' buckets lack. */
+	uint64_t iops_missing, bps_missing;
+	uint8_t writeback;
+	bool overlay; /* its parts follow */
+};
+
 /* Written by the queue's loop alone, read by anyone, relaxed. */
 struct blk_counters {
 	_Atomic uint64_t ops[BLOCK_OP_MAX], bytes[BLOCK_OP_MAX], errors[BLOCK_OP_MAX];
@@ -78,6 +87,11 @@ struct blk {
 	struct blk_queue queues[];
 };
 
+static inline struct blk *to_blk(struct virtio_dev *dev)
+{
+	return container_of(dev, struct blk, vdev);
+}
+
 /* --- blk_request.c --------------------------------------------------------- */
 
 /* blk_request_parse(): neither a virtio status nor an error, but work to do. */
@@ -102,6 +116,13 @@ void blk_queue_fini(struct blk_queue *q);
 /* struct virtio_class's run and quiesce. */
 void blk_queue_run(struct virtio_queue *vq);
 void blk_queue_quiesce(struct virtio_queue *vq, bool cancel);
+
+/* --- blk_state.c ----------------------------------------------------------- */
+
+/* struct virtio_class's. */
+int blk_can_save(struct virtio_dev *dev, struct err *e);
+void blk_save(struct virtio_dev *dev, struct vstate_writer *w);
+int blk_load(struct virtio_dev *dev, struct vstate_reader *r, struct err *e);
 
 /* --- blk.c ----------------------------------------------------------------- */
 

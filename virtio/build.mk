@@ -4,11 +4,13 @@ FERRY_SRCS += \
 	virtio/blk.c \
 	virtio/blk_queue.c \
 	virtio/blk_request.c \
+	virtio/blk_state.c \
 	virtio/block/engine_threads.c \
 	virtio/block/engine_uring.c \
 	virtio/block/file.c \
 	virtio/block/image.c \
 	virtio/block/overlay.c \
+	virtio/block/overlay_state.c \
 	virtio/console.c \
 	virtio/net.c \
 	virtio/net_ctrl.c \

@@ -8,5 +8,7 @@
 /* Each stands beside the structure that it describes. */
 extern const struct vstate_table virtio_pci_vstate; /* pci_state.c: any device */
 extern const struct vstate_table vq_vstate;         /* pci_state.c: any queue */
+extern const struct vstate_table blk_vstate;        /* blk_state.c */
+extern const struct vstate_table overlay_vstate;    /* block/overlay_state.c */
 
 #endif

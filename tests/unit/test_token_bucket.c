@@ -82,6 +82,30 @@ static void test_large_amounts_do_not_wrap(void **state)
 			63 * NSEC_PER_SEC + 1);
 }
 
+/* Saved state says what is missing, and another clock takes it from there. */
+static void test_moves(void **state)
+{
+	const uint64_t there_ns = 7 * START_NS;
+	struct token_bucket src, dst, free_of_limits;
+
+	(void)state;
+	token_bucket_init(&src, 1000, NSEC_PER_SEC);
+	token_bucket_init(&dst, 1000, NSEC_PER_SEC);
+	assert_int_equal(token_bucket_missing(&src, START_NS), 0);
+	token_bucket_charge(&src, 3000, START_NS);
+	assert_int_equal(token_bucket_missing(&src, START_NS), 3000);
+	assert_int_equal(token_bucket_missing(&src, START_NS + NSEC_PER_SEC), 2000);
+	token_bucket_set_missing(&dst, 2000, there_ns);
+	assert_int_equal(token_bucket_missing(&dst, there_ns), 2000);
+	assert_in_range(token_bucket_delay_ns(&dst, there_ns), NSEC_PER_SEC, NSEC_PER_SEC + 1);
+	/* Nonsense costs an hour at most. */
+	token_bucket_set_missing(&dst, UINT64_MAX, there_ns);
+	assert_int_equal(token_bucket_delay_ns(&dst, there_ns + 3600 * NSEC_PER_SEC), 0);
+	token_bucket_init(&free_of_limits, 0, NSEC_PER_SEC);
+	token_bucket_set_missing(&free_of_limits, 5, there_ns);
+	assert_int_equal(token_bucket_missing(&free_of_limits, there_ns), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -90,6 +114,7 @@ int main(void)
 		cmocka_unit_test(test_idle_time_is_capped),
 		cmocka_unit_test(test_debt),
 		cmocka_unit_test(test_large_amounts_do_not_wrap),
+		cmocka_unit_test(test_moves),
 	};
 
 	return cmocka_run_group_tests_name("token_bucket", tests, NULL, NULL);

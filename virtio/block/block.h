@@ -50,6 +50,8 @@ enum block_direct {
 };
 
 struct block;
+struct vstate_reader;
+struct vstate_writer;
 
 /* A disk's context for one queue; back ends embed it. */
 struct block_queue {
@@ -107,6 +109,21 @@ struct block_ops {
 	void (*cancel)(struct block_queue *q, struct block_request *rq);
 	/* Close the disk; all contexts are detached. */
 	void (*free)(struct block *b);
+
+	/*
+	 * Hand-over, while no request is under way; see block_take_lock() and
+	 * block_release_lock() below.
+	 */
+	int (*take_lock)(struct block *b, struct err *e);
+	int (*release_lock)(struct block *b, struct err *e);
+
+	/*
+	 * What must go with the guest of the disk's contents, as in struct
+	 * device_ops; NULL: nothing. No request is under way at save and load.
+	 */
+	int (*can_save)(struct block *b, struct err *e);
+	void (*save)(struct block *b, struct vstate_writer *w);
+	int (*load)(struct block *b, struct vstate_reader *r, struct err *e);
 };
 
 /* A disk; all const after it was made. */
@@ -125,13 +142,15 @@ struct block {
 struct block_image_config {
 	const char *path;
 	bool readonly, overlay;
+	/* Its guest comes from elsewhere: neither locked nor used before block_take_lock(). */
+	bool incoming;
 	enum block_direct direct;
 };
 
 /*
  * Open a raw image or block device; see image.c. The image is locked until
- * the disk is freed: many readers (@readonly or @overlay), or one writer.
- * 0, or -errno with the reason in @e.
+ * the disk is freed or the lock released: many readers (@readonly or @overlay),
+ * or one writer. 0, or -errno with the reason in @e.
  */
 __must_check int block_image_new(struct block **ret, const struct block_image_config *cfg,
 				 struct err *e);
@@ -141,6 +160,28 @@ static inline __must_check int block_attach(struct block *b, struct loop *loop,
 					    struct block_queue **ret)
 {
 	return b->ops->attach(b, loop, ret);
+}
+
+/*
+ * Give the image up to another process, maybe on another host: all that the guest
+ * wrote is on stable storage when it returns 0. From then on every request
+ * fails, -ENOLCK, until the lock was taken back. On failure, -errno with the
+ * reason in @e, the lock is still ours. Not held: no-op.
+ */
+static inline __must_check int block_release_lock(struct block *b, struct err *e)
+{
+	return b->ops->release_lock(b, e);
+}
+
+/*
+ * Take the lock, of an incoming image or one that was released, and forget what
+ * the host's page cache has of it: the other side may have written it since. 0,
+ * or -errno with the reason in @e: -EBUSY where somebody has it, -ESTALE if the size
+ * has changed. Held: no-op. Both: any thread, no request under way.
+ */
+static inline __must_check int block_take_lock(struct block *b, struct err *e)
+{
+	return b->ops->take_lock(b, e);
 }
 
 static inline void block_free(struct block *b)

@@ -39,25 +39,33 @@ static int lock_patiently(int fd, short type)
 	return rc;
 }
 
-int block_file_lock(int fd, const char *path, bool writer, struct err *e)
+static int lock(struct block_file *f, struct err *e)
 {
 	struct flock held = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	int rc = lock_patiently(fd, writer ? F_WRLCK : F_RDLCK);
+	int rc = lock_patiently(f->fd, f->writer ? F_WRLCK : F_RDLCK);
 
-	if (rc == 0)
+	if (rc == 0) {
+		atomic_store_explicit(&f->locked, true, memory_order_relaxed);
 		return 0;
+	}
 	if (rc != -EAGAIN)
 		return err_set(e, rc, "%s: cannot lock the image: %s: use a file system with locks",
-			       path, strerror(-rc));
-	(void)fcntl(fd, F_OFD_GETLK, &held);
+			       f->path, strerror(-rc));
+	(void)fcntl(f->fd, F_OFD_GETLK, &held);
 	if (held.l_type == F_RDLCK)
 		return err_set(e, -EBUSY,
 			       "%s: another guest reads the image, and relies on it: stop that "
 			       "guest first, or use overlay here as well",
-			       path);
+			       f->path);
 	return err_set(e, -EBUSY,
 		       "%s: another guest has the image open for writing: stop that guest first",
-		       path);
+		       f->path);
+}
+
+static void unlock(struct block_file *f)
+{
+	atomic_store_explicit(&f->locked, false, memory_order_relaxed);
+	(void)!try_lock(f->fd, F_UNLCK);
 }
 
 static int find_device_size(struct block_file *f, const char *path, struct err *e)
@@ -78,7 +86,7 @@ static bool try_punch(const struct block_file *f)
 	return fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, beyond, 4096) == 0;
 }
 
-static int inspect(struct block_file *f, const char *path, bool writer, struct err *e)
+static int inspect(struct block_file *f, const char *path, struct err *e)
 {
 	struct stat st;
 
@@ -91,7 +99,58 @@ static int inspect(struct block_file *f, const char *path, bool writer, struct e
 			       "%s: neither a file nor a block device: give a raw disk image",
 			       path);
 	f->bytes = (uint64_t)st.st_size;
-	f->can_punch = writer && try_punch(f);
+	f->can_punch = f->writer && try_punch(f);
+	return 0;
+}
+
+/* The size now; 0 if that is not to be found out. */
+static uint64_t current_bytes(const struct block_file *f)
+{
+	uint64_t bytes = 0;
+	struct stat st;
+
+	if (f->is_device)
+		return ioctl(f->fd, BLKGETSIZE64, &bytes) < 0 ? 0 : bytes;
+	return fstat(f->fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
+}
+
+/*
+ * What this host has cached was true when it was read. Pages are clean: while
+ * another has the lock nobody writes here. Of a device they can be
+ * thrown away for good by root only; the advice does the same for pages that
+ * nobody uses at this moment.
+ */
+static void drop_cache(const struct block_file *f)
+{
+	if (f->is_device)
+		(void)ioctl(f->fd, BLKFLSBUF, 0);
+	(void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+int block_file_take_lock(struct block_file *f, struct err *e)
+{
+	int rc;
+
+	if (block_file_is_locked(f))
+		return 0;
+	rc = lock(f, e);
+	if (rc < 0)
+		return rc;
+	drop_cache(f);
+	if (current_bytes(f) == f->bytes)
+		return 0;
+	unlock(f);
+	return err_set(e, -ESTALE, "%s: the image has had %llu bytes, and has another size now",
+		       f->path, (unsigned long long)f->bytes);
+}
+
+int block_file_release_lock(struct block_file *f, struct err *e)
+{
+	if (!block_file_is_locked(f))
+		return 0;
+	if (f->writer && fsync(f->fd) < 0)
+		return err_set(e, -errno, "%s: cannot be flushed: %s", f->path, strerror(errno));
+	unlock(f);
 	return 0;
 }
 
@@ -137,16 +196,21 @@ int block_file_open(struct block_file *f, const struct block_image_config *cfg, 
 	int rc;
 
 	/* O_NONBLOCK: a FIFO must not make us wait before we can refuse it. */
-	*f = (struct block_file){ .fd = open(cfg->path, (writer ? O_RDWR : O_RDONLY) | O_CLOEXEC |
-								O_NOCTTY | O_NONBLOCK) };
+	*f = (struct block_file){
+		.writer = writer,
+		.fd = open(cfg->path,
+			   (writer ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
+	};
 	if (f->fd < 0 && writer && (errno == EACCES || errno == EROFS))
 		return err_set(e, -errno, "%s: %s: for writing; use it with overlay or readonly",
 			       cfg->path, strerror(errno));
 	if (f->fd < 0)
 		return err_set(e, -errno, "%s: %s", cfg->path, strerror(errno));
-	rc = inspect(f, cfg->path, writer, e);
-	if (rc == 0)
-		rc = block_file_lock(f->fd, cfg->path, writer, e);
+	f->path = strdup(cfg->path);
+	rc = f->path ? inspect(f, cfg->path, e)
+		     : err_set(e, -ENOMEM, "%s: %s", cfg->path, strerror(ENOMEM));
+	if (rc == 0 && !cfg->incoming)
+		rc = lock(f, e);
 	if (rc == 0)
 		rc = set_direct(f, cfg, e);
 	if (rc < 0)
@@ -161,6 +225,8 @@ void block_file_close(struct block_file *f)
 	 * under way on it any more: the next one need not wait for that.
 	 */
 	if (f->fd >= 0)
-		(void)!try_lock(f->fd, F_UNLCK);
+		unlock(f);
 	close_fd(&f->fd);
+	free(f->path);
+	f->path = NULL;
 }

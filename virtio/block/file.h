@@ -3,15 +3,20 @@
 #ifndef FERRY_VIRTIO_BLOCK_FILE_H
 #define FERRY_VIRTIO_BLOCK_FILE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "util/err.h"
 #include "virtio/block/block.h"
 
-/* All const after block_file_open(). */
+/* All const after block_file_open(), but for locked. */
 struct block_file {
 	int fd;
+	char *path; /* for messages */
+	bool writer;
+	/* No request passes without it. Changed while none is under way, so relaxed. */
+	_Atomic bool locked;
 	uint64_t bytes; /* as found when opened */
 	bool direct;    /* O_DIRECT: offsets, lengths and memory in whole sectors */
 	bool is_device;
@@ -26,9 +31,10 @@ struct block_file {
  * readers, an exclusive one for a writer. It is an open-file-description lock
  * over the whole file, and so belongs to the descriptor rather than to the
  * process: descriptor and lock together can be handed to another process
- * (SCM_RIGHTS), and a migration can give the lock up and take it again by
- * block_file_lock() while the file stays open. QEMU and its tools take locks of
- * the same kind and respect ours.
+ * (SCM_RIGHTS), and a migration can give the lock up and take it again while the
+ * file stays open. QEMU and its tools take locks of the same kind and respect
+ * ours. An incoming image is not locked yet: until block_file_take_lock() nothing
+ * is written to it, and one sector read past the page cache to see if that works.
  *
  * 0, or -errno with the reason in @e; -EBUSY if somebody else holds the lock.
  */
@@ -36,7 +42,14 @@ __must_check int block_file_open(struct block_file *f, const struct block_image_
 				 struct err *e);
 void block_file_close(struct block_file *f);
 
-/* Take the lock that a reader or a writer needs. As above. */
-__must_check int block_file_lock(int fd, const char *path, bool writer, struct err *e);
+/* As block_take_lock() and block_release_lock(). */
+__must_check int block_file_take_lock(struct block_file *f, struct err *e);
+__must_check int block_file_release_lock(struct block_file *f, struct err *e);
+
+/* May requests pass? */
+static inline bool block_file_is_locked(const struct block_file *f)
+{
+	return atomic_load_explicit(&f->locked, memory_order_relaxed);
+}
 
 #endif

@@ -252,7 +252,10 @@ static void image_submit(struct block_queue *queue, struct block_request *rq)
 	rq->pos = 0;
 	rq->bounce = NULL;
 	rq->cancelled = false;
-	if (img->block.readonly && rq->op != BLOCK_READ && rq->op != BLOCK_FLUSH)
+	/* Somebody else may own the image by now. */
+	if (!block_file_is_locked(&img->base))
+		finish(rq, -ENOLCK);
+	else if (img->block.readonly && rq->op != BLOCK_READ && rq->op != BLOCK_FLUSH)
 		finish(rq, -EROFS);
 	else if (rq->op == BLOCK_READ || rq->op == BLOCK_WRITE)
 		submit_rw(img, rq);
@@ -306,6 +309,32 @@ static void image_free(struct block *b)
 	free(img);
 }
 
+static int image_take_lock(struct block *b, struct err *e)
+{
+	return block_file_take_lock(&container_of(b, struct image, block)->base, e);
+}
+
+static int image_release_lock(struct block *b, struct err *e)
+{
+	return block_file_release_lock(&container_of(b, struct image, block)->base, e);
+}
+
+/* What is in the image stays there; what is in the overlay goes with the guest. */
+static int image_can_save(struct block *b, struct err *e)
+{
+	return overlay_can_save(container_of(b, struct image, block)->overlay, e);
+}
+
+static void image_save(struct block *b, struct vstate_writer *w)
+{
+	overlay_save(container_of(b, struct image, block)->overlay, w);
+}
+
+static int image_load(struct block *b, struct vstate_reader *r, struct err *e)
+{
+	return overlay_load(container_of(b, struct image, block)->overlay, r, e);
+}
+
 static const struct block_ops raw_ops = {
 	.name = "raw",
 	.attach = image_attach,
@@ -313,6 +342,8 @@ static const struct block_ops raw_ops = {
 	.submit = image_submit,
 	.cancel = image_cancel,
 	.free = image_free,
+	.take_lock = image_take_lock,
+	.release_lock = image_release_lock,
 };
 
 static const struct block_ops overlay_ops = {
@@ -322,6 +353,11 @@ static const struct block_ops overlay_ops = {
 	.submit = image_submit,
 	.cancel = image_cancel,
 	.free = image_free,
+	.take_lock = image_take_lock,
+	.release_lock = image_release_lock,
+	.can_save = image_can_save,
+	.save = image_save,
+	.load = image_load,
 };
 
 static void describe(struct image *img, const struct block_image_config *cfg)

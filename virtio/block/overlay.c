@@ -39,6 +39,7 @@ int overlay_new(struct overlay **ret, uint64_t bytes, struct err *e)
 
 	if (!ov)
 		return err_set(e, -ENOMEM, "overlay: %s", strerror(ENOMEM));
+	ov->bytes = bytes;
 	rc = ov->fd = make_file(bytes, e);
 	if (rc < 0)
 		goto err_free;

@@ -21,6 +21,7 @@
  */
 struct overlay {
 	int fd;                /* const */
+	uint64_t bytes;        /* const: of the base */
 	_Atomic uint64_t *map; /* bit n: sector n is in fd */
 };
 
@@ -35,6 +36,20 @@ void overlay_free(struct overlay *ov);
  * *ret_written: that is the temporary one. Any thread.
  */
 uint64_t overlay_run(const struct overlay *ov, uint64_t offset, uint64_t bytes, bool *ret_written);
+
+struct vstate_reader;
+struct vstate_writer;
+
+/* So much of what a guest wrote goes with it; sectors of zeroes do not count. */
+#define OVERLAY_MAX_SAVED_BYTES (64 * MIB)
+
+/*
+ * As in struct device_ops; no request is under way at save and load
+ * (overlay_state.c). Load is for an overlay that is still empty.
+ */
+__must_check int overlay_can_save(const struct overlay *ov, struct err *e);
+void overlay_save(const struct overlay *ov, struct vstate_writer *w);
+__must_check int overlay_load(struct overlay *ov, struct vstate_reader *r, struct err *e);
 
 /* From now on these whole sectors are read from the temporary file. Any thread. */
 void overlay_mark(struct overlay *ov, uint64_t offset, uint64_t bytes);
