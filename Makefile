@@ -21,7 +21,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 
 # --- libraries, found by pkg-config -----------------------------------------
-PKGS := liburing slirp jansson libconfuse libxxhash liblz4 libzstd gnutls cairo
+PKGS := liburing slirp jansson libconfuse libxxhash liblz4 libzstd gnutls cairo libnl-route-3.0 libnftables
 
 # Targets that must work before the packages are there: those which install
 # them first and start make again, and those which need none.

@@ -1,6 +1,11 @@
 FERRY_SRCS += \
 	net/hostif.c \
 	net/mac.c \
+	net/managed/netlink.c \
+	net/managed/netlink_addr.c \
+	net/managed/netlink_link.c \
+	net/managed/netlink_list.c \
+	net/managed/prefix.c \
 	net/netdev.c \
 	net/tap.c \
 	net/user.c \

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernel's network objects, made and removed through rtnetlink. */
+#ifndef FERRY_NET_MANAGED_NETLINK_H
+#define FERRY_NET_MANAGED_NETLINK_H
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+
+/*
+ * One rtnetlink socket in the network namespace of the caller. Each function
+ * is one request, answered by the kernel before it returns: 0, or the kernel's
+ * -errno (-EPERM: CAP_NET_ADMIN is missing). Names are of interfaces. What is
+ * removed and is not there is no error. Not thread-safe.
+ * Source: rtnetlink(7), uapi/linux/if_link.h.
+ */
+struct netlink;
+
+__must_check int netlink_open(struct netlink **ret, struct err *e);
+void netlink_close(struct netlink *nl);
+
+/* An IPv4 or IPv6 address with the length of its network's prefix. */
+struct net_prefix {
+	int family; /* AF_INET, AF_INET6; 0: none */
+	union {
+		struct in_addr v4;
+		struct in6_addr v6;
+	} addr;
+	unsigned len; /* bits */
+};
+
+#define NET_PREFIX_TEXT 64
+
+/* "10.1.2.3/24", or without the length for a host. 0 or -EINVAL. */
+__must_check int net_prefix_parse(const char *text, struct net_prefix *ret);
+const char *net_prefix_format(const struct net_prefix *p, char buf[NET_PREFIX_TEXT]);
+
+/* The address without its length. */
+const char *net_addr_format(const struct net_prefix *p, char buf[NET_PREFIX_TEXT]);
+
+/* Does the network of @a hold an address of that of @b, or the other way round? */
+bool net_prefix_overlap(const struct net_prefix *a, const struct net_prefix *b);
+
+/* Address number @n of the network of @p, with its length. */
+struct net_prefix net_prefix_nth(const struct net_prefix *p, uint32_t n);
+
+struct netlink_bridge {
+	bool vlan_filtering;
+	bool has_mac;
+	uint8_t mac[6];
+};
+
+/*
+ * A bridge without STP and forward delay, with MAC learning; down. -EEXIST;
+ * -EOPNOTSUPP: this kernel has no VLAN filtering.
+ */
+__must_check int netlink_add_bridge(struct netlink *nl, const char *name,
+				    const struct netlink_bridge *opt);
+
+struct netlink_vxlan {
+	uint32_t vni;
+	const char *lower;       /* interface it goes out by; NULL: by route */
+	struct net_prefix local; /* family 0: the kernel's choice */
+	uint16_t port;           /* 0: 4789 */
+};
+
+/* A VXLAN end point without a group: peers are added by netlink_vxlan_peer(). Down. */
+__must_check int netlink_add_vxlan(struct netlink *nl, const char *name,
+				   const struct netlink_vxlan *opt);
+__must_check int netlink_vxlan_peer(struct netlink *nl, bool add, const char *name,
+				    const struct net_prefix *peer);
+
+/* A macvtap on @lower in bridge mode; its device node is /dev/tapINDEX. */
+__must_check int netlink_add_macvtap(struct netlink *nl, const char *name, const char *lower,
+				     const uint8_t mac[6]);
+
+__must_check int netlink_del_link(struct netlink *nl, const char *name);
+
+/* What is known of an interface. */
+struct netlink_link {
+	unsigned index;
+	unsigned master; /* index of its bridge; 0: none */
+	unsigned flags;  /* IFF_* */
+	unsigned mtu;
+	bool carrier;
+	uint8_t mac[6];
+	char kind[16]; /* "bridge", "tun", "" for hardware */
+	char alias[64];
+	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes;
+};
+
+/* -ENODEV: there is none. */
+__must_check int netlink_get_link(struct netlink *nl, const char *name, struct netlink_link *ret);
+
+__must_check int netlink_set_up(struct netlink *nl, const char *name, bool up);
+__must_check int netlink_set_mac(struct netlink *nl, const char *name, const uint8_t mac[6]);
+__must_check int netlink_set_alias(struct netlink *nl, const char *name, const char *alias);
+
+/* Make @name a port of @bridge; NULL: of none. */
+__must_check int netlink_set_master(struct netlink *nl, const char *name, const char *bridge);
+
+struct netlink_port {
+	bool isolated;    /* reaches only ports that are not */
+	bool no_learning; /* only what the host enters is known there */
+	bool flood;       /* unknown unicast goes there: promiscuous guests */
+	uint16_t vlan;    /* the port's untagged VLAN; 0: none */
+};
+
+/* What a bridge does with a port. */
+__must_check int netlink_set_port(struct netlink *nl, const char *name,
+				  const struct netlink_port *opt);
+
+/* The address of an interface; adding what is there is no error. */
+__must_check int netlink_addr(struct netlink *nl, bool add, const char *name,
+			      const struct net_prefix *addr);
+
+struct netlink_route {
+	struct net_prefix dst; /* len 0: the default route; family is needed */
+	struct net_prefix via; /* family 0: on the link */
+	struct net_prefix src; /* preferred source; family 0: none */
+	uint32_t metric;
+	uint32_t table;   /* 0: main */
+	uint8_t protocol; /* 0: static */
+	uint8_t scope;    /* of a listed one */
+	char dev[IF_NAMESIZE];
+};
+
+__must_check int netlink_route(struct netlink *nl, bool add, const struct netlink_route *route);
+
+/* Answer ARP or neighbour solicitations for @addr on @name. */
+__must_check int netlink_neigh_proxy(struct netlink *nl, bool add, const char *name,
+				     const struct net_prefix *addr);
+
+/* What there is, for one interface or (NULL) all; @fn returns non-zero to stop with that. */
+__must_check int netlink_each_addr(struct netlink *nl, const char *name,
+				   int (*fn)(void *opaque, const char *dev,
+					     const struct net_prefix *addr, unsigned flags),
+				   void *opaque);
+__must_check int netlink_each_route(struct netlink *nl, const char *name,
+				    int (*fn)(void *opaque, const struct netlink_route *route),
+				    void *opaque);
+__must_check int netlink_each_port(struct netlink *nl, const char *bridge,
+				   int (*fn)(void *opaque, const char *name,
+					     const struct netlink_link *link),
+				   void *opaque);
+
+#endif
