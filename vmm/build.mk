@@ -27,6 +27,7 @@ vmm_TOP := \
 	vmm/cli.c \
 	vmm/cli_console.c \
 	vmm/cli_help.c \
+	vmm/cli_receive.c \
 	vmm/cli_remote.c \
 	vmm/cli_run.c \
 	vmm/config.c \
@@ -41,6 +42,11 @@ vmm_TOP := \
 	vmm/doctor_checks.c \
 	vmm/machine.c \
 	vmm/machine_devices.c \
+	vmm/receive.c \
+	vmm/receive_child.c \
+	vmm/receive_knock.c \
+	vmm/receive_msg.c \
+	vmm/receive_session.c \
 	vmm/run.c \
 	vmm/run_signals.c \
 	vmm/runtime.c \

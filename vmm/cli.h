@@ -90,5 +90,6 @@ int cli_reset(const struct cli *cli);
 int cli_destroy(const struct cli *cli);
 int cli_console(const struct cli *cli);
 int cli_doctor(const struct cli *cli);
+int cli_receive(const struct cli *cli);
 
 #endif

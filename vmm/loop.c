@@ -439,6 +439,13 @@ err_free:
 	return rc;
 }
 
+int loop_forked(struct loop *loop)
+{
+	/* The instance is the parent's too; the descriptor is not. */
+	loop->poller->fini(loop);
+	return loop->poller->init(loop);
+}
+
 void loop_free(struct loop *loop)
 {
 	if (!loop)

@@ -75,6 +75,13 @@ __must_check int loop_new(struct loop **ret, unsigned flags);
 void loop_free(struct loop *loop);
 
 /*
+ * In the child of a fork(): part from the parent's loop. What is removed from this
+ * one afterwards stays in the parent's, and nothing is watched here. Made with
+ * LOOP_NO_URING; not from one of its callbacks. 0 or -errno.
+ */
+__must_check int loop_forked(struct loop *loop);
+
+/*
  * Run on the calling thread until loop_stop(). 0, or -errno if it cannot start;
  * once it runs it goes on, and retries (and reports) what the kernel refuses for
  * want of memory or room.
