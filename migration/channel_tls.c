@@ -292,7 +292,8 @@ static int err_alert(const struct channel_tls *tls, struct err *e)
 		gnutls_alert_description_t alert;
 		const char *text;
 	} reasons[] = {
-		{ GNUTLS_A_CERTIFICATE_REQUIRED, "it wants a certificate: --tls-cert, --tls-key" },
+		{ GNUTLS_A_CERTIFICATE_REQUIRED,
+		  "it wants a certificate (--tls-cert, --tls-key) of a CA that it knows" },
 		{ GNUTLS_A_UNKNOWN_CA, "it does not know the CA of our certificate" },
 		{ GNUTLS_A_CERTIFICATE_EXPIRED, "our certificate has expired" },
 		{ GNUTLS_A_BAD_CERTIFICATE, "it does not take our certificate" },
@@ -327,6 +328,10 @@ static int err_handshake(const struct channel_tls *tls, int rc, struct err *e)
 	if (socket_rc < 0)
 		return err_set(e, socket_rc, "TLS handshake: %s",
 			       socket_rc == -EPROTO ? "it is too long" : strerror(-socket_rc));
+	if (rc == GNUTLS_E_INSUFFICIENT_CREDENTIALS || rc == GNUTLS_E_NO_CIPHER_SUITES)
+		return err_set(e, -EACCES,
+			       "TLS handshake: one side uses certificates and the other pre-shared "
+			       "keys");
 	if (tls->creds->keys)
 		return err_set(e, -EACCES, "TLS handshake: the pre-shared keys differ (%s)",
 			       gnutls_strerror(rc));

@@ -268,10 +268,10 @@ static const struct {
 	enum phase phase;
 	int (*fn)(struct dest *d, struct err *e);
 } phases[] = {
-	{ PHASE_RESERVE, accept_guest },   { PHASE_PRECOPY, receive_memory },
-	{ PHASE_STOP, complete_memory },   { PHASE_STATE, load_state },
-	{ PHASE_READY, say_ready },        { PHASE_RELEASE, take_locks },
-	{ PHASE_COMMIT, await_commit },    { PHASE_RUNNING, run_guest },
+	{ PHASE_RESERVE, accept_guest }, { PHASE_PRECOPY, receive_memory },
+	{ PHASE_STOP, complete_memory }, { PHASE_STATE, load_state },
+	{ PHASE_READY, say_ready },      { PHASE_RELEASE, take_locks },
+	{ PHASE_COMMIT, await_commit },  { PHASE_RUNNING, run_guest },
 };
 
 /* Pass the gate. After the commit the end of the conversation does not matter. */

@@ -19,10 +19,10 @@ const char *ram_compress_name(enum ram_compress compress)
 
 char *hello_encode(const struct hello *hello)
 {
-	json_t *obj = json_pack("{s:s, s:i, s:i, s:i, s:s}", "ferry", FERRY_VERSION, "protocol",
-				HELLO_PROTOCOL, "page-size", (int)RAM_PAGE_BYTES, "streams",
-				(int)hello->nr_streams, "compress",
-				compress_names[hello->compress]);
+	json_t *obj =
+		json_pack("{s:s, s:i, s:i, s:i, s:s}", "ferry", FERRY_VERSION, "protocol",
+			  HELLO_PROTOCOL, "page-size", (int)RAM_PAGE_BYTES, "streams",
+			  (int)hello->nr_streams, "compress", compress_names[hello->compress]);
 	char *text = obj ? json_dumps(obj, JSON_COMPACT) : NULL;
 
 	json_decref(obj);

@@ -267,9 +267,9 @@ static int await_running(struct source *s, struct err *e)
 }
 
 static int (*const phases[NR_PHASES])(struct source *s, struct err *e) = {
-	[PHASE_CONNECT] = connect_peer, [PHASE_NEGOTIATE] = negotiate, [PHASE_RESERVE] = reserve,
-	[PHASE_PRECOPY] = precopy,      [PHASE_STOP] = stop,           [PHASE_STATE] = send_state,
-	[PHASE_READY] = await_ready,    [PHASE_RELEASE] = release,     [PHASE_COMMIT] = commit,
+	[PHASE_CONNECT] = connect_peer,  [PHASE_NEGOTIATE] = negotiate, [PHASE_RESERVE] = reserve,
+	[PHASE_PRECOPY] = precopy,       [PHASE_STOP] = stop,           [PHASE_STATE] = send_state,
+	[PHASE_READY] = await_ready,     [PHASE_RELEASE] = release,     [PHASE_COMMIT] = commit,
 	[PHASE_RUNNING] = await_running,
 };
 

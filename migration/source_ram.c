@@ -37,9 +37,8 @@ static void account(struct source *s, const struct source_pass *pass)
 	s->st.remaining_bytes = pass->dirty_pages * RAM_PAGE_BYTES;
 	if (pass->duration_ns) {
 		s->st.dirty_pages_per_s = pass->dirty_pages * NSEC_PER_SEC / pass->duration_ns;
-		s->st.bytes_per_s =
-			(uint64_t)((double)pass->bytes_wire * NSEC_PER_SEC /
-				   (double)pass->duration_ns);
+		s->st.bytes_per_s = (uint64_t)((double)pass->bytes_wire * NSEC_PER_SEC /
+					       (double)pass->duration_ns);
 	}
 	mutex_unlock(&s->lock);
 	s->p.listener->pass(s->p.opaque, s->st.nr_passes, pass);
@@ -75,8 +74,7 @@ static void set_throttle(struct source *s, unsigned percent)
 /* The pass that was last, for the policy. @payload: of the passes before it. */
 static struct policy_pass look_at(struct source *s, uint64_t began_ns, uint64_t *payload)
 {
-	const struct source_pass *pass =
-		&s->passes[MIN(s->st.nr_passes, SOURCE_MAX_PASSES) - 1];
+	const struct source_pass *pass = &s->passes[MIN(s->st.nr_passes, SOURCE_MAX_PASSES) - 1];
 	struct ram_stats stats = { 0 };
 	struct policy_pass ret;
 
