@@ -18,28 +18,29 @@ static const size_t no_fields = 0;
 
 const struct command cli_commands[] = {
 	{ "run", "CONFIG", CLI_ARG_OPTIONAL, "start a guest", config_fields, &config_nr_fields,
-	  cli_run },
+	  .run = cli_run },
 	{ "list", NULL, CLI_ARG_NONE, "list the running guests", plain_fields, &plain_nr_fields,
-	  cli_list },
+	  .run = cli_list },
 	{ "info", "NAME", CLI_ARG_REQUIRED, "tell about a guest", plain_fields, &plain_nr_fields,
-	  cli_info },
-	{ "pause", "NAME", CLI_ARG_REQUIRED, "stop a guest's CPUs", NULL, &no_fields, cli_pause },
+	  .run = cli_info },
+	{ "pause", "NAME", CLI_ARG_REQUIRED, "stop a guest's CPUs", NULL, &no_fields,
+	  .run = cli_pause },
 	{ "resume", "NAME", CLI_ARG_REQUIRED, "let a paused guest go on", NULL, &no_fields,
-	  cli_resume },
+	  .run = cli_resume },
 	{ "shutdown", "NAME", CLI_ARG_REQUIRED, "press a guest's power button", shutdown_fields,
-	  &shutdown_nr_fields, cli_shutdown },
+	  &shutdown_nr_fields, .run = cli_shutdown },
 	{ "reset", "NAME", CLI_ARG_REQUIRED, "reset a guest, as its reset button", NULL, &no_fields,
-	  cli_reset },
+	  .run = cli_reset },
 	{ "destroy", "NAME", CLI_ARG_REQUIRED, "end a guest at once", NULL, &no_fields,
-	  cli_destroy },
+	  .run = cli_destroy },
 	{ "console", "NAME", CLI_ARG_REQUIRED, "attach to a guest's console", NULL, &no_fields,
-	  cli_console },
+	  .run = cli_console },
 	{ "doctor", NULL, CLI_ARG_NONE, "tell what this host can do and what is missing",
-	  plain_fields, &plain_nr_fields, cli_doctor },
+	  plain_fields, &plain_nr_fields, .run = cli_doctor },
 	{ "help", "COMMAND", CLI_ARG_OPTIONAL, "explain a command", plain_fields, &plain_nr_fields,
-	  cmd_help },
+	  .run = cmd_help },
 	{ "version", NULL, CLI_ARG_NONE, "print ferry's version", plain_fields, &plain_nr_fields,
-	  cmd_version },
+	  .run = cmd_version },
 };
 const unsigned cli_nr_commands = ARRAY_SIZE(cli_commands);
 
@@ -116,20 +117,27 @@ static int bad_option(int opt, char *const *argv, struct err *e)
 	return err_set(e, -EINVAL, "there is no option %s", word);
 }
 
-static int take_positional(struct cli *cli, int argc, char **argv, struct err *e)
+/* The next positional argument, if there is one; @words ends with NULL. */
+static int take_word(const char **ret, char ***words, enum cli_positional how, const char *what,
+		     struct err *e)
+{
+	if (**words && how != CLI_ARG_NONE)
+		*ret = *(*words)++;
+	else if (how == CLI_ARG_REQUIRED)
+		return err_set(e, -EINVAL, "%s is missing", what);
+	return 0;
+}
+
+static int take_positional(struct cli *cli, char **words, struct err *e)
 {
 	const struct command *cmd = cli->cmd;
-	int nr = argc - optind;
+	int rc = take_word(&cli->arg, &words, cmd->positional, cmd->arg, e);
 
-	if (nr > 0 && cmd->positional != CLI_ARG_NONE) {
-		cli->arg = argv[optind];
-		nr--;
-	}
-	if (nr > 0)
-		return err_set(e, -EINVAL, "'%s' is one argument too many", argv[argc - nr]);
-	if (!cli->arg && cmd->positional == CLI_ARG_REQUIRED && !cli->help)
-		return err_set(e, -EINVAL, "%s is missing", cmd->arg);
-	return 0;
+	if (rc == 0)
+		rc = take_word(&cli->arg2, &words, cmd->positional2, cmd->arg2, e);
+	if (rc == 0 && *words)
+		return err_set(e, -EINVAL, "'%s' is one argument too many", *words);
+	return cli->help ? 0 : rc;
 }
 
 int cli_parse(struct cli *cli, const struct command *cmd, int argc, char **argv, struct err *e)
@@ -149,7 +157,7 @@ int cli_parse(struct cli *cli, const struct command *cmd, int argc, char **argv,
 		else
 			rc = add_option(cli, opt, e);
 	}
-	return rc < 0 ? rc : take_positional(cli, argc, argv, e);
+	return rc < 0 ? rc : take_positional(cli, argv + optind, e);
 }
 
 int cli_apply(const struct cli *cli, void *base, struct err *e)

@@ -28,7 +28,8 @@ struct cli_option {
 
 struct cli {
 	const struct command *cmd;
-	const char *arg; /* the positional argument; NULL: not given */
+	const char *arg;  /* the positional argument; NULL: not given */
+	const char *arg2; /* the one after it */
 	struct cli_option options[CLI_MAX_OPTIONS];
 	unsigned nr_options;
 	bool help;
@@ -45,6 +46,8 @@ struct command {
 	const size_t *nr_fields;
 	/* Returns the exit status. */
 	int (*run)(const struct cli *cli);
+	const char *arg2; /* what the second one is called; NULL: there is none */
+	enum cli_positional positional2;
 };
 
 extern const struct command cli_commands[];

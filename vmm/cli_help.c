@@ -29,14 +29,23 @@ static void print_properties(const struct field_record *rec)
 	}
 }
 
+/* " NAME", " [NAME]" or nothing. */
+static void print_positional(enum cli_positional how, const char *what)
+{
+	if (how == CLI_ARG_REQUIRED)
+		(void)printf(" %s", what);
+	else if (how == CLI_ARG_OPTIONAL)
+		(void)printf(" [%s]", what);
+}
+
 static void print_command(const struct command *cmd)
 {
-	const char *open = cmd->positional == CLI_ARG_OPTIONAL ? " [" : " ";
-	const char *close = cmd->positional == CLI_ARG_OPTIONAL ? "]" : "";
 	size_t nr = *cmd->nr_fields;
 
-	(void)printf("usage: ferry %s%s%s%s%s\n\n%s\n\noptions:\n", cmd->name, cmd->arg ? open : "",
-		     cmd->arg ? cmd->arg : "", cmd->arg ? close : "", " [options]", cmd->summary);
+	(void)printf("usage: ferry %s", cmd->name);
+	print_positional(cmd->positional, cmd->arg);
+	print_positional(cmd->positional2, cmd->arg2);
+	(void)printf(" [options]\n\n%s\n\noptions:\n", cmd->summary);
 	for (size_t i = 0; i < nr; i++) {
 		print_option(&cmd->fields[i]);
 		if (cmd->fields[i].type->kind == FIELD_LIST)
