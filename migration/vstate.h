@@ -165,6 +165,7 @@ struct vstate_table {
  */
 struct vstate_writer;
 
+/* An empty writer. 0 or -ENOMEM. */
 __must_check int vstate_writer_new(struct vstate_writer **ret);
 void vstate_writer_free(struct vstate_writer *w);
 
@@ -186,12 +187,12 @@ void vstate_put_error(struct vstate_writer *w, int error);
 __must_check int vstate_writer_finish(struct vstate_writer *w, const void **ret_data,
 				      size_t *ret_len);
 
-/*
- * Reads the parts of one device out of a buffer, which stays the caller's.
- * The framing is checked at once: -EPROTO with the reason.
- */
 struct vstate_reader;
 
+/*
+ * Read the parts of one device out of a buffer, which stays the caller's.
+ * The framing is checked at once: -EPROTO with the reason.
+ */
 __must_check int vstate_reader_new(struct vstate_reader **ret, const void *data, size_t len,
 				   struct err *e);
 void vstate_reader_free(struct vstate_reader *r);
@@ -207,9 +208,14 @@ bool vstate_has(const struct vstate_reader *r, const char *name, unsigned index)
 __must_check int vstate_get(struct vstate_reader *r, const struct vstate_table *table,
 			    unsigned index, void *state, struct err *e);
 
-/* A blob of at most @max bytes; valid as long as the buffer. 0, -ENOENT, -EPROTO. */
+/* A blob of at most @max bytes, in the reader's buffer. 0, -ENOENT, -EPROTO. */
+struct vstate_blob {
+	const void *data;
+	size_t len;
+};
+
 __must_check int vstate_get_blob(struct vstate_reader *r, const char *name, unsigned index,
-				 size_t max, const void **ret_data, size_t *ret_len, struct err *e);
+				 size_t max, struct vstate_blob *ret, struct err *e);
 
 /*
  * All parts have been read? A part that nobody asked for is one that this

@@ -131,7 +131,7 @@ int vstate_get(struct vstate_reader *r, const struct vstate_table *table, unsign
 }
 
 int vstate_get_blob(struct vstate_reader *r, const char *name, unsigned index, size_t max,
-		    const void **ret_data, size_t *ret_len, struct err *e)
+		    struct vstate_blob *ret, struct err *e)
 {
 	struct part *part = find(r, name, index);
 	int rc = take(part, name, index, PART_BLOB, e);
@@ -141,8 +141,7 @@ int vstate_get_blob(struct vstate_reader *r, const char *name, unsigned index, s
 	if (part->wire.bytes > max)
 		return err_set(e, -EPROTO, "%s[%u]: has %u bytes, more than %zu", name, index,
 			       part->wire.bytes, max);
-	*ret_data = part->wire.payload;
-	*ret_len = part->wire.bytes;
+	*ret = (struct vstate_blob){ .data = part->wire.payload, .len = part->wire.bytes };
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The state of a machine outside its devices and its memory: clocks, interrupt controllers, vCPUs. */
+/* A machine's state outside devices and memory: clocks, interrupt controllers, vCPUs. */
 #ifndef FERRY_VMM_VM_STATE_H
 #define FERRY_VMM_VM_STATE_H
 

@@ -563,8 +563,9 @@ static void test_parts(void **state)
 	struct vstate_writer *w = NULL;
 	struct vstate_reader *r = NULL;
 	struct inner in = { 0 };
-	const void *data = NULL, *blob = NULL;
-	size_t len = 0, blob_len = 0;
+	struct vstate_blob blob = { 0 };
+	const void *data = NULL;
+	size_t len = 0;
 	struct err e;
 
 	(void)state;
@@ -587,14 +588,14 @@ static void test_parts(void **state)
 	assert_int_equal(in.a, 10);
 	assert_int_equal(vstate_get(r, &inner_table, 2, &in, &e), -ENOENT);
 
-	assert_int_equal(vstate_get_blob(r, "slirp", 0, 2, &blob, &blob_len, &e), -EPROTO);
-	assert_int_equal(vstate_get_blob(r, "slirp", 0, 3, &blob, &blob_len, &e), 0);
-	assert_int_equal(blob_len, 3);
-	assert_memory_equal(blob, "abc", 3);
-	assert_int_equal(vstate_get_blob(r, "empty", 0, 0, &blob, &blob_len, &e), 0);
-	assert_int_equal(blob_len, 0);
-	assert_int_equal(vstate_get_blob(r, "inner", 0, 99, &blob, &blob_len, &e), -EPROTO);
-	assert_int_equal(vstate_get_blob(r, "other", 0, 99, &blob, &blob_len, &e), -ENOENT);
+	assert_int_equal(vstate_get_blob(r, "slirp", 0, 2, &blob, &e), -EPROTO);
+	assert_int_equal(vstate_get_blob(r, "slirp", 0, 3, &blob, &e), 0);
+	assert_int_equal(blob.len, 3);
+	assert_memory_equal(blob.data, "abc", 3);
+	assert_int_equal(vstate_get_blob(r, "empty", 0, 0, &blob, &e), 0);
+	assert_int_equal(blob.len, 0);
+	assert_int_equal(vstate_get_blob(r, "inner", 0, 99, &blob, &e), -EPROTO);
+	assert_int_equal(vstate_get_blob(r, "other", 0, 99, &blob, &e), -ENOENT);
 	/* The optional one may stay unread. */
 	assert_int_equal(vstate_reader_finish(r, &e), 0);
 	vstate_reader_free(r);
