@@ -32,11 +32,13 @@ static const struct {
 	{ SECTION_VCPU, 256 * KIB },
 	{ SECTION_DEVICE, VSTATE_MAX_BYTES + 2 + 255 + 255 },
 	{ SECTION_END, 0 },
+	{ SECTION_MACHINE, 4 * KIB },
 	{ SECTION_RAM_INDEX, 16 * MIB },
 	{ SECTION_HELLO, 64 * KIB },
 	{ SECTION_REPLY, 64 * KIB },
 	{ SECTION_MESSAGE, 64 * KIB },
 	{ SECTION_RAM_SYNC, 64 * KIB },
+	{ SECTION_BOOT, 1 * MIB },
 };
 
 bool section_is_known(uint32_t type)

@@ -127,6 +127,13 @@ struct vstate_table {
 #define VS_U32_ARRAY(tag, type, member) VSTATE_ARRAY(tag, VSTATE_U32, type, member, uint32_t, 0)
 #define VS_U64_ARRAY(tag, type, member) VSTATE_ARRAY(tag, VSTATE_U64, type, member, uint64_t, 0)
 
+/* The first @used (a uint32_t member) elements. */
+#define VS_U64_ARRAY_USED(tag, type, member, used)                                                 \
+	VSTATE_ARRAY(tag, VSTATE_U64, type, member, uint64_t,                                      \
+		     offsetof(type, used) + VSTATE_TYPED(type, used, uint32_t))
+#define VS_ABI_U64_ARRAY(tag, type, member)                                                        \
+	VSTATE_ARRAY(tag, VSTATE_U64, type, member, unsigned long long, 0)
+
 /* Bytes of which only @used (a uint32_t member) count. */
 #define VS_BYTES_USED(tag, type, member, used)                                                     \
 	VSTATE_ARRAY(tag, VSTATE_BYTES, type, member, uint8_t,                                     \
@@ -154,6 +161,14 @@ struct vstate_table {
 		.count = ARRAY_SIZE(((type *)0)->member_),                                         \
 		.used_offset = offsetof(type, used) + VSTATE_TYPED(type, used, uint32_t),          \
 		.sub = (table)                                                                     \
+	}
+
+/* The same of all elements. */
+#define VS_STRUCT_ALL(vtag, type, member_, table)                                                  \
+	{                                                                                          \
+		.name = #member_, .tag = (vtag), .kind = VSTATE_STRUCT,                            \
+		.offset = offsetof(type, member_), .bytes = sizeof(((type *)0)->member_[0]),       \
+		.count = ARRAY_SIZE(((type *)0)->member_), .sub = (table)                          \
 	}
 
 /* NOLINTEND(bugprone-macro-parentheses) */

@@ -22,7 +22,10 @@ vmm_CORE := \
 	vmm/loop_uring.c \
 	vmm/vcpu.c \
 	vmm/vcpu_state.c \
-	vmm/vm.c
+	vmm/vm.c \
+	vmm/vm_clock.c \
+	vmm/vm_state.c \
+	vmm/vm_state_tables.c
 vmm_TOP := \
 	vmm/cli.c \
 	vmm/cli_console.c \

@@ -40,6 +40,8 @@ const struct kvm_cap_info kvm_caps[] = {
 	CAP(TSC_DEADLINE_TIMER, false, "precise guest timers"),
 	CAP(GET_TSC_KHZ, false, "telling the guest its TSC frequency"),
 	CAP(ADJUST_CLOCK, false, "a guest clock that survives save and teleport"),
+	CAP(KVMCLOCK_CTRL, false, "guests whose watchdogs forgive a pause"),
+	CAP(TSC_CONTROL, false, "guests from hosts with another TSC frequency"),
 	CAP(XSAVE, false, "saving the extended FPU state"),
 	CAP(MANUAL_DIRTY_LOG_PROTECT2, false, "cheap dirty logging for teleport"),
 	CAP(X2APIC_API, false, "more than 255 vCPUs, fast APIC access"),
@@ -310,14 +312,23 @@ int kvm_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 	return xioctl(vcpu->fd, KVM_SET_SREGS, sregs);
 }
 
-int kvm_get_xsave(struct kvm_vcpu *vcpu, struct kvm_xsave *xsave)
+uint32_t kvm_xsave_bytes(int vm_fd)
 {
-	return xioctl(vcpu->fd, KVM_GET_XSAVE, xsave);
+	int bytes = kvm_check_cap(vm_fd, KVM_CAP_XSAVE2);
+
+	return MAX((uint32_t)bytes, (uint32_t)sizeof(struct kvm_xsave));
 }
 
-int kvm_set_xsave(struct kvm_vcpu *vcpu, const struct kvm_xsave *xsave)
+int kvm_get_xsave(struct kvm_vcpu *vcpu, uint32_t bytes, void *area)
 {
-	return xioctl(vcpu->fd, KVM_SET_XSAVE, xsave);
+	/* The older call is what every KVM has; it writes 4096 bytes. */
+	return xioctl(vcpu->fd, bytes > sizeof(struct kvm_xsave) ? KVM_GET_XSAVE2 : KVM_GET_XSAVE,
+		      area);
+}
+
+int kvm_set_xsave(struct kvm_vcpu *vcpu, const void *area)
+{
+	return xioctl(vcpu->fd, KVM_SET_XSAVE, area);
 }
 
 int kvm_get_xcrs(struct kvm_vcpu *vcpu, struct kvm_xcrs *xcrs)
@@ -382,6 +393,52 @@ int kvm_get_tsc_khz(struct kvm_vcpu *vcpu)
 	int khz = xioctl_val(vcpu->fd, KVM_GET_TSC_KHZ, 0);
 
 	return khz == 0 ? -ENOTSUP : khz;
+}
+
+int kvm_set_tsc_khz(struct kvm_vcpu *vcpu, uint32_t khz)
+{
+	return xioctl_val(vcpu->fd, KVM_SET_TSC_KHZ, khz);
+}
+
+int kvm_get_tsc_offset(struct kvm_vcpu *vcpu, uint64_t *ret)
+{
+	uint64_t offset = 0;
+	const struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uintptr_t)&offset,
+	};
+	int rc = xioctl(vcpu->fd, KVM_GET_DEVICE_ATTR, &attr);
+
+	if (rc == 0)
+		*ret = offset;
+	return rc;
+}
+
+int kvm_set_tsc_offset(struct kvm_vcpu *vcpu, uint64_t offset)
+{
+	const struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uintptr_t)&offset,
+	};
+
+	return xioctl(vcpu->fd, KVM_SET_DEVICE_ATTR, &attr);
+}
+
+int kvm_get_clock(int vm_fd, struct kvm_clock_data *clock)
+{
+	return xioctl(vm_fd, KVM_GET_CLOCK, clock);
+}
+
+int kvm_set_clock(int vm_fd, const struct kvm_clock_data *clock)
+{
+	return xioctl(vm_fd, KVM_SET_CLOCK, clock);
+}
+
+int kvm_clock_was_stopped(struct kvm_vcpu *vcpu)
+{
+	return xioctl_val(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
 }
 
 int kvm_msr_list(int kvm_fd, struct kvm_msr_list **ret)

@@ -107,8 +107,6 @@ __must_check int kvm_get_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs);
 __must_check int kvm_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs);
 __must_check int kvm_get_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs);
 __must_check int kvm_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
-__must_check int kvm_get_xsave(struct kvm_vcpu *vcpu, struct kvm_xsave *xsave);
-__must_check int kvm_set_xsave(struct kvm_vcpu *vcpu, const struct kvm_xsave *xsave);
 __must_check int kvm_get_xcrs(struct kvm_vcpu *vcpu, struct kvm_xcrs *xcrs);
 __must_check int kvm_set_xcrs(struct kvm_vcpu *vcpu, const struct kvm_xcrs *xcrs);
 __must_check int kvm_get_debugregs(struct kvm_vcpu *vcpu, struct kvm_debugregs *regs);
@@ -120,8 +118,35 @@ __must_check int kvm_set_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_eve
 __must_check int kvm_get_mp_state(struct kvm_vcpu *vcpu, uint32_t *ret_mp_state);
 __must_check int kvm_set_mp_state(struct kvm_vcpu *vcpu, uint32_t mp_state);
 
-/* kHz > 0, or -errno (KVM_GET_TSC_KHZ). */
+/*
+ * The extended FPU state: kvm_xsave_bytes() at @area, at least 4096
+ * (KVM_GET_XSAVE2, KVM_SET_XSAVE; KVM_CAP_XSAVE2 on the VM).
+ */
+uint32_t kvm_xsave_bytes(int vm_fd);
+__must_check int kvm_get_xsave(struct kvm_vcpu *vcpu, uint32_t bytes, void *area);
+__must_check int kvm_set_xsave(struct kvm_vcpu *vcpu, const void *area);
+
+/* kHz > 0, or -errno (KVM_GET_TSC_KHZ); to change it needs KVM_CAP_TSC_CONTROL. */
 __must_check int kvm_get_tsc_khz(struct kvm_vcpu *vcpu);
+__must_check int kvm_set_tsc_khz(struct kvm_vcpu *vcpu, uint32_t khz);
+
+/*
+ * What the vCPU's time stamp counter is ahead of the host's, in ticks
+ * (Documentation/virt/kvm/devices/vcpu.rst, KVM_VCPU_TSC_OFFSET). -ENXIO: this
+ * KVM does not have the attribute.
+ */
+__must_check int kvm_get_tsc_offset(struct kvm_vcpu *vcpu, uint64_t *ret);
+__must_check int kvm_set_tsc_offset(struct kvm_vcpu *vcpu, uint64_t offset);
+
+/* kvmclock of the whole guest. */
+__must_check int kvm_get_clock(int vm_fd, struct kvm_clock_data *clock);
+__must_check int kvm_set_clock(int vm_fd, const struct kvm_clock_data *clock);
+
+/*
+ * Tell the guest that it stood still, so that its watchdogs forgive it
+ * (KVM_KVMCLOCK_CTRL). -EINVAL where the guest does not use kvmclock.
+ */
+int kvm_clock_was_stopped(struct kvm_vcpu *vcpu);
 
 /* The MSRs that hold guest state (KVM_GET_MSR_INDEX_LIST); the caller frees *@ret. */
 __must_check int kvm_msr_list(int kvm_fd, struct kvm_msr_list **ret);
@@ -133,7 +158,7 @@ __must_check int kvm_msr_list(int kvm_fd, struct kvm_msr_list **ret);
 __must_check int kvm_get_msrs(struct kvm_vcpu *vcpu, struct kvm_msrs *msrs);
 __must_check int kvm_set_msrs(struct kvm_vcpu *vcpu, const struct kvm_msrs *msrs);
 
-/* Interrupt controllers and PIT as a whole, for reset. */
+/* Interrupt controllers and PIT as a whole. */
 __must_check int kvm_get_irqchip(int vm_fd, struct kvm_irqchip *chip);
 __must_check int kvm_set_irqchip(int vm_fd, const struct kvm_irqchip *chip);
 __must_check int kvm_get_pit(int vm_fd, struct kvm_pit_state2 *pit);

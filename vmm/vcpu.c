@@ -64,7 +64,7 @@ static int init(struct vcpu *v)
 	v->power_on = calloc(1, sizeof(*v->power_on));
 	if (!v->power_on)
 		return -ENOMEM;
-	rc = vcpu_state_get(&v->kvm, v->vm->msr_list, v->power_on);
+	rc = vcpu_state_get(&v->kvm, v->vm->msr_list, kvm_xsave_bytes(v->vm->vm_fd), v->power_on);
 	vcpu_state_forget_tsc(v->power_on);
 	return rc;
 }
@@ -99,7 +99,7 @@ void vcpu_free(struct vcpu *vcpu)
 
 int vcpu_reset(struct vcpu *vcpu)
 {
-	return vcpu_state_set(&vcpu->kvm, vcpu->power_on);
+	return vcpu_state_set(&vcpu->kvm, vcpu->power_on, NULL);
 }
 
 void vcpu_kick(struct vcpu *vcpu)

@@ -72,6 +72,7 @@ struct vm {
 	struct vcpu *vcpus[VM_MAX_VCPUS];
 	uint32_t tsc_khz; /* 0: unknown */
 	bool has_tsc_deadline;
+	bool tsc_scaled; /* KVM runs the TSC at tsc_khz, not at the host's frequency */
 	struct kvm_cpuid2 *cpuid; /* what KVM supports; the guest's own if it came from elsewhere */
 	struct kvm_msr_list *msr_list;
 	struct vm_power_on *power_on;

@@ -86,7 +86,7 @@ static void test_limits(void **state)
 	static const uint32_t types[] = {
 		SECTION_CONFIG, SECTION_CLOCK,   SECTION_IRQCHIP,   SECTION_VCPU,
 		SECTION_DEVICE, SECTION_END,     SECTION_RAM_INDEX, SECTION_HELLO,
-		SECTION_REPLY,  SECTION_MESSAGE, SECTION_RAM_SYNC,  1234 | SECTION_OPTIONAL,
+		SECTION_REPLY,  SECTION_MESSAGE, SECTION_RAM_SYNC, SECTION_MACHINE, SECTION_BOOT,  1234 | SECTION_OPTIONAL,
 	};
 
 	(void)state;
@@ -110,7 +110,7 @@ static void test_limits(void **state)
 
 static void test_unknown(void **state)
 {
-	static const uint32_t unknown[] = { 0, 8, 15, 20, 99, 0x7fffffff };
+	static const uint32_t unknown[] = { 0, 9, 15, 21, 99, 0x7fffffff };
 	uint8_t header[SECTION_HEADER_BYTES];
 	struct section s = { 0 };
 	struct err e;

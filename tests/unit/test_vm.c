@@ -377,12 +377,14 @@ static void test_vcpu_state(void **state)
 	struct fixture *f = *state;
 	struct vcpu_state *first, *second;
 	struct kvm_vcpu *vcpu;
+	uint32_t xsave_bytes;
 
 	MACHINE_OR_SKIP(&f->m);
 	vcpu = &f->m.vm->vcpus[0]->kvm;
+	xsave_bytes = kvm_xsave_bytes(f->m.vm->vm_fd);
 	first = test_calloc(2, sizeof(*first));
 	second = first + 1;
-	assert_int_equal(vcpu_state_get(vcpu, f->m.vm->msr_list, first), 0);
+	assert_int_equal(vcpu_state_get(vcpu, f->m.vm->msr_list, xsave_bytes, first), 0);
 	assert_non_null(find_msr(first, MSR_TSC));
 	assert_non_null(find_msr(first, MSR_KERNEL_GS_BASE));
 	first->regs.rbx = 0x1122334455667788;
@@ -391,8 +393,8 @@ static void test_vcpu_state(void **state)
 	*find_msr(first, MSR_KERNEL_GS_BASE) = 0x7fff12340000;
 	vcpu_state_forget_tsc(first);
 	assert_null(find_msr(first, MSR_TSC));
-	assert_int_equal(vcpu_state_set(vcpu, first), 0);
-	assert_int_equal(vcpu_state_get(vcpu, f->m.vm->msr_list, second), 0);
+	assert_int_equal(vcpu_state_set(vcpu, first, NULL), 0);
+	assert_int_equal(vcpu_state_get(vcpu, f->m.vm->msr_list, xsave_bytes, second), 0);
 	assert_memory_equal(&second->regs, &first->regs, sizeof(first->regs));
 	assert_memory_equal(&second->sregs, &first->sregs, sizeof(first->sregs));
 	assert_int_equal(second->debugregs.db[1], 0x1000);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* A machine's clocks and timers: taken at one moment, started at another. */
+#ifndef FERRY_VMM_VM_CLOCK_H
+#define FERRY_VMM_VM_CLOCK_H
+
+#include <stdint.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+
+struct vm;
+struct vm_clock_state;
+struct vm_state;
+
+/* Read kvmclock and the time stamp counters of the paused machine. 0 or -errno. */
+__must_check int vm_clock_get(struct vm *vm, struct vm_clock_state *ret);
+
+/*
+ * Let the time stamp counters of the machine run at the frequency that the
+ * guest knows. -ENOTSUP if this host's do not and KVM cannot scale them.
+ */
+__must_check int vm_clock_set_frequency(struct vm *vm, const struct vm_clock_state *clock,
+					struct err *e);
+
+/* Write clocks and timers as they are @elapsed_ns after they were read. 0 or -errno. */
+__must_check int vm_clock_start(struct vm *vm, const struct vm_state *st, uint64_t elapsed_ns);
+
+#endif
