@@ -223,12 +223,12 @@ bool vstate_has(const struct vstate_reader *r, const char *name, unsigned index)
 __must_check int vstate_get(struct vstate_reader *r, const struct vstate_table *table,
 			    unsigned index, void *state, struct err *e);
 
-/* A blob of at most @max bytes, in the reader's buffer. 0, -ENOENT, -EPROTO. */
 struct vstate_blob {
 	const void *data;
 	size_t len;
 };
 
+/* A blob of at most @max bytes, in the reader's buffer. 0, -ENOENT, -EPROTO. */
 __must_check int vstate_get_blob(struct vstate_reader *r, const char *name, unsigned index,
 				 size_t max, struct vstate_blob *ret, struct err *e);
 

@@ -400,15 +400,23 @@ int kvm_set_tsc_khz(struct kvm_vcpu *vcpu, uint32_t khz)
 	return xioctl_val(vcpu->fd, KVM_SET_TSC_KHZ, khz);
 }
 
-int kvm_get_tsc_offset(struct kvm_vcpu *vcpu, uint64_t *ret)
+static int tsc_offset_attr(struct kvm_vcpu *vcpu, unsigned long request, uint64_t *offset)
 {
-	uint64_t offset = 0;
 	const struct kvm_device_attr attr = {
 		.group = KVM_VCPU_TSC_CTRL,
 		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (uintptr_t)&offset,
+		.addr = (uintptr_t)offset,
 	};
-	int rc = xioctl(vcpu->fd, KVM_GET_DEVICE_ATTR, &attr);
+	int rc = xioctl(vcpu->fd, request, &attr);
+
+	/* Before 5.16 vCPUs had no attributes at all. */
+	return rc == -EINVAL || rc == -ENOTTY ? -ENXIO : rc;
+}
+
+int kvm_get_tsc_offset(struct kvm_vcpu *vcpu, uint64_t *ret)
+{
+	uint64_t offset = 0;
+	int rc = tsc_offset_attr(vcpu, KVM_GET_DEVICE_ATTR, &offset);
 
 	if (rc == 0)
 		*ret = offset;
@@ -417,13 +425,7 @@ int kvm_get_tsc_offset(struct kvm_vcpu *vcpu, uint64_t *ret)
 
 int kvm_set_tsc_offset(struct kvm_vcpu *vcpu, uint64_t offset)
 {
-	const struct kvm_device_attr attr = {
-		.group = KVM_VCPU_TSC_CTRL,
-		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (uintptr_t)&offset,
-	};
-
-	return xioctl(vcpu->fd, KVM_SET_DEVICE_ATTR, &attr);
+	return tsc_offset_attr(vcpu, KVM_SET_DEVICE_ATTR, &offset);
 }
 
 int kvm_get_clock(int vm_fd, struct kvm_clock_data *clock)

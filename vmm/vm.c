@@ -322,6 +322,8 @@ void vm_resume(struct vm *vm)
 			if (dev->ops->resume)
 				dev->ops->resume(dev);
 		}
+		for (unsigned i = 0; i < vm->nr_vcpus; i++)
+			(void)kvm_clock_was_stopped(&vm->vcpus[i]->kvm);
 	}
 	mutex_lock(&vm->lock);
 	release_vcpus_locked(vm);

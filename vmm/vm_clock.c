@@ -7,12 +7,17 @@
 // of one kvmclock reading, and written the same way, so that no difference
 // between vCPUs comes from the time that ioctls take. KVM turns a timer into one
 // of the host's when it is written; therefore counters come before deadlines.
+//
+// A KVM in software may run guests on the host's own counter, and take a new
+// distance without an effect. So what was written is read again, and a deadline is
+// moved by what became of its counter: it stays as far away as it was.
 #include "vmm/vm_clock.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "util/clock.h"
+#include "util/log.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm_state_impl.h"
 
@@ -51,9 +56,9 @@ static int rw_msr(struct kvm_vcpu *vcpu, bool write, uint32_t index, uint64_t *v
 /*
  * How far the vCPU's counter is ahead of the host's. A KVM without the attribute
  * (before 5.16), or one that scales, leaves only the counter to be read: what
- * is then within a millisecond of the first vCPU's was in step with it.
+ * is then within a millisecond of @near is taken to be that.
  */
-static int get_tsc_offset(struct vm *vm, unsigned id, uint64_t first, uint64_t *ret)
+static int get_tsc_offset(struct vm *vm, unsigned id, uint64_t near, uint64_t *ret)
 {
 	struct kvm_vcpu *vcpu = &vm->vcpus[id]->kvm;
 	uint64_t value = 0, apart;
@@ -68,27 +73,34 @@ static int get_tsc_offset(struct vm *vm, unsigned id, uint64_t first, uint64_t *
 	if (rc < 0)
 		return rc;
 	*ret = value - host_tsc();
-	apart = *ret - first + vm->tsc_khz;
-	if (id > 0 && apart < 2ULL * vm->tsc_khz)
-		*ret = first;
+	apart = *ret - near + vm->tsc_khz;
+	if (apart < 2ULL * vm->tsc_khz)
+		*ret = near;
 	return 0;
 }
 
 /*
- * KVM has the same rule for what is written: counters set within a second of each
- * other, to what fits, are in step.
+ * Let the counter be @tsc when the host's was @at_host_tsc; what it is instead is
+ * *@ret_moved ahead of that. Where there is no attribute, KVM has the same rule
+ * for what is written: counters that are set within a second of each other, to
+ * what fits, are in step.
  */
-static int set_tsc(struct vm *vm, unsigned id, uint64_t tsc, uint64_t at_host_tsc)
+static int set_tsc(struct vm *vm, unsigned id, uint64_t tsc, uint64_t at_host_tsc,
+		   int64_t *ret_moved)
 {
 	struct kvm_vcpu *vcpu = &vm->vcpus[id]->kvm;
+	uint64_t offset = tsc - at_host_tsc, is = 0;
+	int rc = -ENXIO;
 
-	if (!vm->tsc_scaled) {
-		int rc = kvm_set_tsc_offset(vcpu, tsc - at_host_tsc);
-
-		if (rc != -ENXIO)
-			return rc;
-	}
-	return rw_msr(vcpu, true, MSR_IA32_TSC, &tsc);
+	if (!vm->tsc_scaled)
+		rc = kvm_set_tsc_offset(vcpu, offset);
+	if (rc == -ENXIO)
+		rc = rw_msr(vcpu, true, MSR_IA32_TSC, &tsc);
+	if (rc == 0)
+		rc = get_tsc_offset(vm, id, offset, &is);
+	if (rc == 0)
+		*ret_moved = (int64_t)(is - offset);
+	return rc;
 }
 
 int vm_clock_get(struct vm *vm, struct vm_clock_state *ret)
@@ -117,7 +129,7 @@ int vm_clock_get(struct vm *vm, struct vm_clock_state *ret)
 	return 0;
 }
 
-int vm_clock_set_frequency(struct vm *vm, const struct vm_clock_state *clock, struct err *e)
+static int set_frequency(struct vm *vm, const struct vm_clock_state *clock, struct err *e)
 {
 	int host_khz = kvm_get_tsc_khz(&vm->vcpus[0]->kvm);
 	uint64_t apart;
@@ -140,6 +152,24 @@ int vm_clock_set_frequency(struct vm *vm, const struct vm_clock_state *clock, st
 		return err_set(e, -ENOTSUP, "KVM cannot run a time stamp counter at %u kHz: %s",
 			       clock->tsc_khz, strerror(-rc));
 	vm->tsc_scaled = true;
+	return 0;
+}
+
+int vm_clock_set(struct vm *vm, const struct vm_clock_state *clock, struct err *e)
+{
+	int64_t moved = 0;
+	int rc = set_frequency(vm, clock, e);
+
+	if (rc < 0)
+		return rc;
+	rc = set_tsc(vm, 0, clock->tsc[0], host_tsc(), &moved);
+	if (rc < 0)
+		return err_set(e, rc, "KVM does not take the time stamp counter: %s",
+			       strerror(-rc));
+	if (moved < 0)
+		log_warn("this KVM cannot set the guest's time stamp counter, which jumps back by "
+			 "%llu s: a guest that does not use kvmclock may hang",
+			 (unsigned long long)-moved / 1000 / MAX(clock->tsc_khz, 1U));
 	return 0;
 }
 
@@ -188,20 +218,34 @@ static uint64_t ticks(const struct vm_clock_state *clock, uint64_t ns)
 	return (uint64_t)((unsigned __int128)ns * clock->tsc_khz / 1000000U);
 }
 
+/*
+ * A deadline that has passed is written all the same: KVM then raises the
+ * interrupt. 0 would disarm it.
+ */
+static int set_deadline(struct kvm_vcpu *vcpu, uint64_t deadline, int64_t moved)
+{
+	if (moved < 0 && deadline <= (uint64_t)-moved)
+		deadline = 1;
+	else
+		deadline += (uint64_t)moved;
+	return rw_msr(vcpu, true, MSR_IA32_TSC_DEADLINE, &deadline);
+}
+
 static int start_vcpu(struct vm *vm, unsigned id, const struct vm_state *st, uint64_t elapsed_ns,
 		      uint64_t at_host_tsc)
 {
 	struct kvm_vcpu *vcpu = &vm->vcpus[id]->kvm;
 	struct kvm_lapic_state lapic = st->vcpus[id].lapic;
-	uint64_t deadline = st->clock.tsc_deadline[id];
-	int rc = set_tsc(vm, id, st->clock.tsc[id] + ticks(&st->clock, elapsed_ns), at_host_tsc);
+	uint64_t tsc = st->clock.tsc[id] + ticks(&st->clock, elapsed_ns);
+	int64_t moved = 0;
+	int rc = set_tsc(vm, id, tsc, at_host_tsc, &moved);
 
 	if (rc < 0)
 		return rc;
 	advance_lapic_timer(&lapic, elapsed_ns);
 	rc = kvm_set_lapic(vcpu, &lapic);
-	if (rc == 0 && deadline)
-		rc = rw_msr(vcpu, true, MSR_IA32_TSC_DEADLINE, &deadline);
+	if (rc == 0 && st->clock.tsc_deadline[id])
+		rc = set_deadline(vcpu, st->clock.tsc_deadline[id], moved);
 	return rc;
 }
 
@@ -209,10 +253,13 @@ int vm_clock_start(struct vm *vm, const struct vm_state *st, uint64_t elapsed_ns
 {
 	const struct kvm_clock_data data = { .clock = st->clock.kvmclock_ns + elapsed_ns };
 	uint64_t at_host_tsc = host_tsc();
-	int rc = kvm_set_clock(vm->vm_fd, &data);
+	int rc = 0;
 
 	for (unsigned i = 0; i < vm->nr_vcpus && rc == 0; i++)
 		rc = start_vcpu(vm, i, st, elapsed_ns, at_host_tsc);
+	/* After the counters: what they are decides from which clock KVM makes kvmclock. */
+	if (rc == 0)
+		rc = kvm_set_clock(vm->vm_fd, &data);
 	if (rc < 0)
 		return rc;
 	for (unsigned i = 0; i < vm->nr_vcpus; i++)

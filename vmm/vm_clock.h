@@ -16,11 +16,11 @@ struct vm_state;
 __must_check int vm_clock_get(struct vm *vm, struct vm_clock_state *ret);
 
 /*
- * Let the time stamp counters of the machine run at the frequency that the
- * guest knows. -ENOTSUP if this host's do not and KVM cannot scale them.
+ * Let the time stamp counters run at the frequency that the guest knows: -ENOTSUP
+ * if this host's do not and KVM cannot scale them. What else is doubtful is
+ * logged. 0 or -errno.
  */
-__must_check int vm_clock_set_frequency(struct vm *vm, const struct vm_clock_state *clock,
-					struct err *e);
+__must_check int vm_clock_set(struct vm *vm, const struct vm_clock_state *clock, struct err *e);
 
 /* Write clocks and timers as they are @elapsed_ns after they were read. 0 or -errno. */
 __must_check int vm_clock_start(struct vm *vm, const struct vm_state *st, uint64_t elapsed_ns);

@@ -221,7 +221,7 @@ int vm_state_set(struct vm *vm, const struct vm_state *st, struct err *e)
 	int rc;
 
 	if ((rc = check_complete(vm, st, e)) < 0 ||
-	    (rc = vm_clock_set_frequency(vm, &st->clock, e)) < 0)
+	    (rc = vm_clock_set(vm, &st->clock, e)) < 0)
 		return rc;
 	/* Before the LAPICs: an IOAPIC that is written raises its interrupts again. */
 	rc = set_irqchip(vm, &st->irqchip);

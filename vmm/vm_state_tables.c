@@ -5,6 +5,11 @@
 #include "vmm/vm_state.h"
 #include "vmm/vm_state_impl.h"
 
+/*
+ * Values are not limited here: KVM checks what it is given, and what it gives out
+ * itself (a PIT mode of 255 after power-on) must come back.
+ */
+
 /* --- vCPU --- */
 
 static const struct vstate_field regs_fields[] = {
@@ -24,18 +29,12 @@ static const struct vstate_table regs_table = {
 };
 
 static const struct vstate_field segment_fields[] = {
-	VS_ABI_U64(1, struct kvm_segment, base),
-	VS_U32(2, struct kvm_segment, limit),
-	VS_U16(3, struct kvm_segment, selector),
-	VS_U8_MAX(4, struct kvm_segment, type, 15),
-	VS_U8_MAX(5, struct kvm_segment, present, 1),
-	VS_U8_MAX(6, struct kvm_segment, dpl, 3),
-	VS_U8_MAX(7, struct kvm_segment, db, 1),
-	VS_U8_MAX(8, struct kvm_segment, s, 1),
-	VS_U8_MAX(9, struct kvm_segment, l, 1),
-	VS_U8_MAX(10, struct kvm_segment, g, 1),
-	VS_U8_MAX(11, struct kvm_segment, avl, 1),
-	VS_U8_MAX(12, struct kvm_segment, unusable, 1),
+	VS_ABI_U64(1, struct kvm_segment, base), VS_U32(2, struct kvm_segment, limit),
+	VS_U16(3, struct kvm_segment, selector), VS_U8(4, struct kvm_segment, type),
+	VS_U8(5, struct kvm_segment, present),   VS_U8(6, struct kvm_segment, dpl),
+	VS_U8(7, struct kvm_segment, db),        VS_U8(8, struct kvm_segment, s),
+	VS_U8(9, struct kvm_segment, l),         VS_U8(10, struct kvm_segment, g),
+	VS_U8(11, struct kvm_segment, avl),      VS_U8(12, struct kvm_segment, unusable),
 };
 
 static const struct vstate_table segment_table = {
@@ -97,26 +96,26 @@ static const struct vstate_table debugregs_table = {
 };
 
 static const struct vstate_field events_fields[] = {
-	VS_U8_MAX(1, struct kvm_vcpu_events, exception.injected, 1),
-	VS_U8_MAX(2, struct kvm_vcpu_events, exception.nr, 31),
-	VS_U8_MAX(3, struct kvm_vcpu_events, exception.has_error_code, 1),
-	VS_U8_MAX(4, struct kvm_vcpu_events, exception.pending, 1),
+	VS_U8(1, struct kvm_vcpu_events, exception.injected),
+	VS_U8(2, struct kvm_vcpu_events, exception.nr),
+	VS_U8(3, struct kvm_vcpu_events, exception.has_error_code),
+	VS_U8(4, struct kvm_vcpu_events, exception.pending),
 	VS_U32(5, struct kvm_vcpu_events, exception.error_code),
-	VS_U8_MAX(6, struct kvm_vcpu_events, interrupt.injected, 1),
+	VS_U8(6, struct kvm_vcpu_events, interrupt.injected),
 	VS_U8(7, struct kvm_vcpu_events, interrupt.nr),
-	VS_U8_MAX(8, struct kvm_vcpu_events, interrupt.soft, 1),
+	VS_U8(8, struct kvm_vcpu_events, interrupt.soft),
 	VS_U8(9, struct kvm_vcpu_events, interrupt.shadow),
-	VS_U8_MAX(10, struct kvm_vcpu_events, nmi.injected, 1),
+	VS_U8(10, struct kvm_vcpu_events, nmi.injected),
 	VS_U8(11, struct kvm_vcpu_events, nmi.pending),
-	VS_U8_MAX(12, struct kvm_vcpu_events, nmi.masked, 1),
-	VS_U32_MAX(13, struct kvm_vcpu_events, sipi_vector, 255),
+	VS_U8(12, struct kvm_vcpu_events, nmi.masked),
+	VS_U32(13, struct kvm_vcpu_events, sipi_vector),
 	VS_U32(14, struct kvm_vcpu_events, flags),
-	VS_U8_MAX(15, struct kvm_vcpu_events, smi.smm, 1),
-	VS_U8_MAX(16, struct kvm_vcpu_events, smi.pending, 1),
-	VS_U8_MAX(17, struct kvm_vcpu_events, smi.smm_inside_nmi, 1),
-	VS_U8_MAX(18, struct kvm_vcpu_events, smi.latched_init, 1),
-	VS_U8_MAX(19, struct kvm_vcpu_events, triple_fault.pending, 1),
-	VS_U8_MAX(20, struct kvm_vcpu_events, exception_has_payload, 1),
+	VS_U8(15, struct kvm_vcpu_events, smi.smm),
+	VS_U8(16, struct kvm_vcpu_events, smi.pending),
+	VS_U8(17, struct kvm_vcpu_events, smi.smm_inside_nmi),
+	VS_U8(18, struct kvm_vcpu_events, smi.latched_init),
+	VS_U8(19, struct kvm_vcpu_events, triple_fault.pending),
+	VS_U8(20, struct kvm_vcpu_events, exception_has_payload),
 	VS_ABI_U64(21, struct kvm_vcpu_events, exception_payload),
 };
 
@@ -167,7 +166,7 @@ static const struct vstate_field pic_fields[] = {
 	VS_U8(2, struct kvm_pic_state, irr),
 	VS_U8(3, struct kvm_pic_state, imr),
 	VS_U8(4, struct kvm_pic_state, isr),
-	VS_U8_MAX(5, struct kvm_pic_state, priority_add, 7),
+	VS_U8(5, struct kvm_pic_state, priority_add),
 	VS_U8(6, struct kvm_pic_state, irq_base),
 	VS_U8(7, struct kvm_pic_state, read_reg_select),
 	VS_U8(8, struct kvm_pic_state, poll),
@@ -219,7 +218,7 @@ static const struct vstate_field channel_fields[] = {
 	VS_U8(7, struct kvm_pit_channel_state, write_state),
 	VS_U8(8, struct kvm_pit_channel_state, write_latch),
 	VS_U8(9, struct kvm_pit_channel_state, rw_mode),
-	VS_U8_MAX(10, struct kvm_pit_channel_state, mode, 7),
+	VS_U8(10, struct kvm_pit_channel_state, mode),
 	VS_U8(11, struct kvm_pit_channel_state, bcd),
 	VS_U8(12, struct kvm_pit_channel_state, gate),
 };
