@@ -258,23 +258,20 @@ static int check_runs(const struct overlay *ov, const struct contents *c, struct
 static int get_contents(struct vstate_reader *r, const struct overlay_state *head,
 			struct contents *ret, struct err *e)
 {
-	const void *runs, *data;
-	size_t runs_bytes, data_bytes;
-	int rc = vstate_get_blob(r, "overlay-runs", 0, MAX_RUNS * sizeof(struct run), &runs,
-				 &runs_bytes, e);
+	struct vstate_blob runs = { 0 }, data = { 0 };
+	int rc = vstate_get_blob(r, "overlay-runs", 0, MAX_RUNS * sizeof(struct run), &runs, e);
 
 	if (rc == 0)
-		rc = vstate_get_blob(r, "overlay-data", 0, OVERLAY_MAX_SAVED_BYTES, &data,
-				     &data_bytes, e);
+		rc = vstate_get_blob(r, "overlay-data", 0, OVERLAY_MAX_SAVED_BYTES, &data, e);
 	if (rc < 0)
 		return rc;
-	if (runs_bytes != head->nr_runs * sizeof(struct run) || data_bytes != head->data_bytes)
+	if (runs.len != head->nr_runs * sizeof(struct run) || data.len != head->data_bytes)
 		return err_set(e, -EINVAL, "overlay: has not the size that it says");
 	*ret = (struct contents){
-		.runs = runs,
+		.runs = runs.data,
 		.nr_runs = head->nr_runs,
-		.data = data,
-		.data_bytes = data_bytes,
+		.data = data.data,
+		.data_bytes = data.len,
 	};
 	return 0;
 }
