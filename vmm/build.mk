@@ -9,6 +9,7 @@ vmm_CORE := \
 	vmm/console.c \
 	vmm/console_host.c \
 	vmm/console_tty.c \
+	vmm/cpu_features.c \
 	vmm/cpuid.c \
 	vmm/dirty_log.c \
 	vmm/gmem.c \
@@ -16,6 +17,7 @@ vmm_CORE := \
 	vmm/gmem_scan.c \
 	vmm/host_memory.c \
 	vmm/irq.c \
+	vmm/json_text.c \
 	vmm/kvm.c \
 	vmm/loop.c \
 	vmm/loop_epoll.c \
@@ -36,6 +38,7 @@ vmm_TOP := \
 	vmm/config.c \
 	vmm/config_field.c \
 	vmm/config_file.c \
+	vmm/config_json.c \
 	vmm/control.c \
 	vmm/control_client.c \
 	vmm/control_cmds.c \
@@ -43,6 +46,10 @@ vmm_TOP := \
 	vmm/control_request.c \
 	vmm/doctor.c \
 	vmm/doctor_checks.c \
+	vmm/guest_boot.c \
+	vmm/guest_check.c \
+	vmm/guest_spec.c \
+	vmm/guest_state.c \
 	vmm/machine.c \
 	vmm/machine_devices.c \
 	vmm/receive.c \

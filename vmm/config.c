@@ -135,6 +135,22 @@ static const struct field_record nic_record = {
 	.check = nic_check,
 };
 
+int config_parse_nic(struct nic_config *nic, const char *text, struct err *e)
+{
+	int rc;
+
+	nic_init(nic);
+	rc = field_parse_record(&nic_record, nic, text, e);
+	if (rc < 0)
+		config_free_nic(nic);
+	return rc;
+}
+
+void config_free_nic(struct nic_config *nic)
+{
+	fields_free(nic_fields, ARRAY_SIZE(nic_fields), nic);
+}
+
 /* --- the guest --- */
 
 static const char *const crash_choices[] = { "destroy", "restart", "preserve", NULL };

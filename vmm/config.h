@@ -91,4 +91,15 @@ __must_check int config_finish(struct config *cfg, struct err *e);
 /* The effective settings as an object; NULL: no memory. */
 json_t *config_to_json(const struct config *cfg);
 
+/*
+ * The other way: settings of a guest from a file or a peer, which are hostile,
+ * over what config_init() made; finished, as by config_finish(). 0, or -errno with
+ * the setting and the reason in @e: then @cfg is fit for config_fini() alone.
+ */
+__must_check int config_from_json(struct config *cfg, const json_t *obj, struct err *e);
+
+/* Parse what --net takes, without the defaults that a guest's number gives. */
+__must_check int config_parse_nic(struct nic_config *nic, const char *text, struct err *e);
+void config_free_nic(struct nic_config *nic);
+
 #endif

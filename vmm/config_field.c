@@ -334,12 +334,10 @@ static void *list_item(const struct field *f, const struct field_list *list, siz
 	return (char *)list->items + i * f->record->bytes;
 }
 
-static int list_parse(const struct field *f, void *p, const char *text, struct err *e)
+int field_list_add(const struct field *f, struct field_list *list, void **ret_item, struct err *e)
 {
 	const struct field_record *rec = f->record;
-	struct field_list *list = p;
 	void *items, *item;
-	int rc;
 
 	if (list->nr == rec->max_items)
 		return err_set(e, -E2BIG, "more than %zu are not possible", rec->max_items);
@@ -351,11 +349,27 @@ static int list_parse(const struct field *f, void *p, const char *text, struct e
 	memset(item, 0, rec->bytes);
 	if (rec->init)
 		rec->init(item);
-	rc = field_parse_record(rec, item, text, e);
+	list->nr++;
+	*ret_item = item;
+	return 0;
+}
+
+void field_list_drop(const struct field *f, struct field_list *list)
+{
+	list->nr--;
+	fields_free(f->record->fields, f->record->nr_fields, list_item(f, list, list->nr));
+}
+
+static int list_parse(const struct field *f, void *p, const char *text, struct err *e)
+{
+	void *item;
+	int rc = field_list_add(f, p, &item, e);
+
 	if (rc < 0)
-		fields_free(rec->fields, rec->nr_fields, item);
-	else
-		list->nr++;
+		return rc;
+	rc = field_parse_record(f->record, item, text, e);
+	if (rc < 0)
+		field_list_drop(f, p);
 	return rc;
 }
 
@@ -394,6 +408,28 @@ static void list_free(const struct field *f, void *p)
 
 const struct field_type field_list = {
 	.parse = list_parse,
+	.to_json = list_to_json,
+	.free = list_free,
+	.kind = FIELD_LIST,
+};
+
+/* --- lists of whole texts --- */
+
+static int texts_parse(const struct field *f, void *p, const char *text, struct err *e)
+{
+	void *item;
+	int rc = field_list_add(f, p, &item, e);
+
+	if (rc < 0)
+		return rc;
+	rc = field_set(f->record->fields, item, text, e);
+	if (rc < 0)
+		field_list_drop(f, p);
+	return rc;
+}
+
+const struct field_type field_texts = {
+	.parse = texts_parse,
 	.to_json = list_to_json,
 	.free = list_free,
 	.kind = FIELD_LIST,

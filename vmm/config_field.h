@@ -41,6 +41,7 @@ extern const struct field_type field_uint;   /* unsigned */
 extern const struct field_type field_flag;   /* bool */
 extern const struct field_type field_choice; /* unsigned: index into choices */
 extern const struct field_type field_list;   /* struct field_list of records */
+extern const struct field_type field_texts;  /* struct field_list of char *, commas and all */
 
 /* A growing array of records. */
 struct field_list {
@@ -86,11 +87,29 @@ const struct field *field_find(const struct field *fields, size_t nr, const char
 /* Give @f of the structure @base the value @text. 0, or -errno with @e. */
 __must_check int field_set(const struct field *f, void *base, const char *text, struct err *e);
 
+/*
+ * Set the fields that @obj names; see fields_to_json(). @obj is hostile. What is
+ * null, false, 0 or empty counts as not named, a key that is not a field and
+ * has another value is refused: it would be a setting that this version does not have.
+ * Those of the command line alone count as unknown. 0, or -errno with the setting.
+ */
+__must_check int fields_from_json(const struct field *fields, size_t nr, void *base,
+				  const json_t *obj, struct err *e);
+
 /* All of a structure as one object; NULL: no memory. */
 json_t *fields_to_json(const struct field *fields, size_t nr, const void *base);
 
 /* Release everything a structure holds. */
 void fields_free(const struct field *fields, size_t nr, void *base);
+
+/*
+ * Append an item with its defaults to the list @f of records; *@ret_item is
+ * valid until the next one. 0, -E2BIG or -ENOMEM with @e. An item that turns
+ * out to be bad is dropped again by field_list_drop().
+ */
+__must_check int field_list_add(const struct field *f, struct field_list *list, void **ret_item,
+				struct err *e);
+void field_list_drop(const struct field *f, struct field_list *list);
 
 /*
  * Parse "HEAD[,key=value|,flag]..." into a record. The head is the value of the

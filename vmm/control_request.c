@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "vmm/control.h"
+#include "vmm/json_text.h"
 
 /* --- replies --- */
 
@@ -24,34 +25,6 @@ static json_t *make_error(const char *error_class, const char *desc)
 static const char *error_class(int code)
 {
 	return code == -ENODEV ? "DeviceNotActive" : "GenericError";
-}
-
-/* --- checks before the parser --- */
-
-/*
- * How deep arrays and objects are nested, strings left out: the parser
- * recurses, so depth is checked before it sees the text.
- */
-static bool nesting_ok(const char *line, size_t len)
-{
-	unsigned depth = 0;
-	bool in_string = false;
-
-	for (size_t i = 0; i < len; i++) {
-		char c = line[i];
-
-		if (in_string && c == '\\')
-			i++;
-		else if (c == '"')
-			in_string = !in_string;
-		else if (in_string)
-			continue;
-		else if ((c == '[' || c == '{') && ++depth > CONTROL_MAX_NESTING)
-			return false;
-		else if ((c == ']' || c == '}') && depth)
-			depth--;
-	}
-	return true;
 }
 
 /* --- arguments --- */
@@ -187,7 +160,7 @@ json_t *control_handle(const struct control_table *table, struct control_session
 
 	if (len > CONTROL_MAX_REQUEST_BYTES)
 		return make_error("GenericError", "Request is too long");
-	if (!nesting_ok(line, len))
+	if (!json_nesting_ok(line, len, CONTROL_MAX_NESTING))
 		return make_error("GenericError", "Request is nested too deeply");
 	request = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
 	if (!json_is_object(request)) {

@@ -11,9 +11,11 @@
 #include "migration/section.h"
 #include "util/compiler.h"
 #include "util/err.h"
+#include "vmm/boot.h"
 #include "vmm/config.h"
 
 struct machine;
+struct vstate_table;
 
 /*
  * Theory of operation
@@ -37,6 +39,7 @@ struct machine;
 #define GUEST_CONFIG_MAX_BYTES   (1024U * 1024) /* of the CONFIG section */
 #define GUEST_CONFIG_MAX_NESTING 8
 #define GUEST_MAX_CPUID          256U
+#define GUEST_MAX_MSRS           1024U
 
 /* A guest that comes from a file or a peer. */
 struct guest_spec {
@@ -88,6 +91,9 @@ __must_check int guest_spec_check(const struct guest_spec *spec, struct err *e);
 
 /* --- its state --- */
 
+/* The part of the MACHINE section. */
+extern const struct vstate_table guest_machine_table;
+
 /*
  * Can the guest be saved as it is now? 0, or -errno with the device and the
  * reason. The guest may run. Main thread.
@@ -99,14 +105,16 @@ __must_check int guest_state_check(const struct machine *m, struct err *e);
  * VCPUs, the DEVICEs, END. 0 or -errno with @e; @m is unchanged. Main thread, or
  * any while the main thread leaves @m alone.
  */
-__must_check int guest_state_save(struct machine *m, struct section_sink *sink, struct err *e);
+__must_check int guest_state_save(struct machine *m, const struct section_sink *sink,
+				  struct err *e);
 
 /*
  * Load an incoming machine's state from @source, up to and including END. All
  * sections must come, once each. 0, or -errno with the section and the reason in
  * @e: then @m is of no use but to be freed. Threads as above.
  */
-__must_check int guest_state_load(struct machine *m, struct section_source *source, struct err *e);
+__must_check int guest_state_load(struct machine *m, const struct section_source *source,
+				  struct err *e);
 
 /* --- kernel and initrd, which a reset needs again --- */
 
@@ -118,7 +126,11 @@ __must_check int guest_state_load(struct machine *m, struct section_source *sour
  * is 0 for the kernel and 1 for the initrd, the payload the next bytes of it, and
  * an empty one ends it. Any thread; the guest may run. 0 or -errno with @e.
  */
-__must_check int guest_boot_save(const struct machine *m, struct section_sink *sink, struct err *e);
+__must_check int guest_boot_save(const struct machine *m, const struct section_sink *sink,
+				 struct err *e);
+
+/* Can they travel? 0, or -errno with the reason. */
+__must_check int guest_boot_check(const struct machine *m, struct err *e);
 
 /* Collects BOOT sections. */
 struct guest_boot_reader;
@@ -135,5 +147,9 @@ __must_check int guest_boot_add(struct guest_boot_reader *r, const struct sectio
  * and a kernel. The reader is then empty. 0 or -errno with @e.
  */
 __must_check int guest_boot_load(struct guest_boot_reader *r, struct machine *m, struct err *e);
+
+/* The same for kernel and initrd that are parts of an open file, which stays the caller's. */
+__must_check int guest_boot_load_parts(const struct boot_part parts[BOOT_NR_PARTS],
+				       struct machine *m, struct err *e);
 
 #endif

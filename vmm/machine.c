@@ -13,6 +13,7 @@
 #include "vmm/guest_state.h"
 #include "vmm/machine_impl.h"
 #include "vmm/vm.h"
+#include "vmm/vm_state.h"
 
 /* A guest that crashes right after its start is not restarted faster than this. */
 #define RESTART_INTERVAL_NS (1 * NSEC_PER_SEC)
@@ -344,11 +345,34 @@ int machine_new_incoming(struct machine **ret, const struct machine_incoming *in
 	return 0;
 }
 
+void machine_set_clock(struct machine *m, bool real)
+{
+	m->clock_real = real;
+}
+
+/* Clocks go from here on. The state has served its purpose. */
+static int start_clocks(struct machine *m, struct err *e)
+{
+	uint64_t then_ns = vm_state_realtime_ns(m->state), now_ns = clock_wall_ns();
+	int rc = vm_state_start(m->vm, m->state,
+				m->clock_real && now_ns > then_ns ? now_ns - then_ns : 0, e);
+
+	vm_state_free(m->state);
+	m->state = NULL;
+	return rc;
+}
+
 int machine_start(struct machine *m, struct err *e)
 {
 	bool arrived = m->arriving;
-	int rc;
+	int rc = 0;
 
+	if (m->arriving && !m->state)
+		return err_set(e, -EINVAL, "the guest has not arrived yet");
+	if (arrived)
+		rc = start_clocks(m, e);
+	if (rc < 0)
+		return rc;
 	m->start_ns = m->boot_ns = clock_now_ns();
 	m->started = true;
 	m->arriving = false;
@@ -377,6 +401,7 @@ void machine_free(struct machine *m)
 		return;
 	loop_disarm(m->loop, &m->restart);
 	vm_free(m->vm);
+	vm_state_free(m->state);
 	loop_free(m->io_loop);
 	boot_close(m->boot);
 	free(m);

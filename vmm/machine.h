@@ -85,6 +85,12 @@ struct boot *machine_boot(const struct machine *m);
 void machine_free(struct machine *m);
 
 /*
+ * Shall the clock of an incoming guest show the time that has passed since it was
+ * stopped? Otherwise, and if nobody says, it goes on where it was.
+ */
+void machine_set_clock(struct machine *m, bool real);
+
+/*
  * Let the guest run; an incoming one that its user had paused stays so. The
  * caller has taken the locks of an incoming guest's disks. 0, or -errno with @e.
  */

@@ -6,6 +6,8 @@
 #include "vmm/loop.h"
 #include "vmm/machine.h"
 
+struct vm_state;
+
 struct machine {
 	/* const after machine_new() */
 	const struct config *cfg;
@@ -23,8 +25,10 @@ struct machine {
 	struct virtio_dev *nics[CONFIG_MAX_NICS];
 	struct virtio_dev *balloon;
 
-	bool arriving;    /* its state comes from elsewhere, and has not been started */
-	const char *held; /* why nobody may touch it now: it is being saved; NULL: not held */
+	struct vm_state *state; /* what was loaded; NULL after the start */
+	bool clock_real;        /* the guest's clock shall show the time that has passed since */
+	bool arriving;          /* its state comes from elsewhere, and has not been started */
+	const char *held;       /* why nobody may touch it now: it is being saved; NULL: not held */
 	bool started, ended;
 	bool crashed; /* an event of the VM stands until it is reset */
 	bool paused;  /* by the user */
