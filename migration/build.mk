@@ -6,6 +6,12 @@ FERRY_SRCS += \
 	migration/channel.c \
 	migration/channel_tls.c \
 	migration/dest.c \
+	migration/file_format.c \
+	migration/file_reader.c \
+	migration/file_reader_ram.c \
+	migration/file_work.c \
+	migration/file_writer.c \
+	migration/file_writer_ram.c \
 	migration/hello.c \
 	migration/phase.c \
 	migration/preamble.c \

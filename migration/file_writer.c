@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MIT
+// The saved file, written: a file without a name, its parts, its name.
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "migration/file_writer_impl.h"
+#include "util/io.h"
+#include "vmm/gmem.h"
+
+static int fail(const struct file_writer *w, int rc, struct err *e)
+{
+	return err_set(e, rc, "%s: %s", w->path, strerror(-rc));
+}
+
+/* --- a file that nobody sees yet --- */
+
+/* "/a/b" has the directory "/a", "/b" the directory "/". */
+static int split_path(struct file_writer *w, const char *path, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash || !slash[1] || strlen(path) >= sizeof(w->path))
+		return err_set(e, -EINVAL, "%s: not the path of a file", path);
+	(void)snprintf(w->path, sizeof(w->path), "%s", path);
+	(void)snprintf(w->dir, sizeof(w->dir), "%.*s", (int)MAX(slash - path, 1), path);
+	return 0;
+}
+
+/* Only a file that was saved may be in the way: nobody wants to lose a device. */
+static int check_target(struct file_writer *w, struct err *e)
+{
+	struct stat st;
+
+	if (lstat(w->path, &st) < 0)
+		return errno == ENOENT ? 0 : fail(w, -errno, e);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, -EEXIST, "%s: is there, and not a file", w->path);
+	if (!w->force)
+		return err_set(e, -EEXIST, "%s: is there already: give --force to replace it",
+			       w->path);
+	return 0;
+}
+
+static int open_unnamed(struct file_writer *w, struct err *e)
+{
+	w->fd = open(w->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (w->fd >= 0)
+		return 0;
+	if (errno != EOPNOTSUPP && errno != EISDIR)
+		return fail(w, -errno, e);
+	/* A file system that cannot do that: a name of our own, removed at the end. */
+	(void)snprintf(w->temp, sizeof(w->temp), "%s/.ferry-save-XXXXXX", w->dir);
+	w->fd = mkostemp(w->temp, O_CLOEXEC);
+	if (w->fd < 0) {
+		w->temp[0] = '\0';
+		return fail(w, -errno, e);
+	}
+	return 0;
+}
+
+int file_writer_new(struct file_writer **ret, const struct file_options *options, struct err *e)
+{
+	struct file_writer *w = calloc(1, sizeof(*w));
+	int rc;
+
+	if (!w)
+		return err_set(e, -ENOMEM, "out of memory");
+	w->fd = -1;
+	w->force = options->force;
+	w->zstd = options->zstd;
+	w->zstd_level = options->zstd_level;
+	rc = split_path(w, options->path, e);
+	if (rc == 0)
+		rc = check_target(w, e);
+	if (rc == 0)
+		rc = open_unnamed(w, e);
+	if (rc < 0) {
+		file_writer_free(w);
+		return rc;
+	}
+	w->end = GMEM_PAGE_BYTES;
+	*ret = w;
+	return 0;
+}
+
+void file_writer_free(struct file_writer *w)
+{
+	if (!w)
+		return;
+	if (w->temp[0])
+		(void)unlink(w->temp);
+	close_fd(&w->fd);
+	free(w->sections.data);
+	free(w->index);
+	free(w);
+}
+
+void file_writer_cancel(struct file_writer *w)
+{
+	atomic_store(&w->cancelled, true);
+}
+
+/* --- kernel and initrd --- */
+
+static int copy_part(struct file_writer *w, const struct boot_part *part, struct file_part *ret)
+{
+	off_t from = (off_t)part->start;
+	off_t to = (off_t)w->end;
+	uint64_t left = part->bytes;
+
+	*ret = (struct file_part){ .offset = w->end, .bytes = part->bytes };
+	while (left) {
+		ssize_t n = copy_file_range(part->fd, &from, w->fd, &to, left, 0);
+
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO;
+		if (atomic_load(&w->cancelled))
+			return -ECANCELED;
+		left -= (uint64_t)n;
+	}
+	w->end = ALIGN_UP(w->end + part->bytes, GMEM_PAGE_BYTES);
+	return 0;
+}
+
+int file_writer_boot(struct file_writer *w, const struct boot_part parts[BOOT_NR_PARTS],
+		     struct err *e)
+{
+	int rc = copy_part(w, &parts[BOOT_PART_KERNEL], &w->header.kernel);
+
+	if (rc == 0)
+		rc = copy_part(w, &parts[BOOT_PART_INITRD], &w->header.initrd);
+	return rc < 0 ? fail(w, rc, e) : 0;
+}
+
+/* --- sections --- */
+
+static int append(struct file_buffer *b, const void *data, size_t len)
+{
+	if (b->bytes + len > FILE_MAX_SECTIONS_BYTES)
+		return -E2BIG;
+	if (b->bytes + len > b->room) {
+		size_t room = MAX(b->bytes + len, 2 * b->room);
+		uint8_t *grown = realloc(b->data, room);
+
+		if (!grown)
+			return -ENOMEM;
+		b->data = grown;
+		b->room = room;
+	}
+	if (len)
+		memcpy(b->data + b->bytes, data, len);
+	b->bytes += len;
+	return 0;
+}
+
+static int put(void *opaque, uint32_t type, uint32_t id, const void *payload, size_t bytes,
+	       struct err *e)
+{
+	struct file_writer *w = opaque;
+	uint8_t header[SECTION_HEADER_BYTES];
+	int rc;
+
+	section_seal(header, type, id, payload, bytes);
+	rc = append(&w->sections, header, sizeof(header));
+	if (rc == 0)
+		rc = append(&w->sections, payload, bytes);
+	if (rc == 0 && type == SECTION_CONFIG)
+		w->index_at = w->sections.bytes;
+	return rc < 0 ? fail(w, rc, e) : 0;
+}
+
+struct section_sink file_writer_sink(struct file_writer *w)
+{
+	return (struct section_sink){ .put = put, .opaque = w };
+}
+
+/* RAM_INDEX belongs behind CONFIG, but is known only now: it is written in between. */
+static int write_sections(struct file_writer *w)
+{
+	size_t bytes = w->nr_chunks * FILE_INDEX_BYTES;
+	uint8_t *index = malloc(SECTION_HEADER_BYTES + bytes);
+	uint64_t at = w->header.sections.offset;
+	int rc;
+
+	if (!index)
+		return -ENOMEM;
+	for (size_t i = 0; i < w->nr_chunks; i++)
+		file_chunk_write(&w->index[i], index + SECTION_HEADER_BYTES + i * FILE_INDEX_BYTES);
+	section_seal(index, SECTION_RAM_INDEX, 0, index + SECTION_HEADER_BYTES, bytes);
+	rc = io_pwrite_full(w->fd, w->sections.data, w->index_at, (off_t)at);
+	at += w->index_at;
+	if (rc == 0)
+		rc = io_pwrite_full(w->fd, index, SECTION_HEADER_BYTES + bytes, (off_t)at);
+	at += SECTION_HEADER_BYTES + bytes;
+	if (rc == 0)
+		rc = io_pwrite_full(w->fd, w->sections.data + w->index_at,
+				    w->sections.bytes - w->index_at, (off_t)at);
+	free(index);
+	return rc;
+}
+
+static int write_header(struct file_writer *w)
+{
+	uint8_t bytes[FILE_HEADER_BYTES];
+
+	w->header.version = FILE_VERSION;
+	w->header.flags = w->zstd ? FILE_ZSTD : 0;
+	file_header_write(&w->header, bytes);
+	return io_pwrite_full(w->fd, bytes, sizeof(bytes), 0);
+}
+
+/* --- all of it --- */
+
+static int lay_out(struct file_writer *w, const struct gmem *gm)
+{
+	size_t index_bytes;
+
+	w->header.memory_bytes = gm->bytes;
+	w->nr_chunks = file_nr_chunks(gm->bytes);
+	w->index = calloc(w->nr_chunks, sizeof(*w->index));
+	if (!w->index)
+		return -ENOMEM;
+	index_bytes = SECTION_HEADER_BYTES + w->nr_chunks * FILE_INDEX_BYTES;
+	w->header.sections = (struct file_part){
+		.offset = w->end,
+		.bytes = w->sections.bytes + index_bytes,
+	};
+	w->header.ram.offset = ALIGN_UP(w->end + w->header.sections.bytes, FILE_RAM_ALIGN);
+	return 0;
+}
+
+int file_writer_ram(struct file_writer *w, struct gmem *gm, struct err *e)
+{
+	int rc = lay_out(w, gm);
+
+	if (rc < 0)
+		return fail(w, rc, e);
+	rc = file_writer_chunks(w, gm, e);
+	if (rc < 0)
+		return rc;
+	w->header.ram.bytes = w->zstd ? atomic_load(&w->packed_bytes) : gm->bytes;
+	/* Where memory ends in zeroes, the file must reach to its end all the same. */
+	if (ftruncate(w->fd, (off_t)(w->header.ram.offset + w->header.ram.bytes)) < 0)
+		return fail(w, -errno, e);
+	rc = write_sections(w);
+	if (rc == 0)
+		rc = write_header(w);
+	return rc < 0 ? fail(w, rc, e) : 0;
+}
+
+static int sync_dir(const struct file_writer *w)
+{
+	_cleanup_close_ int fd = open(w->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+/* Give the unnamed file the name @path. 0 or -errno. */
+static int link_as(const struct file_writer *w, const char *path)
+{
+	char self[64];
+
+	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", w->fd);
+	return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+/* A name that is not taken, for a moment: only rename() replaces a file. */
+static int link_temp(struct file_writer *w)
+{
+	int rc = -EEXIST;
+
+	for (unsigned i = 0; rc == -EEXIST && i < 100; i++) {
+		(void)snprintf(w->temp, sizeof(w->temp), "%s/.ferry-save-%d-%u", w->dir, getpid(),
+			       i);
+		rc = link_as(w, w->temp);
+	}
+	if (rc < 0)
+		w->temp[0] = '\0';
+	return rc;
+}
+
+static int give_name(struct file_writer *w)
+{
+	int rc;
+
+	if (!w->temp[0] && !w->force)
+		return link_as(w, w->path);
+	if (!w->temp[0]) {
+		rc = link_temp(w);
+		if (rc < 0)
+			return rc;
+	}
+	if (w->force)
+		rc = rename(w->temp, w->path);
+	else
+		rc = renameat2(AT_FDCWD, w->temp, AT_FDCWD, w->path, RENAME_NOREPLACE);
+	if (rc < 0)
+		return -errno;
+	w->temp[0] = '\0';
+	return 0;
+}
+
+int file_writer_commit(struct file_writer *w, struct err *e)
+{
+	int rc;
+
+	if (atomic_load(&w->cancelled))
+		return err_set(e, -ECANCELED, "cancelled");
+	if (fsync(w->fd) < 0)
+		return fail(w, -errno, e);
+	rc = check_target(w, e);
+	if (rc < 0)
+		return rc;
+	if (atomic_load(&w->cancelled))
+		return err_set(e, -ECANCELED, "cancelled");
+	rc = give_name(w);
+	if (rc == 0)
+		rc = sync_dir(w);
+	return rc < 0 ? fail(w, rc, e) : 0;
+}
+
+void file_writer_stats(const struct file_writer *w, struct file_stats *ret)
+{
+	struct stat st = { 0 };
+
+	*ret = (struct file_stats){ 0 };
+	for (size_t i = 0; i < w->nr_chunks; i++)
+		ret->pages += w->index[i].pages;
+	if (fstat(w->fd, &st) < 0)
+		return;
+	ret->file_bytes = (uint64_t)st.st_size;
+	ret->data_bytes = (uint64_t)st.st_blocks * 512;
+}
