@@ -22,7 +22,7 @@ struct gmem;
  *
  *	header            FILE_HEADER_BYTES, struct file_header; zeroes up to a page
  *	kernel, initrd    what a reset of the guest needs again
- *	sections          CONFIG, RAM_INDEX, then all of the state up to END
+ *	sections          RAM_INDEX, CONFIG, then all of the state up to END
  *	memory            page n of RAM at ram_offset + n * 4096, zero pages are
  *	                  holes; or, compressed, chunks one after the other
  *
@@ -154,12 +154,12 @@ void file_reader_boot(const struct file_reader *r, struct boot_part ret[BOOT_NR_
 
 /*
  * Uncompress the memory of a compressed file into @gm, which is empty and as large as
- * header says; the source has passed RAM_INDEX. Checksums are compared. 0 or
+ * header says; a section has been read. Checksums are compared. 0 or
  * -errno with @e.
  */
 __must_check int file_reader_ram(struct file_reader *r, struct gmem *gm, struct err *e);
 
-/* Compare all checksums of memory; the source has passed RAM_INDEX. 0 or -EBADMSG with @e. */
+/* Compare all checksums of memory; a section has been read. 0 or -EBADMSG with @e. */
 __must_check int file_reader_verify(struct file_reader *r, struct err *e);
 
 /* The index of memory once it was passed: @ret_nr chunks, the reader's. NULL: not yet. */

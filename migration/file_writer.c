@@ -173,8 +173,6 @@ static int put(void *opaque, uint32_t type, uint32_t id, const void *payload, si
 	rc = append(&w->sections, header, sizeof(header));
 	if (rc == 0)
 		rc = append(&w->sections, payload, bytes);
-	if (rc == 0 && type == SECTION_CONFIG)
-		w->index_at = w->sections.bytes;
 	return rc < 0 ? fail(w, rc, e) : 0;
 }
 
@@ -183,7 +181,7 @@ struct section_sink file_writer_sink(struct file_writer *w)
 	return (struct section_sink){ .put = put, .opaque = w };
 }
 
-/* RAM_INDEX belongs behind CONFIG, but is known only now: it is written in between. */
+/* RAM_INDEX comes first, because a reader needs it first, and is known last. */
 static int write_sections(struct file_writer *w)
 {
 	size_t bytes = w->nr_chunks * FILE_INDEX_BYTES;
@@ -196,14 +194,10 @@ static int write_sections(struct file_writer *w)
 	for (size_t i = 0; i < w->nr_chunks; i++)
 		file_chunk_write(&w->index[i], index + SECTION_HEADER_BYTES + i * FILE_INDEX_BYTES);
 	section_seal(index, SECTION_RAM_INDEX, 0, index + SECTION_HEADER_BYTES, bytes);
-	rc = io_pwrite_full(w->fd, w->sections.data, w->index_at, (off_t)at);
-	at += w->index_at;
-	if (rc == 0)
-		rc = io_pwrite_full(w->fd, index, SECTION_HEADER_BYTES + bytes, (off_t)at);
+	rc = io_pwrite_full(w->fd, index, SECTION_HEADER_BYTES + bytes, (off_t)at);
 	at += SECTION_HEADER_BYTES + bytes;
 	if (rc == 0)
-		rc = io_pwrite_full(w->fd, w->sections.data + w->index_at,
-				    w->sections.bytes - w->index_at, (off_t)at);
+		rc = io_pwrite_full(w->fd, w->sections.data, w->sections.bytes, (off_t)at);
 	free(index);
 	return rc;
 }

@@ -25,7 +25,6 @@ struct file_writer {
 	uint64_t end;             /* of what was written in order */
 	struct file_header header;
 	struct file_buffer sections; /* all but RAM_INDEX */
-	size_t index_at;             /* where that belongs */
 	struct file_chunk *index;    /* each entry: the worker of its chunk */
 	size_t nr_chunks;
 	_Atomic uint64_t packed_bytes; /* of compressed memory, given out to workers */

@@ -35,6 +35,7 @@ vmm_TOP := \
 	vmm/cli_receive.c \
 	vmm/cli_remote.c \
 	vmm/cli_run.c \
+	vmm/cli_save.c \
 	vmm/config.c \
 	vmm/config_field.c \
 	vmm/config_file.c \
@@ -57,10 +58,12 @@ vmm_TOP := \
 	vmm/receive_knock.c \
 	vmm/receive_msg.c \
 	vmm/receive_session.c \
+	vmm/restore.c \
 	vmm/run.c \
 	vmm/run_signals.c \
 	vmm/runtime.c \
-	vmm/runtime_list.c
+	vmm/runtime_list.c \
+	vmm/save.c
 
 FERRY_SRCS += $(vmm_CORE) $(vmm_TOP)
 

@@ -10,6 +10,8 @@
 #include "vmm/cli_remote.h"
 #include "vmm/config.h"
 #include "vmm/doctor.h"
+#include "vmm/restore.h"
+#include "vmm/save_options.h"
 
 static int cmd_help(const struct cli *cli);
 static int cmd_version(const struct cli *cli);
@@ -35,6 +37,10 @@ const struct command cli_commands[] = {
 	  .run = cli_destroy },
 	{ "console", "NAME", CLI_ARG_REQUIRED, "attach to a guest's console", NULL, &no_fields,
 	  .run = cli_console },
+	{ "save", "NAME", CLI_ARG_REQUIRED, "save a guest to a file", save_fields, &save_nr_fields,
+	  .run = cli_save, .arg2 = "FILE", .positional2 = CLI_ARG_REQUIRED },
+	{ "restore", "FILE", CLI_ARG_REQUIRED, "run a guest that was saved", restore_fields,
+	  &restore_nr_fields, .run = cli_restore },
 	{ "doctor", NULL, CLI_ARG_NONE, "tell what this host can do and what is missing",
 	  plain_fields, &plain_nr_fields, .run = cli_doctor },
 	{ "help", "COMMAND", CLI_ARG_OPTIONAL, "explain a command", plain_fields, &plain_nr_fields,

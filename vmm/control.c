@@ -64,6 +64,8 @@ static void drop_client(struct client *c)
 	if (c->dead)
 		return;
 	c->dead = true;
+	if (c->session.closed)
+		c->session.closed(c->ctl->p.opaque, &c->session);
 	loop_mod_fd(c->ctl->p.loop, &c->watch, 0);
 	loop_post(c->ctl->p.loop, &c->ctl->reaper);
 }

@@ -62,6 +62,8 @@ struct control_session {
 	 * protocol and its descriptor is handed to this function, which owns
 	 * it if it returns 0. */
 	int (*take_over)(void *opaque, int fd);
+	/* Set by a command: the client has gone. May be NULL. */
+	void (*closed)(void *opaque, const struct control_session *session);
 };
 
 struct control_call {

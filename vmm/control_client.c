@@ -129,6 +129,25 @@ int client_execute(struct control_client *c, const char *command, json_t **ret, 
 	return client_execute_with(c, command, NULL, ret, e);
 }
 
+int client_next_event(struct control_client *c, json_t **ret, struct err *e)
+{
+	int rc;
+
+	set_timeout(c, 0);
+	for (;;) {
+		json_t *reply = NULL;
+
+		rc = receive(c, &reply, e);
+		if (rc < 0)
+			return rc;
+		if (json_object_get(reply, "event")) {
+			*ret = reply;
+			return 0;
+		}
+		json_decref(reply);
+	}
+}
+
 int client_negotiate(struct control_client *c, struct err *e)
 {
 	json_t *greeting = NULL;

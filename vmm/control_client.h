@@ -47,6 +47,12 @@ __must_check int client_execute_with(struct control_client *c, const char *comma
 				     json_t **ret, struct err *e);
 
 /*
+ * The next event, however long it takes: *@ret is a new reference. 0, or -errno
+ * with @e: -EPIPE where the guest has ended.
+ */
+__must_check int client_next_event(struct control_client *c, json_t **ret, struct err *e);
+
+/*
  * Wait until the guest's process has ended. 0, or -ETIMEDOUT after @timeout_s
  * with @e; 0: for ever.
  */

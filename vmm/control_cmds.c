@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "util/io.h"
 #include "virtio/balloon.h"
 #include "vmm/console.h"
 #include "vmm/machine.h"
 #include "vmm/run.h"
+#include "vmm/save.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
@@ -132,6 +134,44 @@ static int ferry_console(struct control_call *c)
 	return 0;
 }
 
+/* A save that nobody waits for any more is given up. */
+static void on_saver_gone(void *opaque, const struct control_session *session)
+{
+	save_session_closed(opaque, session);
+}
+
+static int ferry_save(struct control_call *c)
+{
+	const char *compress = json_string_value(json_object_get(c->args, "compress"));
+	const struct save_params params = {
+		.file = {
+			.path = json_string_value(json_object_get(c->args, "file")),
+			.force = json_is_true(json_object_get(c->args, "force")),
+			.zstd = compress != NULL,
+		},
+		.keep_running = json_is_true(json_object_get(c->args, "keep-running")),
+		.session = c->session,
+	};
+	int rc;
+
+	if (params.file.path[0] != '/')
+		return err_set(c->e, -EINVAL, "Parameter 'file' must be an absolute path");
+	if (compress && strcmp(compress, "zstd") != 0)
+		return err_set(c->e, -EINVAL, "Parameter 'compress' must be zstd");
+	rc = save_start(c->opaque, &params, c->e);
+	if (rc == 0)
+		c->session->closed = on_saver_gone;
+	return rc;
+}
+
+static const struct control_arg save_args[] = {
+	{ "file", JSON_STRING, false, "absolute path of the file to write" },
+	{ "keep-running", JSON_TRUE, true, "the guest goes on afterwards; otherwise it ends" },
+	{ "compress", JSON_STRING, true, "zstd" },
+	{ "force", JSON_TRUE, true, "replace a file that is there" },
+	{ 0 },
+};
+
 static const struct control_arg balloon_args[] = {
 	{ "value", JSON_INTEGER, false, "bytes that the guest shall live with" },
 	{ 0 },
@@ -156,6 +196,9 @@ static const struct control_command commands[] = {
 	  .args = balloon_args },
 	{ "ferry-info", control_cmd_info,
 	  .help = "All about the guest, with its settings and counters." },
+	{ "ferry-save", ferry_save, .args = save_args,
+	  .help = "Begin to save the guest to a file; SAVE_COMPLETED or SAVE_FAILED follows. Given "
+		  "up if the client goes." },
 	{ "ferry-console", ferry_console,
 	  .help = "After the reply the connection is the guest's console: raw bytes both ways." },
 };
@@ -166,6 +209,8 @@ static const struct control_event_info events[] = {
 	{ "POWERDOWN", "The power button was pressed." },
 	{ "RESET", "The guest was reset." },
 	{ "GUEST_PANICKED", "The guest has crashed." },
+	{ "SAVE_COMPLETED", "The guest has been saved: the file is complete and durable." },
+	{ "SAVE_FAILED", "The guest was not saved, and goes on." },
 	{ "SHUTDOWN", "The guest has ended; the connection ends next." },
 };
 

@@ -9,6 +9,7 @@
 #include "devices/isa.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "virtio/blk.h"
 #include "vmm/boot.h"
 #include "vmm/guest_state.h"
 #include "vmm/machine_impl.h"
@@ -274,6 +275,23 @@ static int assemble(struct machine *m, struct err *e)
 	return rc < 0 ? rc : boot_load(m->boot, m->vm, e);
 }
 
+/* A guest must not find its disks larger or smaller than they were. */
+static int check_disks(const struct machine *m, const struct guest_spec *spec, struct err *e)
+{
+	const struct disk_config *disks = m->cfg->disks.items;
+
+	for (size_t i = 0; i < m->cfg->disks.nr; i++) {
+		uint64_t bytes = blk_capacity_bytes(m->disks[i]);
+
+		if (bytes != spec->disk_bytes[i])
+			return err_set(e, -EINVAL,
+				       "disk %s: %s has %llu bytes, but the guest's disk has %llu",
+				       disks[i].id, disks[i].path, (unsigned long long)bytes,
+				       (unsigned long long)spec->disk_bytes[i]);
+	}
+	return 0;
+}
+
 /* The same for a guest that is not to boot: its state will be loaded. */
 static int assemble_incoming(struct machine *m, const struct machine_incoming *in, struct err *e)
 {
@@ -290,6 +308,8 @@ static int assemble_incoming(struct machine *m, const struct machine_incoming *i
 
 	if (rc == 0)
 		rc = add_all(m, e);
+	if (rc == 0)
+		rc = check_disks(m, in->spec, e);
 	/* Undone by machine_start(), or by the resume of a guest that its user paused. */
 	if (rc == 0)
 		vm_pause(m->vm);
@@ -348,6 +368,11 @@ int machine_new_incoming(struct machine **ret, const struct machine_incoming *in
 void machine_set_clock(struct machine *m, bool real)
 {
 	m->clock_real = real;
+}
+
+void machine_set_paused(struct machine *m)
+{
+	m->paused = true;
 }
 
 /* Clocks go from here on. The state has served its purpose. */

@@ -84,6 +84,9 @@ struct boot *machine_boot(const struct machine *m);
 /* Stop and release everything. NULL: no-op. */
 void machine_free(struct machine *m);
 
+/* An incoming guest stays paused when it starts, even if it was not. */
+void machine_set_paused(struct machine *m);
+
 /*
  * Shall the clock of an incoming guest show the time that has passed since it was
  * stopped? Otherwise, and if nobody says, it goes on where it was.
