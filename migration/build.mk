@@ -15,6 +15,12 @@ FERRY_SRCS += \
 	migration/hello.c \
 	migration/phase.c \
 	migration/preamble.c \
+	migration/ram_checksum.c \
+	migration/ram_codec.c \
+	migration/ram_receiver.c \
+	migration/ram_record.c \
+	migration/ram_sender.c \
+	migration/ram_stream.c \
 	migration/section.c \
 	migration/section_io.c \
 	migration/source.c \

@@ -19,8 +19,9 @@ struct gmem;
  * RAM is numbered in pages by offset (gmem regions one after the other), and cut
  * into chunks of RAM_CHUNK_PAGES. A chunk belongs to one stream for the whole
  * migration (chunk number modulo streams), so what one page was in pass 3 can
- * never overtake what it was in pass 4, and passes need no barrier. Each stream
- * has a thread on either side.
+ * never overtake what it was in pass 4, and passes need no barrier. A chunk is
+ * as large as a huge page, so that two streams never fault in the same one. Each
+ * stream has a thread on either side.
  *
  * A pass: the log says which pages were written since they were last sent;
  * each stream goes through its chunks, clears the log of the pages that it
@@ -29,9 +30,13 @@ struct gmem;
  * sent, until they are. Zero pages travel as a run of numbers.
  *
  * While the guest runs, a page may change under the sender: it is copied into
- * the record first, so that the record's checksum is that of what is sent.
+ * the record first, so that the record's checksum is that of what is sent. In
+ * the last pass the guest stands, and its memory is sent from where it is.
+ *
+ * A stream that has nothing to send says so now and then, so that the receiver
+ * can tell one that is slow from one that is gone.
  */
-#define RAM_CHUNK_PAGES 256U /* 1 MiB */
+#define RAM_CHUNK_PAGES 512U /* 2 MiB */
 #define RAM_MAX_STREAMS 16U
 #define RAM_PAGE_BYTES  4096U
 
@@ -70,7 +75,10 @@ __must_check int ram_sender_new(struct ram_sender **ret, struct gmem *gm, struct
 				struct channel *const *streams, unsigned nr_streams,
 				const struct ram_options *options, struct err *e);
 
-/* Wait for the threads (cancel the channels first), free. NULL: no-op. */
+/*
+ * Cancel the streams unless they have seen the end, wait for the threads, free.
+ * NULL: no-op.
+ */
 void ram_sender_free(struct ram_sender *s);
 
 /*
@@ -81,7 +89,10 @@ void ram_sender_free(struct ram_sender *s);
 __must_check int ram_sender_pass(struct ram_sender *s, bool last, struct ram_pass *ret,
 				 struct err *e);
 
-/* How many pages a pass would have to send now: dirty and populated. */
+/*
+ * How many pages a pass would have to send now: dirty and populated. Not while a
+ * pass is under way. UINT64_MAX where the log cannot be read: the pass will say why.
+ */
 uint64_t ram_sender_remaining(struct ram_sender *s);
 
 /* Change the cap while it runs. */
@@ -91,7 +102,11 @@ void ram_sender_stats(const struct ram_sender *s, struct ram_stats *ret);
 
 struct ram_receiver;
 
-/* Start receiving into @gm, whose guest does not run. 0 or -errno. */
+/*
+ * Start receiving into @gm, whose guest does not run, and which nobody else uses
+ * until it is freed; what it held before is zeroed. @streams stay the
+ * caller's. 0 or -errno.
+ */
 __must_check int ram_receiver_new(struct ram_receiver **ret, struct gmem *gm,
 				  struct channel *const *streams, unsigned nr_streams,
 				  struct err *e);
@@ -102,7 +117,11 @@ __must_check int ram_receiver_wait(struct ram_receiver *r, struct err *e);
 /* Cancel, wait for the threads, free. NULL: no-op. */
 void ram_receiver_free(struct ram_receiver *r);
 
-/* XXH3-64 over all of RAM, unpopulated pages as zeroes: to prove that both sides agree. */
+/*
+ * XXH3-64 of all pages that are not zero, each behind its number (u64): to prove
+ * that both sides agree. Unpopulated pages are not touched. The guest
+ * stands. 0: no memory.
+ */
 uint64_t ram_checksum(struct gmem *gm);
 
 #endif
