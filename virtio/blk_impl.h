@@ -42,8 +42,16 @@ struct blk_slot {
 	uint8_t *status;    /* in guest memory: the last byte that we may write */
 	bool status_hidden; /* the last buffer is one byte shorter than it is */
 	uint64_t start_ns;
-	bool submitted; /* rq is with the back end */
 	struct block_request rq;
+	struct block_request run;        /* this one and those that continue it, as one */
+	struct blk_slot *next_in_run;    /* NULL: none */
+	struct block_request *submitted; /* what the back end has: rq or run; NULL: nothing */
+};
+
+/* Reads or writes that continue each other, held back while the queue is drained. */
+struct blk_run {
+	struct blk_slot *first, *last; /* first NULL: none */
+	uint64_t bytes;
 };
 
 /*
@@ -66,6 +74,7 @@ struct blk_queue {
 	unsigned filled;        /* used ring entries written but not published */
 	uint64_t look_out_ns;   /* how long to look out for the next request */
 	uint64_t idle_since_ns; /* with nothing to do, not even to wait for; 0: busy */
+	struct blk_run run;
 	struct loop_work batch_end;
 	bool driver_sleeps;     /* it wanted an interrupt when asked last */
 	unsigned settling;      /* not 0: settle is deferred, and kicks are not asked for */
@@ -123,6 +132,16 @@ void blk_queue_quiesce(struct virtio_queue *vq, bool cancel);
 int blk_can_save(struct virtio_dev *dev, struct err *e);
 void blk_save(struct virtio_dev *dev, struct vstate_writer *w);
 int blk_load(struct virtio_dev *dev, struct vstate_reader *r, struct err *e);
+
+/* --- blk_merge.c ----------------------------------------------------------- */
+
+/*
+ * Submit @s->rq to the back end, now or with those that continue it, by
+ * blk_merge_submit() at the latest, which the caller calls before it returns to
+ * the loop. @s->rq.done is called for each of them.
+ */
+void blk_merge_add(struct blk_slot *s);
+void blk_merge_submit(struct blk_queue *q);
 
 /* --- blk.c ----------------------------------------------------------------- */
 

@@ -123,7 +123,7 @@ static void request_done(struct block_request *rq, int res)
 	struct blk_slot *s = container_of(rq, struct blk_slot, rq);
 	struct blk *blk = s->q->blk;
 
-	s->submitted = false;
+	s->submitted = NULL;
 	count(s, res);
 	if (res < 0 && res != -ECANCELED)
 		log_limited(&blk->io_log, LOG_ERROR, "%s: %s of %llu bytes at byte %llu: %s",
@@ -142,9 +142,8 @@ static void submit(struct blk_slot *s, uint64_t now_ns)
 	if (s->rq.op == BLOCK_READ || s->rq.op == BLOCK_WRITE)
 		token_bucket_charge(&q->blk->bps, s->rq.bytes, now_ns);
 	s->start_ns = now_ns;
-	s->submitted = true;
 	s->rq.done = request_done;
-	q->blk->block->ops->submit(q->block, &s->rq);
+	blk_merge_add(s);
 }
 
 /* Take one request. 1, 0 if there is none, -EPROTO if the driver is beyond help. */
@@ -269,6 +268,7 @@ static void pump(struct blk_queue *q)
 	vq_disable_kicks(&q->vq->ring);
 	if (drain_ring(q, now_ns))
 		loop_defer(q->loop, &q->batch_end);
+	blk_merge_submit(q);
 }
 
 static void publish(struct blk_queue *q)
@@ -331,7 +331,7 @@ void blk_queue_quiesce(struct virtio_queue *vq, bool cancel)
 	loop_disarm(q->loop, &q->limit);
 	for (unsigned i = 0; cancel && i < q->nr_slots; i++)
 		if (q->slots[i].submitted)
-			q->blk->block->ops->cancel(q->block, &q->slots[i].rq);
+			q->blk->block->ops->cancel(q->block, q->slots[i].submitted);
 	loop_drain(q->loop, is_idle, q);
 	if (cancel)
 		q->filled = 0;

@@ -2,6 +2,7 @@
 FERRY_SRCS += \
 	virtio/balloon.c \
 	virtio/blk.c \
+	virtio/blk_merge.c \
 	virtio/blk_queue.c \
 	virtio/blk_request.c \
 	virtio/blk_state.c \

@@ -236,6 +236,38 @@ static void test_batch_of_writes(void **state)
 	}
 }
 
+/* Neighbours become one request of the host's; each has its own answer. */
+static void test_neighbours(void **state)
+{
+	/* Up, a gap, the other way round, across an operation of another kind. */
+	static const uint64_t sectors[] = { 10, 11, 12, 14, 15, 9, 8, 13, 20, 21 };
+	struct blkdev *f = *state;
+	uint8_t buf[SECTOR];
+
+	blkdev_new(f, (struct blk_config){ 0 });
+	for (unsigned i = 0; i < ARRAY_SIZE(sectors); i++) {
+		bool write = i == 2 || i >= 8;
+
+		memset(buf, write ? (int)sectors[i] : 0, SECTOR);
+		blkdev_put(f, DATA + i * 4096ULL, buf, SECTOR);
+		(void)blkdev_offer(f, 0, write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN, sectors[i],
+				   (struct piece){ DATA + i * 4096ULL, SECTOR, !write });
+	}
+	blkdev_kick(f, 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(sectors); i++)
+		assert_int_equal(blkdev_status(f, 0, blkdev_take_used(f, 0).id), VIRTIO_BLK_S_OK);
+	for (unsigned i = 0; i < ARRAY_SIZE(sectors); i++) {
+		if (i == 2 || i >= 8) {
+			tmpdisk_read(&f->disk, (off_t)sectors[i] * SECTOR, buf, SECTOR);
+			assert_int_equal(buf[0], sectors[i]);
+			assert_int_equal(buf[SECTOR - 1], sectors[i]);
+		} else {
+			blkdev_get(f, DATA + i * 4096ULL, buf, SECTOR);
+			assert_true(tmpdisk_is_fresh(buf, sectors[i]));
+		}
+	}
+}
+
 static void test_full_disk(void **state)
 {
 	struct blkdev *f = *state;
@@ -270,6 +302,7 @@ int main(void)
 		BLK_TEST(test_truncated_image),
 		BLK_TEST(test_batch_with_failures),
 		BLK_TEST(test_batch_of_writes),
+		BLK_TEST(test_neighbours),
 		BLK_TEST(test_full_disk),
 	};
 
