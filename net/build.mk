@@ -1,11 +1,17 @@
 FERRY_SRCS += \
 	net/hostif.c \
 	net/mac.c \
+	net/managed/dhcp.c \
+	net/managed/journal.c \
 	net/managed/netlink.c \
 	net/managed/netlink_addr.c \
 	net/managed/netlink_link.c \
 	net/managed/netlink_list.c \
+	net/managed/netop.c \
+	net/managed/nft.c \
 	net/managed/prefix.c \
+	net/managed/sysctl.c \
+	net/managed/uplink.c \
 	net/netdev.c \
 	net/tap.c \
 	net/user.c \

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* dnsmasq: one for each network that hands out addresses and names. */
+#ifndef FERRY_NET_MANAGED_DHCP_H
+#define FERRY_NET_MANAGED_DHCP_H
+
+#include <stdbool.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+
+/*
+ * A folder belongs to one dnsmasq: "conf" is given to it, "pid" and "leases" are
+ * its own, "hosts" has a line for each guest with a fixed address. It is a daemon
+ * of its own, since a network outlives the process that made it; whose it is, is
+ * seen by its command line, so that no other process is ever signalled.
+ */
+
+/*
+ * Write @conf to the folder, which is made, and start dnsmasq with it. When it
+ * returns 0, it listens. -errno, with dnsmasq's own reason in @e.
+ */
+__must_check int dhcp_start(const char *folder, const char *conf, struct err *e);
+
+/* End it, wait for that, remove the folder. Not there: 0. */
+__must_check int dhcp_stop(const char *folder, struct err *e);
+
+/* Make it read "hosts" again. 0, or -ESRCH where it does not run. */
+__must_check int dhcp_reload(const char *folder);
+
+bool dhcp_is_running(const char *folder);
+
+#endif

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT
+// Journals: lines of operations, appended before they are done.
+#include "net/managed/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/io.h"
+
+#define MAX_FILE_BYTES (JOURNAL_MAX_OPS * 640U)
+
+struct journal {
+	char *path;
+	int fd;
+	bool complete;
+	unsigned nr, room;
+	struct netop *ops;
+};
+
+static int push(struct journal *j, const struct netop *op)
+{
+	if (j->nr == JOURNAL_MAX_OPS)
+		return -E2BIG;
+	if (j->nr == j->room) {
+		unsigned room = j->room ? 2 * j->room : 16;
+		struct netop *ops = reallocarray(j->ops, room, sizeof(*ops));
+
+		if (!ops)
+			return -ENOMEM;
+		j->ops = ops;
+		j->room = room;
+	}
+	j->ops[j->nr++] = *op;
+	return 0;
+}
+
+static int open_file(struct journal **ret, const char *path, int flags, struct err *e)
+{
+	struct journal *j = calloc(1, sizeof(*j));
+	int rc;
+
+	if (!j)
+		return err_set(e, -ENOMEM, "no memory");
+	j->path = strdup(path);
+	j->fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	if (!j->path || j->fd < 0) {
+		rc = err_set(e, j->path ? -errno : -ENOMEM, "%s: %s", path, strerror(errno));
+		journal_close(j);
+		return rc;
+	}
+	*ret = j;
+	return 0;
+}
+
+void journal_close(struct journal *j)
+{
+	if (!j)
+		return;
+	close_fd(&j->fd);
+	free(j->path);
+	free(j->ops);
+	free(j);
+}
+
+int journal_create(struct journal **ret, const char *path, struct err *e)
+{
+	return open_file(ret, path, O_CREAT | O_EXCL, e);
+}
+
+/* ["kind", "a", "b", ...] */
+static int parse_line(struct journal *j, const char *line, size_t len)
+{
+	json_t *array = json_loadb(line, len, 0, NULL);
+	const char *args[1 + NETOP_ARGS] = { NULL };
+	enum netop_kind kind;
+	struct netop op;
+	int rc;
+
+	for (size_t i = 0; i < ARRAY_SIZE(args); i++)
+		args[i] = json_string_value(json_array_get(array, i));
+	if (!args[0]) {
+		rc = -EBADMSG;
+	} else if (strcmp(args[0], "complete") == 0) {
+		j->complete = true;
+		rc = 0;
+	} else {
+		kind = netop_by_name(args[0]);
+		rc = kind == NETOP_MAX ? -EBADMSG
+				       : netop_set(&op, kind, args[1], args[2], args[3], args[4]);
+		if (rc == 0)
+			rc = push(j, &op);
+	}
+	json_decref(array);
+	return rc;
+}
+
+static int parse(struct journal *j, const char *text)
+{
+	const char *end;
+	int rc = 0;
+
+	/* A last line without its end was never finished, so its operation never begun. */
+	for (; rc == 0 && (end = strchr(text, '\n')); text = end + 1)
+		rc = parse_line(j, text, (size_t)(end - text));
+	return rc;
+}
+
+int journal_open(struct journal **ret, const char *path, struct err *e)
+{
+	_cleanup_free_ char *text = NULL;
+	struct journal *j = NULL;
+	off_t len;
+	int rc = open_file(&j, path, 0, e);
+
+	if (rc < 0)
+		return rc;
+	len = lseek(j->fd, 0, SEEK_END);
+	text = len >= 0 && len <= MAX_FILE_BYTES ? calloc(1, (size_t)len + 1) : NULL;
+	rc = text ? io_pread_full(j->fd, text, (size_t)len, 0) : -EFBIG;
+	if (rc == 0)
+		rc = parse(j, text);
+	if (rc < 0) {
+		rc = err_set(e, rc, "%s: is not one of ferry's journals", path);
+		journal_close(j);
+		return rc;
+	}
+	*ret = j;
+	return 0;
+}
+
+static json_t *to_json(const struct netop *op)
+{
+	json_t *array = json_pack("[s]", netop_name(op->kind));
+	unsigned nr = NETOP_ARGS;
+
+	while (nr > 0 && !op->arg[nr - 1][0])
+		nr--;
+	for (unsigned i = 0; i < nr; i++)
+		(void)json_array_append_new(array, json_string(op->arg[i]));
+	return array;
+}
+
+/* One write, so that a line is whole or not there. Takes @array over. */
+static int write_line(struct journal *j, json_t *array)
+{
+	_cleanup_free_ char *text = array ? json_dumps(array, JSON_COMPACT) : NULL;
+	_cleanup_free_ char *line = NULL;
+	int len = text ? asprintf(&line, "%s\n", text) : -1;
+
+	json_decref(array);
+	if (len < 0) {
+		line = NULL;
+		return -ENOMEM;
+	}
+	return io_write_full(j->fd, line, (size_t)len);
+}
+
+int journal_do(struct journal *j, const struct netop_env *env, const struct netop *op,
+	       const char *text, struct err *e)
+{
+	int rc = push(j, op);
+
+	if (rc == 0)
+		rc = write_line(j, to_json(op));
+	if (rc < 0)
+		return err_set(e, rc, "%s: %s", j->path, strerror(-rc));
+	return netop_apply(env, op, text, e);
+}
+
+int journal_complete(struct journal *j, struct err *e)
+{
+	int rc = j->complete ? 0 : write_line(j, json_pack("[s]", "complete"));
+
+	if (rc < 0)
+		return err_set(e, rc, "%s: %s", j->path, strerror(-rc));
+	j->complete = true;
+	return 0;
+}
+
+bool journal_is_complete(const struct journal *j)
+{
+	return j->complete;
+}
+
+unsigned journal_nr_ops(const struct journal *j)
+{
+	return j->nr;
+}
+
+const struct netop *journal_op(const struct journal *j, unsigned i)
+{
+	return &j->ops[i];
+}
+
+/* Write what is left to a new file, and rename it over the old one. */
+static int rewrite(struct journal *j)
+{
+	char path[PATH_MAX];
+	int fd, rc = 0;
+
+	(void)snprintf(path, sizeof(path), "%s.new", j->path);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	close_fd(&j->fd);
+	j->fd = fd;
+	for (unsigned i = 0; rc == 0 && i < j->nr; i++)
+		rc = write_line(j, to_json(&j->ops[i]));
+	if (rc == 0 && j->complete)
+		rc = write_line(j, json_pack("[s]", "complete"));
+	if (rc == 0 && rename(path, j->path) < 0)
+		rc = -errno;
+	return rc;
+}
+
+int journal_undo_one(struct journal *j, const struct netop_env *env, const struct netop *op,
+		     struct err *e)
+{
+	unsigned i = j->nr;
+	int rc;
+
+	while (i > 0 && memcmp(&j->ops[i - 1], op, sizeof(*op)) != 0)
+		i--;
+	if (i == 0)
+		return 0;
+	rc = netop_revert(env, op, e);
+	if (rc < 0)
+		return rc;
+	memmove(&j->ops[i - 1], &j->ops[i], (j->nr - i) * sizeof(*op));
+	j->nr--;
+	rc = rewrite(j);
+	return rc < 0 ? err_set(e, rc, "%s: %s", j->path, strerror(-rc)) : 0;
+}
+
+int journal_undo(struct journal *j, const struct netop_env *env, struct err *e)
+{
+	unsigned left = 0;
+	int first = 0;
+
+	j->complete = false;
+	for (unsigned i = j->nr; i > 0; i--) {
+		struct err reason = { 0 };
+		int rc = netop_revert(env, &j->ops[i - 1], &reason);
+
+		if (rc == 0)
+			continue;
+		/* Kept at the end of the array, in order: the front is done with. */
+		j->ops[j->nr - ++left] = j->ops[i - 1];
+		if (first == 0)
+			first = err_set(e, rc, "%s", reason.text);
+	}
+	memmove(j->ops, &j->ops[j->nr - left], left * sizeof(j->ops[0]));
+	j->nr = left;
+	if (left == 0)
+		return unlink(j->path) < 0 && errno != ENOENT ? -errno : 0;
+	return rewrite(j) < 0 ? -EIO : first;
+}
