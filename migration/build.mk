@@ -23,6 +23,7 @@ FERRY_SRCS += \
 	migration/ram_stream.c \
 	migration/section.c \
 	migration/section_io.c \
+	migration/section_list.c \
 	migration/source.c \
 	migration/source_policy.c \
 	migration/source_ram.c \

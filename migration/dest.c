@@ -259,8 +259,9 @@ static int run_guest(struct dest *d, struct err *e)
 	if (rc < 0)
 		return rc;
 	values[RUNNING_NS] = clock_now_ns() - d->commit_ns;
-	(void)!talk_send_message(d->talk, MESSAGE_RUNNING, values, RUNNING_VALUES, &ignored);
+	rc = talk_send_message(d->talk, MESSAGE_RUNNING, values, RUNNING_VALUES, &ignored);
 	d->p.guest->announce(d->p.opaque);
+	d->p.peer->running(d->p.opaque, values[RUNNING_NS], rc == 0);
 	return 0;
 }
 
@@ -320,6 +321,13 @@ int dest_receive(struct dest *d, struct err *e)
 	(void)talk_explain(d->talk, FAREWELL_MS, &end);
 	(void)!phase_gate_pass(d->p.gate, PHASE_DONE, &end);
 	return 0;
+}
+
+void dest_cancel(struct dest *d, const struct err *why)
+{
+	phase_gate_close(d->p.gate, why);
+	talk_cancel(d->talk, why);
+	cancel_streams(d);
 }
 
 void dest_free(struct dest *d)

@@ -84,6 +84,12 @@ void dest_refuse(struct dest *d, const struct err *why);
  */
 __must_check int dest_receive(struct dest *d, struct err *e);
 
+/*
+ * End the conversation, wherever it is, unless the guest runs here already. Any
+ * thread; dest_receive() then returns -ECANCELED.
+ */
+void dest_cancel(struct dest *d, const struct err *why);
+
 /* End the conversation if it goes on, free. NULL: no-op. */
 void dest_free(struct dest *d);
 

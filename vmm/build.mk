@@ -36,6 +36,8 @@ vmm_TOP := \
 	vmm/cli_remote.c \
 	vmm/cli_run.c \
 	vmm/cli_save.c \
+	vmm/cli_teleport.c \
+	vmm/cli_teleport_show.c \
 	vmm/config.c \
 	vmm/config_field.c \
 	vmm/config_file.c \
@@ -44,6 +46,7 @@ vmm_TOP := \
 	vmm/control_client.c \
 	vmm/control_cmds.c \
 	vmm/control_info.c \
+	vmm/control_migrate.c \
 	vmm/control_request.c \
 	vmm/doctor.c \
 	vmm/doctor_checks.c \
@@ -55,6 +58,7 @@ vmm_TOP := \
 	vmm/machine_devices.c \
 	vmm/receive.c \
 	vmm/receive_child.c \
+	vmm/receive_guest.c \
 	vmm/receive_knock.c \
 	vmm/receive_msg.c \
 	vmm/receive_session.c \
@@ -63,7 +67,10 @@ vmm_TOP := \
 	vmm/run_signals.c \
 	vmm/runtime.c \
 	vmm/runtime_list.c \
-	vmm/save.c
+	vmm/save.c \
+	vmm/teleport.c \
+	vmm/teleport_guest.c \
+	vmm/teleport_status.c
 
 FERRY_SRCS += $(vmm_CORE) $(vmm_TOP)
 

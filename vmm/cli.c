@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "vmm/cli_remote.h"
+#include "vmm/cli_teleport.h"
 #include "vmm/config.h"
 #include "vmm/doctor.h"
 #include "vmm/restore.h"
@@ -41,6 +42,9 @@ const struct command cli_commands[] = {
 	  .run = cli_save, .arg2 = "FILE", .positional2 = CLI_ARG_REQUIRED },
 	{ "restore", "FILE", CLI_ARG_REQUIRED, "run a guest that was saved", restore_fields,
 	  &restore_nr_fields, .run = cli_restore },
+	{ "teleport", "NAME", CLI_ARG_REQUIRED, "move a running guest to another host",
+	  teleport_fields, &teleport_nr_fields, .run = cli_teleport, .arg2 = "DESTINATION",
+	  .positional2 = CLI_ARG_OPTIONAL },
 	{ "doctor", NULL, CLI_ARG_NONE, "tell what this host can do and what is missing",
 	  plain_fields, &plain_nr_fields, .run = cli_doctor },
 	{ "help", "COMMAND", CLI_ARG_OPTIONAL, "explain a command", plain_fields, &plain_nr_fields,

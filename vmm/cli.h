@@ -93,6 +93,7 @@ int cli_reset(const struct cli *cli);
 int cli_destroy(const struct cli *cli);
 int cli_console(const struct cli *cli);
 int cli_doctor(const struct cli *cli);
+int cli_teleport(const struct cli *cli);
 int cli_receive(const struct cli *cli);
 int cli_save(const struct cli *cli);
 int cli_restore(const struct cli *cli);

@@ -197,6 +197,20 @@ void client_close(struct control_client *c)
 	free(take_ptr(c->buf));
 }
 
+/* Events in the buffer are old news: whatever they told is asked for next. */
+int client_wait_event(struct control_client *c, unsigned timeout_ms, struct err *e)
+{
+	struct pollfd pfd = { .fd = c->fd, .events = POLLIN };
+	int rc = poll(&pfd, 1, (int)timeout_ms);
+
+	if (rc < 0 && errno != EINTR)
+		return err_set(e, -errno, "control socket: %s", strerror(errno));
+	if (rc <= 0)
+		return 0;
+	rc = (int)fill(c);
+	return rc > 0 ? 0 : err_read(rc, e);
+}
+
 int client_wait_end(const struct control_client *c, unsigned timeout_s, struct err *e)
 {
 	struct pollfd pfd = { .fd = c->pidfd, .events = POLLIN };

@@ -53,6 +53,12 @@ __must_check int client_execute_with(struct control_client *c, const char *comma
 __must_check int client_next_event(struct control_client *c, json_t **ret, struct err *e);
 
 /*
+ * Wait until an event comes, for @timeout_ms at most; a signal ends it early. It
+ * is read and dropped. 0 or -errno with @e.
+ */
+__must_check int client_wait_event(struct control_client *c, unsigned timeout_ms, struct err *e);
+
+/*
  * Wait until the guest's process has ended. 0, or -ETIMEDOUT after @timeout_s
  * with @e; 0: for ever.
  */

@@ -10,8 +10,10 @@
 #include "util/io.h"
 #include "virtio/balloon.h"
 #include "vmm/console.h"
+#include "vmm/control_migrate.h"
 #include "vmm/machine.h"
 #include "vmm/run.h"
+#include "vmm/run_mover.h"
 #include "vmm/save.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
@@ -27,14 +29,14 @@ static int query_status(struct control_call *c)
 {
 	const struct machine *m = machine_of(c);
 
-	c->ret = json_pack("{s:s, s:b, s:b}", "status", machine_status(m), "running",
-			   machine_state(m) == MACHINE_RUNNING, "singlestep", 0);
+	c->ret = json_pack("{s:s, s:b, s:b}", "status", run_status_name(c->opaque), "running",
+			   m && machine_state(m) == MACHINE_RUNNING, "singlestep", 0);
 	return 0;
 }
 
 static int query_name(struct control_call *c)
 {
-	c->ret = json_pack("{s:s}", "name", machine_config(machine_of(c))->name);
+	c->ret = json_pack("{s:s}", "name", run_name(c->opaque));
 	return 0;
 }
 
@@ -58,6 +60,8 @@ static int stop(struct control_call *c)
 
 static int cont(struct control_call *c)
 {
+	if (json_is_true(json_object_get(c->args, "force")))
+		return control_force_resume(c);
 	return machine_resume(machine_of(c), c->e);
 }
 
@@ -177,24 +181,49 @@ static const struct control_arg balloon_args[] = {
 	{ 0 },
 };
 
+static const struct control_arg cont_args[] = {
+	{ "force", JSON_TRUE, true, "the guest does not run elsewhere, whatever ferry fears" },
+	{ 0 },
+};
+
+/* A guest that has moved can still be asked how that went. */
+static int admit(struct control_call *c)
+{
+	const char *where = run_moved_to(c->opaque);
+
+	return where ? err_set(c->e, -EINVAL, "the guest has moved to %s", where) : 0;
+}
+
 static const struct control_command commands[] = {
-	{ "qmp_capabilities", control_cmd_capabilities,
+	{ "qmp_capabilities", control_cmd_capabilities, .anytime = true,
 	  .help = "End the negotiation; no other command works before it." },
-	{ "query-version", control_cmd_version, .help = "The version of ferry." },
-	{ "query-commands", control_cmd_commands, .help = "The names of all commands." },
-	{ "query-events", control_cmd_events, .help = "The names of all events." },
-	{ "query-status", query_status, .help = "Whether the guest runs, and if not, why." },
-	{ "query-name", query_name, .help = "The name of the guest." },
+	{ "query-version", control_cmd_version, .anytime = true,
+	  .help = "The version of ferry." },
+	{ "query-commands", control_cmd_commands, .anytime = true,
+	  .help = "The names of all commands." },
+	{ "query-events", control_cmd_events, .anytime = true,
+	  .help = "The names of all events." },
+	{ "query-status", query_status, .anytime = true,
+	  .help = "Whether the guest runs, and if not, why." },
+	{ "query-name", query_name, .anytime = true, .help = "The name of the guest." },
 	{ "query-cpus-fast", query_cpus, .help = "The vCPUs and their threads." },
 	{ "stop", stop, .help = "Pause the guest." },
-	{ "cont", cont, .help = "Let a paused guest go on." },
+	{ "cont", cont, .help = "Let a paused guest go on.", .args = cont_args },
 	{ "system_powerdown", system_powerdown, .help = "Press the power button." },
 	{ "system_reset", system_reset, .help = "Reset the guest." },
-	{ "quit", quit, .help = "End the guest at once." },
+	{ "quit", quit, .anytime = true, .help = "End the guest at once." },
 	{ "query-balloon", query_balloon, .help = "How much memory the guest has now." },
 	{ "balloon", balloon, .help = "Ask the guest to live with less memory, or more.",
 	  .args = balloon_args },
-	{ "ferry-info", control_cmd_info,
+	{ "migrate", control_cmd_migrate, .args = control_migrate_args,
+	  .help = "Begin to move the guest to another host; see query-migrate and MIGRATION." },
+	{ "query-migrate", control_cmd_query_migrate, .anytime = true,
+	  .help = "How far the last migration is, or how it ended." },
+	{ "migrate_cancel", control_cmd_migrate_cancel,
+	  .help = "Give the migration up; the guest goes on here." },
+	{ "migrate-continue", control_cmd_migrate_continue,
+	  .help = "Go on from the phase where the migration is held." },
+	{ "ferry-info", control_cmd_info, .anytime = true,
 	  .help = "All about the guest, with its settings and counters." },
 	{ "ferry-save", ferry_save, .args = save_args,
 	  .help = "Begin to save the guest to a file; SAVE_COMPLETED or SAVE_FAILED follows. Given "
@@ -211,6 +240,8 @@ static const struct control_event_info events[] = {
 	{ "GUEST_PANICKED", "The guest has crashed." },
 	{ "SAVE_COMPLETED", "The guest has been saved: the file is complete and durable." },
 	{ "SAVE_FAILED", "The guest was not saved, and goes on." },
+	{ "MIGRATION", "A migration has come to another state, or is held at a phase." },
+	{ "MIGRATION_PASS", "A migration's pass over memory is over." },
 	{ "SHUTDOWN", "The guest has ended; the connection ends next." },
 };
 
@@ -219,4 +250,5 @@ const struct control_table control_guest_table = {
 	.nr_commands = ARRAY_SIZE(commands),
 	.events = events,
 	.nr_events = ARRAY_SIZE(events),
+	.admit = admit,
 };

@@ -11,6 +11,7 @@
 #include "vmm/control_cmds.h"
 #include "vmm/machine.h"
 #include "vmm/run.h"
+#include "vmm/run_mover.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
@@ -120,12 +121,20 @@ static json_t *balloon_json(const struct machine *m)
 int control_cmd_info(struct control_call *c)
 {
 	const struct machine *m = run_machine(c->opaque);
-	const struct config *cfg = machine_config(m);
-	uint64_t up_ns = clock_now_ns() - machine_start_ns(m);
+	const struct config *cfg;
+	uint64_t up_ns;
 
+	if (!m) {
+		c->ret = json_pack("{s:s, s:s, s:s}", "name", run_name(c->opaque), "status",
+				   run_status_name(c->opaque), "moved_to",
+				   run_moved_to(c->opaque));
+		return 0;
+	}
+	cfg = machine_config(m);
+	up_ns = clock_now_ns() - machine_start_ns(m);
 	c->ret = json_pack("{s:s, s:s, s:i, s:s, s:I, s:i, s:b, s:f, s:o, s:o, s:o, "
 			   "s:o, s:o?, s:o}",
-			   "name", cfg->name, "status", machine_status(m), "pid", getpid(),
+			   "name", cfg->name, "status", run_status_name(c->opaque), "pid", getpid(),
 			   "version", FERRY_VERSION, "memory", (json_int_t)cfg->memory_bytes,
 			   "vcpus", cfg->vcpus, "ephemeral", cfg->ephemeral, "uptime_s",
 			   (double)up_ns / NSEC_PER_SEC, "console", console_json(c), "exits",

@@ -219,6 +219,13 @@ const char *run_moved_to(const struct run *run)
 	return run->machine ? NULL : run->moved_to;
 }
 
+const char *run_status_name(const struct run *run)
+{
+	const char *moving = run->mover ? run->mover->ops->status(run->mover) : NULL;
+
+	return moving ? moving : machine_status(run->machine);
+}
+
 const char *run_name(const struct run *run)
 {
 	return run->cfg->name;

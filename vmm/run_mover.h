@@ -57,6 +57,9 @@ bool run_is_ending(const struct run *run);
 /* Where it moved to; NULL: it is here. */
 const char *run_moved_to(const struct run *run);
 
+/* What the guest is up to: QMP's RunState names, and "handover-unknown". */
+const char *run_status_name(const struct run *run);
+
 /* Its name, even if it has moved. */
 const char *run_name(const struct run *run);
 
