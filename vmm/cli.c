@@ -11,6 +11,7 @@
 #include "vmm/cli_teleport.h"
 #include "vmm/config.h"
 #include "vmm/doctor.h"
+#include "vmm/receive.h"
 #include "vmm/restore.h"
 #include "vmm/save_options.h"
 
@@ -42,6 +43,8 @@ const struct command cli_commands[] = {
 	  .run = cli_save, .arg2 = "FILE", .positional2 = CLI_ARG_REQUIRED },
 	{ "restore", "FILE", CLI_ARG_REQUIRED, "run a guest that was saved", restore_fields,
 	  &restore_nr_fields, .run = cli_restore },
+	{ "receive", NULL, CLI_ARG_NONE, "wait for guests that are teleported here",
+	  receive_fields, &receive_nr_fields, .run = cli_receive },
 	{ "teleport", "NAME", CLI_ARG_REQUIRED, "move a running guest to another host",
 	  teleport_fields, &teleport_nr_fields, .run = cli_teleport, .arg2 = "DESTINATION",
 	  .positional2 = CLI_ARG_OPTIONAL },
