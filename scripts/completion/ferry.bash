@@ -33,10 +33,28 @@ _ferry_value()
 	--net) words="user tap tap: none" ;;
 	--on-crash) words="destroy restart preserve" ;;
 	--on-reboot) words="restart destroy" ;;
+	--compress) words="none zstd" ;;
+	--clock) words="real continue" ;;
+	--map) words="disk: net:" ;;
 	--name | --append | --memory | --vcpus | --timeout) words="" ;;
 	*) return 1 ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$2")
+}
+
+# The first word that is no option is a guest, the second a file.
+_ferry_name_then_file()
+{
+	local nr=0 i
+
+	for ((i = 2; i < cword; i++)); do
+		[[ ${words[i]} == -* ]] || nr=$((nr + 1))
+	done
+	if ((nr == 0)); then
+		mapfile -t COMPREPLY < <(compgen -W "$(_ferry_names "$1")" -- "$cur")
+	else
+		_filedir
+	fi
 }
 
 _ferry()
@@ -52,7 +70,8 @@ _ferry()
 		mapfile -t COMPREPLY < <(compgen -W "$(_ferry_options "$1" "${words[1]}")" -- "$cur")
 	else
 		case ${words[1]} in
-		run) _filedir ;;
+		run | restore) _filedir ;;
+		save) _ferry_name_then_file "$1" ;;
 		help) mapfile -t COMPREPLY < <(compgen -W "$(_ferry_commands "$1")" -- "$cur") ;;
 		info | pause | resume | shutdown | reset | destroy | console)
 			mapfile -t COMPREPLY < <(compgen -W "$(_ferry_names "$1")" -- "$cur")
