@@ -17,4 +17,5 @@ FERRY_SRCS += \
 	net/user.c \
 	net/user_fwd.c \
 	net/user_limit.c \
-	net/user_poll.c
+	net/user_poll.c \
+	net/user_state.c

@@ -61,6 +61,8 @@ struct netdev_client {
 };
 
 struct netdev;
+struct vstate_reader;
+struct vstate_writer;
 
 struct netdev_ops {
 	const char *type; /* "tap", "user" */
@@ -106,6 +108,13 @@ struct netdev_ops {
 	 * there is one pair. Any thread, one at a time. 0 or -errno.
 	 */
 	int (*set_pairs)(struct netdev *nd, unsigned nr);
+
+	/*
+	 * What must go with the guest of the network itself, as in struct
+	 * device_ops. NULL: nothing. Loop of pair 0, which is attached.
+	 */
+	void (*save)(struct netdev *nd, struct vstate_writer *w);
+	int (*load)(struct netdev *nd, struct vstate_reader *r, struct err *e);
 
 	/* Release everything; all pairs are detached. */
 	void (*close)(struct netdev *nd);

@@ -10,6 +10,7 @@
 #include "net/user_fwd.h"
 #include "net/user_limit.h"
 #include "net/user_poll.h"
+#include "net/user_state.h"
 #include "util/clock.h"
 #include "util/io.h"
 #include "util/log.h"
@@ -317,7 +318,8 @@ static ssize_t user_send(struct netdev *nd, unsigned pair, const struct iovec *i
 	if (!user_may_open_socket(u->scratch, bytes) || user_poll_may_open(&u->poll))
 		slirp_input(u->slirp, u->scratch, (int)bytes);
 	else /* lost, as on any network; a driver that tries again may have more luck */
-		log_limited(&u->log, LOG_WARN, "user network: the guest has its %u sockets: no more",
+		log_limited(&u->log, LOG_WARN,
+			    "user network: the guest has its %u sockets: no more",
 			    u->poll.max_sockets);
 	settle_soon(u);
 	return (ssize_t)(bytes + NETDEV_HDR_BYTES);
@@ -367,6 +369,16 @@ static int user_set_offloads(struct netdev *nd, unsigned offloads)
 	return offloads ? -EOPNOTSUPP : 0;
 }
 
+static void user_save(struct netdev *nd, struct vstate_writer *w)
+{
+	user_state_save(to_user(nd)->slirp, w);
+}
+
+static int user_load(struct netdev *nd, struct vstate_reader *r, struct err *e)
+{
+	return user_state_load(to_user(nd)->slirp, r, e);
+}
+
 static void user_close(struct netdev *nd)
 {
 	struct user *u = to_user(nd);
@@ -390,6 +402,8 @@ static const struct netdev_ops user_ops = {
 	.send = user_send,
 	.receive = user_receive,
 	.set_offloads = user_set_offloads,
+	.save = user_save,
+	.load = user_load,
 	.close = user_close,
 };
 

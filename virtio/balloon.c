@@ -21,6 +21,7 @@
 
 #include "util/clock.h"
 #include "virtio/virtio.h"
+#include "virtio/vstate.h"
 
 #define QUEUE_SIZE   64
 #define PAGE_BYTES   4096ULL /* 5.5.6: whatever the guest's page size */
@@ -289,6 +290,81 @@ static void balloon_reset(struct virtio_dev *dev)
 	mutex_unlock(&b->lock);
 }
 
+/* --- saved state --------------------------------------------------------------------- */
+
+/* Statistics that saved state has room for; kernel headers have had ever more. */
+#define SAVED_STATS 16U
+
+_Static_assert(VIRTIO_BALLOON_S_NR <= SAVED_STATS, "all of them travel");
+
+/* Which pages are in the balloon needs no record: they are not there. */
+struct balloon_saved {
+	struct balloon_state state;
+	uint64_t discarded_bytes;
+	uint64_t stats_age_ns;
+	bool has_stats;
+	uint64_t guest[SAVED_STATS];
+};
+
+static const struct vstate_field state_fields[] = {
+	VS_U32(1, struct balloon_state, num_pages),
+	VS_U32(2, struct balloon_state, actual),
+};
+
+static const struct vstate_table state_vstate = {
+	VSTATE_TABLE("balloon-state", struct balloon_state, state_fields),
+};
+
+static const struct vstate_field balloon_fields[] = {
+	VS_STRUCT(1, struct balloon_saved, state, &state_vstate),
+	VS_U64(2, struct balloon_saved, discarded_bytes),
+	VS_BOOL(3, struct balloon_saved, has_stats),
+	VS_U64(4, struct balloon_saved, stats_age_ns),
+	VS_U64_ARRAY(5, struct balloon_saved, guest),
+};
+
+const struct vstate_table balloon_vstate = {
+	VSTATE_TABLE("virtio-balloon", struct balloon_saved, balloon_fields),
+};
+
+static void balloon_save(struct virtio_dev *dev, struct vstate_writer *w)
+{
+	struct balloon *b = to_balloon(dev);
+	struct balloon_saved saved = { 0 };
+
+	memset(saved.guest, 0xff, sizeof(saved.guest)); /* BALLOON_UNKNOWN */
+	mutex_lock(&b->lock);
+	saved.state = b->state;
+	saved.discarded_bytes = b->stats.discarded_bytes;
+	saved.has_stats = b->stats.guest_time_ns != 0;
+	if (saved.has_stats)
+		saved.stats_age_ns = clock_now_ns() - b->stats.guest_time_ns;
+	memcpy(saved.guest, b->stats.guest, sizeof(b->stats.guest));
+	mutex_unlock(&b->lock);
+	vstate_put(w, &balloon_vstate, 0, &saved);
+}
+
+static int balloon_load(struct virtio_dev *dev, struct vstate_reader *r, struct err *e)
+{
+	struct balloon *b = to_balloon(dev);
+	uint64_t now_ns = clock_now_ns();
+	struct balloon_saved saved = { 0 };
+	int rc = vstate_get(r, &balloon_vstate, 0, &saved, e);
+
+	if (rc < 0)
+		return rc;
+	if (saved.state.num_pages > dev->vm->gmem.bytes / PAGE_BYTES)
+		return err_set(e, -EINVAL, "num_pages: %u are more than the guest has",
+			       saved.state.num_pages);
+	MUTEX_SCOPE(&b->lock);
+	b->state = saved.state;
+	b->stats.discarded_bytes = saved.discarded_bytes;
+	/* Never 0, which says that there are none; older than this host is as old as it. */
+	b->stats.guest_time_ns = saved.has_stats ? now_ns - MIN(saved.stats_age_ns, now_ns - 1) : 0;
+	memcpy(b->stats.guest, saved.guest, sizeof(b->stats.guest));
+	return 0;
+}
+
 static void balloon_free(struct virtio_dev *dev)
 {
 	struct balloon *b = to_balloon(dev);
@@ -308,6 +384,8 @@ static const struct virtio_class balloon_class = {
 	.reset = balloon_reset,
 	.run = balloon_run,
 	.quiesce = balloon_quiesce,
+	.save = balloon_save,
+	.load = balloon_load,
 	.free = balloon_free,
 };
 

@@ -14,11 +14,13 @@ FERRY_SRCS += \
 	virtio/block/overlay_state.c \
 	virtio/console.c \
 	virtio/net.c \
+	virtio/net_announce.c \
 	virtio/net_ctrl.c \
 	virtio/net_filter.c \
 	virtio/net_limit.c \
 	virtio/net_offload.c \
 	virtio/net_rx.c \
+	virtio/net_state.c \
 	virtio/net_tx.c \
 	virtio/pci.c \
 	virtio/pci_regs.c \

@@ -72,14 +72,14 @@ static void net_config_read(struct virtio_dev *dev, unsigned offset, void *data,
 	memcpy(data, (uint8_t *)&config + offset, len);
 }
 
-/* Power-on state but for the link, which is the host's. */
-static void reset_state(struct net *net)
+/* Power-on state but for the link, which is the host's; @features are the driver's. */
+static void reset_state(struct net *net, uint64_t features)
 {
 	struct net_state *s = &net->state;
 
 	mutex_lock(&net->lock);
-	net_filter_reset(&s->filter, net->mac, virtio_has(&net->dev, VIRTIO_NET_F_CTRL_VLAN));
-	s->guest_offloads = net->dev.features & net_offload_guest_mask();
+	net_filter_reset(&s->filter, net->mac, features >> VIRTIO_NET_F_CTRL_VLAN & 1);
+	s->guest_offloads = features & net_offload_guest_mask();
 	s->nr_pairs = 1;
 	s->status &= VIRTIO_NET_S_LINK_UP;
 	mutex_unlock(&net->lock);
@@ -103,15 +103,13 @@ static void net_start(struct virtio_dev *dev)
 {
 	struct net *net = to_net(dev);
 
-	reset_state(net);
+	reset_state(net, dev->features);
 	apply_to_backend(net, net_offload_to_guest(dev->features));
 }
 
 static void net_reset(struct virtio_dev *dev)
 {
-	struct net *net = to_net(dev);
-
-	reset_state(net);
+	reset_state(to_net(dev), 0);
 }
 
 static struct net_pair *pair_of(struct net *net, const struct virtio_queue *q)
@@ -146,6 +144,8 @@ static void net_quiesce(struct virtio_queue *q, bool cancel)
 	(void)cancel;
 	if (q->index >= 2 * net->nr_pairs)
 		return;
+	if (q->index < 2)
+		net_announcer_stop(net);
 	if (q->index % 2 == 0)
 		net_rx_quiesce(&pair_of(net, q)->rx);
 	else
@@ -189,6 +189,8 @@ static const struct virtio_class net_class = {
 	.reset = net_reset,
 	.run = net_run,
 	.quiesce = net_quiesce,
+	.save = net_save,
+	.load = net_load,
 	.free = net_free,
 };
 
@@ -310,7 +312,8 @@ int net_create(struct net **ret, struct vm *vm, const struct net_config *cfg, st
 	net->dev.offered = features_of(net, cfg);
 	net_limit_init(&net->rx_limit, cfg->rx_rate.bps, cfg->rx_rate.pps);
 	net_limit_init(&net->tx_limit, cfg->tx_rate.bps, cfg->tx_rate.pps);
-	reset_state(net);
+	reset_state(net, 0);
+	net_announcer_init(net);
 	rc = init_pairs(net);
 	if (rc < 0) {
 		net_free(&net->dev);

@@ -55,6 +55,15 @@ __must_check int net_new(struct vm *vm, struct pci_host *pci, const struct net_c
  */
 bool net_announce(struct virtio_dev *dev);
 
+/*
+ * The guest is on another host now: tell its network, so that switches and
+ * neighbours send its frames here. RARP and, for addresses that it was seen to
+ * use, gratuitous ARP and neighbour advertisements, five times within a second; a guest
+ * that can is asked to announce itself as well. Without a network of the host's
+ * (user) nothing is sent. A pause ends it. Any thread.
+ */
+void net_send_announce(struct virtio_dev *dev);
+
 /* Tell the guest that its cable is in or out; in at first. Any thread. */
 void net_set_link(struct virtio_dev *dev, bool up);
 

@@ -122,6 +122,31 @@ struct net_state {
 	uint16_t status;         /* VIRTIO_NET_S_* */
 };
 
+/* Addresses that the guest was seen to use, so that they can be announced. */
+#define NET_ADDRS 4U
+
+struct net_addrs {
+	uint32_t nr_v4, nr_v6; /* the latest NET_ADDRS of each, in any order */
+	uint8_t v4[4 * NET_ADDRS];
+	uint8_t v6[16 * NET_ADDRS];
+};
+
+/* What a moment of it looks like in saved state. */
+struct net_saved {
+	struct net_state guest;
+	struct net_addrs addrs;
+	/* Tokens that the limits' buckets lack. */
+	uint64_t rx_bits_missing, rx_packets_missing, tx_bits_missing, tx_packets_missing;
+	uint16_t max_pairs, mtu; /* must be the same */
+};
+
+/* Tells the network where the guest is; loop of pair 0. */
+struct net_announcer {
+	struct loop_work start;
+	struct loop_timer timer;
+	unsigned rounds_left;
+};
+
 struct net {
 	struct virtio_dev dev;
 	struct netdev *backend; /* const */
@@ -129,8 +154,10 @@ struct net {
 	unsigned mtu;           /* const; 0: not told to the guest */
 	unsigned nr_pairs;      /* const */
 
-	struct mutex lock; /* protects: state; order: innermost */
+	struct mutex lock; /* protects: state, addrs; order: innermost */
 	struct net_state state;
+	struct net_addrs addrs;
+	struct net_announcer announcer;
 
 	struct net_limit rx_limit, tx_limit; /* lock themselves */
 
@@ -190,6 +217,28 @@ void net_tx_quiesce(struct net_tx *tx);
 
 /* Execute the commands that wait in @q. Its loop. */
 void net_ctrl_run(struct net *net, struct virtio_queue *q);
+
+/* --- net_state.c ------------------------------------------------------------------- */
+
+/* struct virtio_class's. */
+void net_save(struct virtio_dev *dev, struct vstate_writer *w);
+int net_load(struct virtio_dev *dev, struct vstate_reader *r, struct err *e);
+
+/* --- net_announce.c ---------------------------------------------------------------- */
+
+/* Set up; undone by net_announcer_stop(). */
+void net_announcer_init(struct net *net);
+void net_announcer_stop(struct net *net);
+
+/* The size of a frame by which a guest may tell its address; for net_announce_learn(). */
+static inline bool net_announce_may_learn(size_t frame_bytes)
+{
+	/* ARP, bare or padded; neighbour advertisements without and with a link address. */
+	return frame_bytes == 42 || frame_bytes == 60 || frame_bytes == 78 || frame_bytes == 86;
+}
+
+/* The guest sends the frame in @chain: remember its address, if it tells one. Loop of a pair. */
+void net_announce_learn(struct net *net, const struct vq_chain *chain);
 
 /* --- net_offload.c ------------------------------------------------------------------ */
 

@@ -78,6 +78,8 @@ static int send_frame(struct net_tx *tx, const struct vq_chain *chain)
 	hdr.num_buffers = 0;
 	if (!net_offload_header_ok(tx->net->dev.features, &hdr))
 		goto out;
+	if (net_announce_may_learn(bytes))
+		net_announce_learn(tx->net, chain);
 	iov = put_header(tx, &hdr);
 	n = nd->ops->send(nd, tx->pair, iov, (unsigned)(end - iov));
 	if (n == -EAGAIN)

@@ -9,8 +9,13 @@
 
 #include "util/clock.h"
 #include "virtio/virtio.h"
+#include "virtio/vstate.h"
 
 #define QUEUE_SIZE 64
+
+struct rng_saved {
+	uint32_t left_bytes; /* of the window's allowance */
+};
 
 struct rng {
 	struct virtio_dev dev;
@@ -115,6 +120,40 @@ static void rng_quiesce(struct virtio_queue *q, bool cancel)
 	loop_disarm(rng->loop, &rng->timer);
 }
 
+/* --- saved state ---------------------------------------------------------------- */
+
+static const struct vstate_field rng_fields[] = {
+	VS_U32_MAX(1, struct rng_saved, left_bytes, RNG_WINDOW_BYTES),
+};
+
+const struct vstate_table rng_vstate = {
+	VSTATE_TABLE("virtio-rng", struct rng_saved, rng_fields),
+};
+
+/* The loop has nothing to do with it: the queue is quiet. */
+static void rng_save(struct virtio_dev *dev, struct vstate_writer *w)
+{
+	const struct rng *rng = to_rng(dev);
+	bool over = clock_now_ns() >= rng->window_end_ns;
+	const struct rng_saved saved = { over ? RNG_WINDOW_BYTES : rng->left_bytes };
+
+	vstate_put(w, &rng_vstate, 0, &saved);
+}
+
+/* How much of the window was left is forgotten: it starts again. */
+static int rng_load(struct virtio_dev *dev, struct vstate_reader *r, struct err *e)
+{
+	struct rng *rng = to_rng(dev);
+	struct rng_saved saved = { 0 };
+	int rc = vstate_get(r, &rng_vstate, 0, &saved, e);
+
+	if (rc < 0)
+		return rc;
+	rng->left_bytes = saved.left_bytes;
+	rng->window_end_ns = clock_now_ns() + RNG_WINDOW_NS;
+	return 0;
+}
+
 static void rng_free(struct virtio_dev *dev)
 {
 	virtio_dev_fini(dev);
@@ -127,6 +166,8 @@ static const struct virtio_class rng_class = {
 	.pci_class = 0xff, /* no class fits: other */
 	.run = rng_run,
 	.quiesce = rng_quiesce,
+	.save = rng_save,
+	.load = rng_load,
 	.free = rng_free,
 };
 

@@ -46,6 +46,9 @@ static ssize_t backend_send(struct netdev *nd, unsigned pair, const struct iovec
 		memcpy(be->sent + bytes, iov[i].iov_base, iov[i].iov_len);
 		bytes += iov[i].iov_len;
 	}
+	if (be->nr_sent < NET_RIG_LOG && bytes > NETDEV_HDR_BYTES)
+		memcpy(be->log[be->nr_sent], be->sent + NETDEV_HDR_BYTES,
+		       MIN(bytes - NETDEV_HDR_BYTES, sizeof(be->log[0])));
 	be->nr_room--;
 	be->nr_sent++;
 	be->sent_bytes = bytes;

@@ -16,6 +16,8 @@
 #define NET_RIG_RINGS   0x10000ULL
 #define NET_RIG_BUFFERS 0x100000ULL
 
+#define NET_RIG_LOG 32U
+
 #define NET_BIT(n) (1ULL << (n))
 
 /* A back end that keeps what is sent and gives what it was told to. */
@@ -30,6 +32,7 @@ struct net_rig_backend {
 	unsigned nr_sent;
 	size_t sent_bytes;                /* of the last one, header included */
 	uint8_t sent[NET_RIG_FRAME + 64]; /* the last one */
+	uint8_t log[NET_RIG_LOG][128];    /* how the first ones began, without their headers */
 
 	unsigned nr_waiting;  /* frames to receive, all alike */
 	size_t waiting_bytes; /* header included */

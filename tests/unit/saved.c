@@ -127,22 +127,36 @@ static bool find_part(struct vstate_span s, const char *name, unsigned index,
 	return false;
 }
 
+/* The field with @tag, or in the first structure that it has; see SAVED_IN(). */
+static bool find_field(struct vstate_span fields, unsigned tag, struct vstate_wire *ret)
+{
+	struct vstate_span inner;
+
+	while (vstate_next_field(&fields, ret) > 0) {
+		struct vstate_span elements = { ret->payload, ret->payload + ret->bytes };
+
+		if (ret->tag != (tag & UINT16_MAX))
+			continue;
+		if (tag <= UINT16_MAX)
+			return true;
+		return vstate_next_element(&elements, &inner) > 0 &&
+		       find_field(inner, tag >> 16, ret);
+	}
+	return false;
+}
+
 uint8_t *saved_field(struct saved *s, const char *name, unsigned index, unsigned tag,
 		     size_t *ret_bytes)
 {
 	struct vstate_span fields = { NULL, NULL };
-	struct vstate_wire wire;
+	struct vstate_wire wire = { 0 };
 
 	if (!find_part((struct vstate_span){ s->data, s->data + s->len }, name, index, &fields))
 		fail_msg("there is no part %s[%u]", name, index);
-	while (vstate_next_field(&fields, &wire) > 0) {
-		if (wire.tag != tag)
-			continue;
-		*ret_bytes = wire.bytes;
-		return s->data + (wire.payload - s->data);
-	}
-	fail_msg("%s[%u] has no field %u", name, index, tag);
-	return NULL;
+	if (!find_field(fields, tag, &wire))
+		fail_msg("%s[%u] has no field %u", name, index, tag);
+	*ret_bytes = wire.bytes;
+	return s->data + (wire.payload - s->data);
 }
 
 static struct saved copy_of(const struct saved *s)

@@ -31,8 +31,11 @@ void saved_copy_memory(struct vm *to, const struct vm *from);
 
 /*
  * The value of a field: of part @name number @index, the field with @tag; its
- * bytes go to *@ret_bytes. In a copy that the test may spoil. Fails the test if there is none.
+ * bytes go to *@ret_bytes. The test may spoil it. SAVED_IN(a, b) is the field b of
+ * the structure (or first of an array) in field a. Fails the test if there is none.
  */
+#define SAVED_IN(outer, inner) ((inner) << 16 | (outer))
+
 uint8_t *saved_field(struct saved *s, const char *name, unsigned index, unsigned tag,
 		     size_t *ret_bytes);
 
