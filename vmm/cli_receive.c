@@ -75,6 +75,14 @@ static int check(const struct receive_options *o, struct err *e)
 	return phase_parse_set(o->hold, &phases, e);
 }
 
+/* Wrong settings are wrong usage; all else is a failure. */
+static int status_of(const struct cli *cli, const struct err *e)
+{
+	if (e->code == -EINVAL || e->code == -ERANGE || e->code == -E2BIG)
+		return cli_usage(cli->cmd, e);
+	return cli_fail(cli, e);
+}
+
 int cli_receive(const struct cli *cli)
 {
 	struct receive_options o = { 0 };
@@ -88,7 +96,7 @@ int cli_receive(const struct cli *cli)
 		rc = receive(&o, &e);
 	}
 	if (rc < 0)
-		rc = rc == -EINVAL ? cli_usage(cli->cmd, &e) : cli_fail(cli, &e);
+		rc = status_of(cli, &e);
 	fields_free(receive_fields, receive_nr_fields, &o);
 	return rc;
 }

@@ -19,24 +19,28 @@ _ferry_options()
 	"$1" "$2" --help 2>/dev/null | grep -o -- ' --[a-z-]*'
 }
 
+ferry_phases="connect negotiate reserve precopy stop state ready release commit running"
+
 # What comes after an option that wants a value. False: not such an option.
 _ferry_value()
 {
 	local words
 
 	case $1 in
-	--kernel | --initrd | --disk)
+	--kernel | --initrd | --disk | --tls-cert | --tls-key | --tls-ca | --tls-psk-file)
 		_filedir
 		return
 		;;
 	--console) words="stdio pty file: unix: none" ;;
 	--net) words="user tap tap: none" ;;
+	--listen) words="tcp: unix:" ;;
+	--map) words="disk: net:" ;;
+	--hold) words="$ferry_phases" ;;
 	--on-crash) words="destroy restart preserve" ;;
 	--on-reboot) words="restart destroy" ;;
 	--compress) words="none zstd" ;;
 	--clock) words="real continue" ;;
-	--map) words="disk: net:" ;;
-	--name | --append | --memory | --vcpus | --timeout) words="" ;;
+	--name | --append | --memory | --vcpus | --timeout | --allow | --limit) words="" ;;
 	*) return 1 ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$2")
