@@ -281,7 +281,7 @@ static int err_certificate(const struct channel_tls *tls, struct err *e)
 	cert_names(tls->session, names, sizeof(names));
 	return err_set(e, -EACCES,
 		       "the peer's certificate is made out to '%s', not to '%s': name it with "
-		       "--tls-hostname if that is the right host",
+		       "--tls-name if that is the right host",
 		       names, tls->peer_name ? tls->peer_name : "");
 }
 

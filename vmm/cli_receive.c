@@ -38,7 +38,7 @@ static const struct field_record map_record = {
 const struct field receive_fields[] = {
 	{ "listen", &field_string, OPT(listen), .arg = "ADDRESS",
 	  .help = "tcp:HOST:PORT or unix:PATH" },
-	{ "allow", &field_list, OPT(allow), .arg = "RULE", .record = &rule_record,
+	{ "allow", &field_texts, OPT(allow), .arg = "RULE", .record = &rule_record,
 	  .help = "who may connect: a network, an address or a host; repeatable (loopback)" },
 	{ "tls-cert", &field_string, OPT(tls_cert), .arg = "FILE", .help = "our certificate" },
 	{ "tls-key", &field_string, OPT(tls_key), .arg = "FILE", .help = "its private key" },
@@ -47,7 +47,7 @@ const struct field receive_fields[] = {
 	{ "tls-psk-file", &field_string, OPT(tls_psk), .arg = "FILE",
 	  .help = "pre-shared keys, instead of certificates" },
 	{ "insecure", &field_flag, OPT(insecure), .help = "listen on TCP without TLS" },
-	{ "map", &field_list, OPT(maps), .arg = "MAP", .record = &map_record,
+	{ "map", &field_texts, OPT(maps), .arg = "MAP", .record = &map_record,
 	  .help = "use another disk or network here: disk:ID=PATH, net:ID=BACKEND; repeatable" },
 	{ "name", &field_string, OPT(name), .arg = "NAME", .help = "call the guest so here" },
 	{ "console", &field_string, OPT(console), .arg = "WHERE",
