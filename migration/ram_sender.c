@@ -154,12 +154,9 @@ static bool await_pass_locked(struct ram_stream *st, unsigned seen)
 	struct ram_sender *s = st->s;
 
 	while (!s->quit && s->pass_no == seen) {
-		uint64_t until_ns = clock_now_ns() + IDLE_NS;
-		const struct timespec ts = { .tv_sec = (time_t)(until_ns / NSEC_PER_SEC),
-					     .tv_nsec = (long)(until_ns % NSEC_PER_SEC) };
-		int rc = pthread_cond_timedwait(&s->begin, &s->lock.m, &ts);
+		int rc = cond_wait_until(&s->begin, &s->lock, clock_now_ns() + IDLE_NS);
 
-		if (rc != ETIMEDOUT || s->ended || s->error.code || s->pass_no != seen)
+		if (rc != -ETIMEDOUT || s->ended || s->error.code || s->pass_no != seen)
 			continue;
 		mutex_unlock(&s->lock);
 		rc = ram_stream_idle(st);
@@ -242,18 +239,6 @@ void ram_sender_stats(const struct ram_sender *s, struct ram_stats *ret)
 
 /* --- life cycle --- */
 
-static void init_lock(struct ram_sender *s)
-{
-	pthread_condattr_t attr;
-
-	mutex_init(&s->lock);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&s->begin, &attr);
-	(void)pthread_cond_init(&s->done, &attr);
-	(void)pthread_condattr_destroy(&attr);
-}
-
 static int start_stream(struct ram_sender *s, unsigned i, const struct ram_options *options)
 {
 	struct ram_stream *st = &s->streams[i];
@@ -304,7 +289,9 @@ int ram_sender_new(struct ram_sender **ret, struct gmem *gm, struct dirty_log *l
 		s->streams[i].ch = streams[i];
 		s->streams[i].span = (struct ram_span){ s->nr_pages, i, nr_streams };
 	}
-	init_lock(s);
+	mutex_init(&s->lock);
+	cond_init(&s->begin);
+	cond_init(&s->done);
 	ram_sender_set_bandwidth(s, options->bandwidth_bytes);
 	rc = start(s, options);
 	if (rc < 0) {

@@ -3,8 +3,12 @@
 #include "util/thread.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
+
+#include "util/clock.h"
 
 /* Failure of these calls means corrupted memory or a lock-order bug of ours. */
 static void check(int rc)
@@ -38,6 +42,28 @@ void mutex_lock(struct mutex *mu)
 void mutex_unlock(struct mutex *mu)
 {
 	check(pthread_mutex_unlock(&mu->m));
+}
+
+void cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	check(pthread_condattr_init(&attr));
+	check(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC));
+	check(pthread_cond_init(cond, &attr));
+	check(pthread_condattr_destroy(&attr));
+}
+
+int cond_wait_until(pthread_cond_t *cond, struct mutex *mu, uint64_t until_ns)
+{
+	const struct timespec until = {
+		.tv_sec = (time_t)(until_ns / NSEC_PER_SEC),
+		.tv_nsec = (long)(until_ns % NSEC_PER_SEC),
+	};
+	int rc = pthread_cond_timedwait(cond, &mu->m, &until);
+
+	check(rc == ETIMEDOUT ? 0 : rc);
+	return -rc;
 }
 
 int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg)

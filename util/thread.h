@@ -4,6 +4,7 @@
 #define FERRY_UTIL_THREAD_H
 
 #include <pthread.h>
+#include <stdint.h>
 
 #include "util/compiler.h"
 
@@ -37,6 +38,12 @@ static inline struct mutex *mutex_lock_scope(struct mutex *mu)
 #define MUTEX_SCOPE(mu)                                                                            \
 	__attribute__((cleanup(cleanup_unlockp), unused)) struct mutex *_scope =                   \
 		mutex_lock_scope(mu)
+
+/* A condition whose waits may have an end by the clock of util/clock.h. Never fails. */
+void cond_init(pthread_cond_t *cond);
+
+/* Wait on it, with @mu held, until clock_now_ns() is @until_ns. 0 or -ETIMEDOUT. */
+int cond_wait_until(pthread_cond_t *cond, struct mutex *mu, uint64_t until_ns);
 
 /*
  * Start a thread called @name (at most 15 characters are shown by the kernel)
