@@ -24,6 +24,7 @@ vmm_CORE := \
 	vmm/loop_uring.c \
 	vmm/vcpu.c \
 	vmm/vcpu_state.c \
+	vmm/vcpu_throttle.c \
 	vmm/vm.c \
 	vmm/vm_clock.c \
 	vmm/vm_state.c \

@@ -9,19 +9,26 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "util/clock.h"
 #include "vmm/cpuid.h"
 #include "vmm/vcpu_state.h"
 #include "vmm/vm.h"
 
 /*
- * Interrupts KVM_RUN. Its handler does nothing: that the system call returns
- * is all that matters. Only vCPU threads leave it unblocked.
+ * Interrupts KVM_RUN. That the system call returns is all that matters to who
+ * kicks. Only vCPU threads leave it unblocked.
  */
 #define SIG_KICK SIGRTMIN
 
-static void on_kick(int sig)
+static void on_kick(int sig, siginfo_t *info, void *context)
 {
-	(void)sig;
+	(void)sig, (void)context;
+	/* The throttle's timer: if it comes outside KVM_RUN, the flag stays. */
+	if (info->si_code == SI_TIMER) {
+		struct vcpu *v = info->si_value.sival_ptr;
+
+		__atomic_store_n(&v->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	}
 }
 
 static int set_cpuid(struct vcpu *v)
@@ -201,24 +208,42 @@ static void handle_exit(struct vcpu *v)
 	(handler ? handler : exit_error)(v);
 }
 
+/* A rest that the throttle wants, until @rest_ns, ends early where it is switched off. */
+static void wait_locked(struct vm *vm, uint64_t rest_ns)
+{
+	while (!vm->quit) {
+		if (vm->pause_depth > 0)
+			(void)pthread_cond_wait(&vm->unpark, &vm->lock.m);
+		else if (!vm->throttle || clock_now_ns() >= rest_ns)
+			return;
+		else
+			(void)cond_wait_until(&vm->unpark, &vm->lock, rest_ns);
+	}
+}
+
 /*
- * Wait while the VM wants its vCPUs parked. The kick flag is cleared under the
- * lock that vm.c holds while it kicks, so no kick is lost. False: the end.
+ * Wait while the VM wants its vCPUs parked, or this one to rest. The kick flag is
+ * cleared under the lock that vm.c holds while it kicks, so no kick is lost.
+ * False: the end.
  */
 static bool park(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
+	unsigned throttle;
 	bool go_on;
 
 	mutex_lock(&vm->lock);
 	vm->nr_parked++;
 	(void)pthread_cond_broadcast(&vm->parked);
-	while (vm->pause_depth > 0 && !vm->quit)
-		(void)pthread_cond_wait(&vm->unpark, &vm->lock.m);
+	wait_locked(vm, vcpu_throttle_rest(&v->throttle, vm->throttle));
 	vm->nr_parked--;
 	__atomic_store_n(&v->kvm.run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	go_on = !vm->quit;
+	throttle = vm->throttle;
 	mutex_unlock(&vm->lock);
+	/* The flag is cleared before the timer can set it. */
+	if (vcpu_throttle_run(&v->throttle, throttle, SIG_KICK, v) < 0)
+		log_limited(&vm->guest_log, LOG_WARN, "vCPU %u: no timer to throttle it", v->id);
 	return go_on;
 }
 
@@ -242,12 +267,13 @@ static void *vcpu_main(void *opaque)
 		if (rc != -EINTR)
 			exit_error(v);
 	}
+	vcpu_throttle_fini(&v->throttle);
 	return NULL;
 }
 
 int vcpu_start(struct vcpu *vcpu)
 {
-	const struct sigaction act = { .sa_handler = on_kick };
+	const struct sigaction act = { .sa_sigaction = on_kick, .sa_flags = SA_SIGINFO };
 	char name[16];
 	int rc;
 

@@ -10,6 +10,7 @@
 
 #include "util/compiler.h"
 #include "vmm/kvm.h"
+#include "vmm/vcpu_throttle.h"
 
 struct vm;
 
@@ -25,6 +26,8 @@ struct vcpu {
 	pthread_t thread; /* valid once started */
 	_Atomic int tid;  /* the kernel's number of it; 0 until it runs */
 	bool started;     /* vm.lock */
+
+	struct vcpu_throttle throttle; /* vCPU thread only */
 
 	/* Written by the vCPU's thread, read by anyone: relaxed counters. */
 	_Atomic uint64_t exits[VCPU_EXIT_REASONS];

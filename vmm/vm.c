@@ -171,8 +171,8 @@ int vm_new(struct vm **ret, const struct vm_params *params, struct loop *main_lo
 	bus_init(&vm->pio);
 	bus_init(&vm->mmio);
 	mutex_init(&vm->lock);
-	(void)pthread_cond_init(&vm->parked, NULL);
-	(void)pthread_cond_init(&vm->unpark, NULL);
+	cond_init(&vm->parked);
+	cond_init(&vm->unpark);
 	rc = init(vm, params, e);
 	if (rc < 0) {
 		vm_free(vm);
@@ -333,6 +333,16 @@ void vm_resume(struct vm *vm)
 bool vm_is_paused(struct vm *vm)
 {
 	return vm->devices_paused > 0;
+}
+
+void vm_set_throttle(struct vm *vm, unsigned percent)
+{
+	mutex_lock(&vm->lock);
+	vm->throttle = MIN(percent, VCPU_THROTTLE_MAX);
+	for (unsigned i = 0; i < vm->nr_vcpus; i++)
+		vcpu_kick(vm->vcpus[i]);
+	(void)pthread_cond_broadcast(&vm->unpark);
+	mutex_unlock(&vm->lock);
 }
 
 int vm_reset(struct vm *vm)

@@ -72,7 +72,7 @@ struct vm {
 	struct vcpu *vcpus[VM_MAX_VCPUS];
 	uint32_t tsc_khz; /* 0: unknown */
 	bool has_tsc_deadline;
-	bool tsc_scaled; /* KVM runs the TSC at tsc_khz, not at the host's frequency */
+	bool tsc_scaled;          /* KVM runs the TSC at tsc_khz, not at the host's frequency */
 	struct kvm_cpuid2 *cpuid; /* what KVM supports; the guest's own if it came from elsewhere */
 	struct kvm_msr_list *msr_list;
 	struct vm_power_on *power_on;
@@ -87,10 +87,11 @@ struct vm {
 	/* lock */
 	struct mutex lock;     /* protects: the group below; order: after device locks */
 	pthread_cond_t parked; /* nr_parked changed */
-	pthread_cond_t unpark; /* pause_depth became 0, or quit */
+	pthread_cond_t unpark; /* pause_depth became 0, throttle changed, or quit */
 	unsigned pause_depth;  /* > 0: vCPUs park */
-	unsigned nr_parked;
-	bool quit; /* vCPU threads end */
+	unsigned nr_parked;    /* resting ones (throttle) included */
+	unsigned throttle;     /* percent of the time in which vCPUs rest */
+	bool quit;             /* vCPU threads end */
 	enum vm_event event;
 	unsigned event_code;
 
@@ -133,6 +134,13 @@ __must_check int vm_start(struct vm *vm);
 void vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
 bool vm_is_paused(struct vm *vm);
+
+/*
+ * Let each vCPU rest for @percent of every 10 ms, at most VCPU_THROTTLE_MAX, so
+ * that it writes less; 0: run all the time. Pausing is as quick as ever. Any
+ * thread but a vCPU's.
+ */
+void vm_set_throttle(struct vm *vm, unsigned percent);
 
 /*
  * Bring the started machine to its power-on state: devices, interrupt
