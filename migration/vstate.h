@@ -239,13 +239,13 @@ __must_check int vstate_get_blob(struct vstate_reader *r, const char *name, unsi
 __must_check int vstate_reader_finish(struct vstate_reader *r, struct err *e);
 
 /*
- * For people: the parts as a JSON array, each with name, index, offset and size in
- * the buffer, and fields: name, tag, kind, offset and size (header included),
- * value. @find gives the table of a name (NULL: unknown, then there are no names,
- * and fields of an unknown tag never have one). NULL: no memory, bad framing, or
- * more values than any real state has.
+ * For people: the parts as a JSON array, each with name, index, offset and size, and
+ * fields: name, tag, kind, offset and size (header included), value. Offsets count
+ * from @base, which is where the buffer is in its file. @find gives the table of a
+ * name (NULL: unknown, then there are no names, and fields of an unknown tag never
+ * have one). NULL: no memory, bad framing, or more values than any real state has.
  */
-json_t *vstate_to_json(const void *data, size_t len,
+json_t *vstate_to_json(const void *data, size_t len, uint64_t base,
 		       const struct vstate_table *(*find)(const char *name));
 
 #endif

@@ -12,9 +12,17 @@
 #define MAX_VALUES 262144U
 
 struct walk {
-	const uint8_t *start; /* of the buffer: offsets count from here */
+	const uint8_t *start; /* of the buffer */
+	uint64_t base;        /* its offset in the file */
 	unsigned values;
 };
+
+static json_int_t offset_of(const struct walk *walk, const uint8_t *p)
+{
+	uint64_t offset = walk->base + (uint64_t)(p - walk->start);
+
+	return (json_int_t)offset;
+}
 
 static json_t *hex(const uint8_t *data, size_t len)
 {
@@ -137,8 +145,8 @@ static json_t *field_to_json(struct walk *walk, const struct vstate_wire *wire,
 		return NULL;
 	return json_pack("{s:s*, s:i, s:b, s:s, s:I, s:I, s:o}", "name", f ? f->name : NULL, "tag",
 			 wire->tag & ~VSTATE_OPTIONAL, "optional", !!(wire->tag & VSTATE_OPTIONAL),
-			 "kind", kind_name(wire->kind), "offset", (json_int_t)(start - walk->start),
-			 "bytes", (json_int_t)wire->bytes + FIELD_HEADER_BYTES, "value", value);
+			 "kind", kind_name(wire->kind), "offset", offset_of(walk, start), "bytes",
+			 (json_int_t)wire->bytes + FIELD_HEADER_BYTES, "value", value);
 }
 
 static json_t *fields_to_json(struct walk *walk, struct vstate_span fields,
@@ -183,15 +191,15 @@ static json_t *part_to_json(struct walk *walk, const struct vstate_part *part,
 		return NULL;
 	return json_pack("{s:s, s:i, s:b, s:b, s:I, s:I, s:o}", "name", part->name, "index",
 			 part->index, "known", blob || table, "optional",
-			 !!(part->flags & PART_OPTIONAL), "offset",
-			 (json_int_t)(part->start - walk->start), "bytes",
-			 (json_int_t)(end - part->start), blob ? "xxh3" : "fields", content);
+			 !!(part->flags & PART_OPTIONAL), "offset", offset_of(walk, part->start),
+			 "bytes", (json_int_t)(end - part->start), blob ? "xxh3" : "fields",
+			 content);
 }
 
-json_t *vstate_to_json(const void *data, size_t len,
+json_t *vstate_to_json(const void *data, size_t len, uint64_t base,
 		       const struct vstate_table *(*find)(const char *name))
 {
-	struct walk walk = { .start = data };
+	struct walk walk = { .start = data, .base = base };
 	struct vstate_span s = { walk.start, walk.start + len };
 	struct vstate_part part;
 	json_t *list = json_array();

@@ -37,6 +37,7 @@ vmm_TOP := \
 	vmm/cli_remote.c \
 	vmm/cli_run.c \
 	vmm/cli_save.c \
+	vmm/cli_state.c \
 	vmm/cli_teleport.c \
 	vmm/cli_teleport_show.c \
 	vmm/config.c \
@@ -69,6 +70,9 @@ vmm_TOP := \
 	vmm/runtime.c \
 	vmm/runtime_list.c \
 	vmm/save.c \
+	vmm/state.c \
+	vmm/state_tables.c \
+	vmm/state_text.c \
 	vmm/teleport.c \
 	vmm/teleport_guest.c \
 	vmm/teleport_status.c

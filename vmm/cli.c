@@ -14,6 +14,7 @@
 #include "vmm/receive.h"
 #include "vmm/restore.h"
 #include "vmm/save_options.h"
+#include "vmm/state.h"
 
 static int cmd_help(const struct cli *cli);
 static int cmd_version(const struct cli *cli);
@@ -43,11 +44,13 @@ const struct command cli_commands[] = {
 	  .run = cli_save, .arg2 = "FILE", .positional2 = CLI_ARG_REQUIRED },
 	{ "restore", "FILE", CLI_ARG_REQUIRED, "run a guest that was saved", restore_fields,
 	  &restore_nr_fields, .run = cli_restore },
-	{ "receive", NULL, CLI_ARG_NONE, "wait for guests that are teleported here",
-	  receive_fields, &receive_nr_fields, .run = cli_receive },
+	{ "receive", NULL, CLI_ARG_NONE, "wait for guests that are teleported here", receive_fields,
+	  &receive_nr_fields, .run = cli_receive },
 	{ "teleport", "NAME", CLI_ARG_REQUIRED, "move a running guest to another host",
 	  teleport_fields, &teleport_nr_fields, .run = cli_teleport, .arg2 = "DESTINATION",
 	  .positional2 = CLI_ARG_OPTIONAL },
+	{ "state", "FILE", CLI_ARG_REQUIRED, "show what is in a saved guest", state_fields,
+	  &state_nr_fields, .run = cli_state },
 	{ "doctor", NULL, CLI_ARG_NONE, "tell what this host can do and what is missing",
 	  plain_fields, &plain_nr_fields, .run = cli_doctor },
 	{ "help", "COMMAND", CLI_ARG_OPTIONAL, "explain a command", plain_fields, &plain_nr_fields,

@@ -97,5 +97,6 @@ int cli_teleport(const struct cli *cli);
 int cli_receive(const struct cli *cli);
 int cli_save(const struct cli *cli);
 int cli_restore(const struct cli *cli);
+int cli_state(const struct cli *cli);
 
 #endif

@@ -76,7 +76,7 @@ __must_check int vm_state_set(struct vm *vm, const struct vm_state *st, struct e
 __must_check int vm_state_start(struct vm *vm, const struct vm_state *st, uint64_t elapsed_ns,
 				struct err *e);
 
-/* All tables of these sections: for `ferry state`. Ends with NULL. */
-extern const struct vstate_table *const vm_state_tables[];
+/* What these sections hold: one part each. */
+extern const struct vstate_table vm_clock_table, vm_irqchip_table, vm_vcpu_table;
 
 #endif

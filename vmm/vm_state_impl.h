@@ -36,6 +36,4 @@ struct vm_state {
 	struct vcpu_state vcpus[]; /* without the MSRs that are in clock */
 };
 
-extern const struct vstate_table vm_clock_table, vm_irqchip_table, vm_vcpu_table;
-
 #endif

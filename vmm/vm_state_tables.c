@@ -259,10 +259,3 @@ static const struct vstate_field clock_fields[] = {
 const struct vstate_table vm_clock_table = {
 	VSTATE_TABLE("clock", struct vm_clock_state, clock_fields),
 };
-
-const struct vstate_table *const vm_state_tables[] = {
-	&vm_clock_table,
-	&vm_irqchip_table,
-	&vm_vcpu_table,
-	NULL,
-};

@@ -74,7 +74,7 @@ _ferry()
 		mapfile -t COMPREPLY < <(compgen -W "$(_ferry_options "$1" "${words[1]}")" -- "$cur")
 	else
 		case ${words[1]} in
-		run | restore) _filedir ;;
+		run | restore | state) _filedir ;;
 		save) _ferry_name_then_file "$1" ;;
 		help) mapfile -t COMPREPLY < <(compgen -W "$(_ferry_commands "$1")" -- "$cur") ;;
 		info | pause | resume | shutdown | reset | destroy | console)

@@ -683,9 +683,9 @@ static json_t *field(json_t *list, size_t i)
 static void test_json(void **state)
 {
 	static const char u64_text[] = "{\"name\": \"u64\", \"tag\": 4, \"optional\": false, "
-				       "\"kind\": \"u64\", \"offset\": 44, \"bytes\": 16, "
+				       "\"kind\": \"u64\", \"offset\": 1044, \"bytes\": 16, "
 				       "\"value\": \"0xfedcba9876543210\"}";
-	json_t *list = vstate_to_json(golden, sizeof(golden), find_table);
+	json_t *list = vstate_to_json(golden, sizeof(golden), 1000, find_table);
 	json_t *part = json_array_get(list, 0), *many;
 	char *text;
 
@@ -693,7 +693,7 @@ static void test_json(void **state)
 	assert_int_equal(json_array_size(list), 1);
 	assert_string_equal(json_string_value(json_object_get(part, "name")), "outer");
 	assert_int_equal(json_integer_value(json_object_get(part, "index")), 3);
-	assert_int_equal(json_integer_value(json_object_get(part, "offset")), 0);
+	assert_int_equal(json_integer_value(json_object_get(part, "offset")), 1000);
 	assert_int_equal(json_integer_value(json_object_get(part, "bytes")), sizeof(golden));
 	assert_int_equal(json_array_size(json_object_get(part, "fields")), 11);
 	text = json_dumps(field(list, 3), 0);
@@ -701,13 +701,14 @@ static void test_json(void **state)
 	free(text);
 	assert_true(json_is_true(json_object_get(field(list, 4), "value")));
 	assert_string_equal(json_string_value(json_object_get(field(list, 5), "value")), "010203");
-	assert_int_equal(json_integer_value(json_object_get(field(list, 8), "offset")), AT_MANY);
+	assert_int_equal(json_integer_value(json_object_get(field(list, 8), "offset")),
+			 1000 + AT_MANY);
 	many = json_object_get(field(list, 8), "value");
 	assert_int_equal(json_array_size(many), 2);
 	assert_true(json_is_true(json_object_get(field(list, 10), "optional")));
 	json_decref(list);
 	/* Without its table it has no names, but all else. */
-	list = vstate_to_json(golden, sizeof(golden), NULL);
+	list = vstate_to_json(golden, sizeof(golden), 0, NULL);
 	assert_null(json_object_get(field(list, 0), "name"));
 	assert_int_equal(json_integer_value(json_object_get(field(list, 0), "value")), 200);
 	assert_int_equal(json_array_size(json_object_get(field(list, 8), "value")), 2);
@@ -719,13 +720,13 @@ static void test_json_damaged(void **state)
 {
 	(void)state;
 	for (size_t len = 1; len < sizeof(golden); len++)
-		assert_null(vstate_to_json(golden, len, find_table));
+		assert_null(vstate_to_json(golden, len, 0, find_table));
 	for (size_t bit = 0; bit < 8 * sizeof(golden); bit++) {
 		uint8_t copy[sizeof(golden)];
 
 		memcpy(copy, golden, sizeof(copy));
 		copy[bit / 8] ^= (uint8_t)(1U << bit % 8);
-		json_decref(vstate_to_json(copy, sizeof(copy), find_table));
+		json_decref(vstate_to_json(copy, sizeof(copy), 0, find_table));
 	}
 }
 
@@ -740,11 +741,11 @@ static void test_json_flood(void **state)
 	memcpy(data, (uint8_t[]){ 0, 1, 0, 0, 0, 0, 0, 0, 'x', 1, 0, VSTATE_U8, 0 }, 13);
 	patch_u32(data + 4, bytes + 8);
 	patch_u32(data + 13, bytes);
-	assert_null(vstate_to_json(data, bytes + 17, NULL));
+	assert_null(vstate_to_json(data, bytes + 17, 0, NULL));
 	data[11] = VSTATE_STRUCT; /* 2^18 empty elements, and a field each */
-	assert_null(vstate_to_json(data, bytes + 17, NULL));
+	assert_null(vstate_to_json(data, bytes + 17, 0, NULL));
 	data[11] = VSTATE_BYTES;
-	json_decref(vstate_to_json(data, bytes + 17, NULL));
+	json_decref(vstate_to_json(data, bytes + 17, 0, NULL));
 	/* Structures in structures in structures: the innermost are shown as bytes. */
 	for (uint32_t at = 9, left = 1200; left > 12; at += 12, left -= 12) {
 		memcpy(data + at, (uint8_t[]){ 1, 0, VSTATE_STRUCT, 0 }, 4);
@@ -752,7 +753,7 @@ static void test_json_flood(void **state)
 		patch_u32(data + at + 8, left - 12);
 	}
 	patch_u32(data + 4, 1200);
-	json_decref(vstate_to_json(data, 1209, NULL));
+	json_decref(vstate_to_json(data, 1209, 0, NULL));
 	free(data);
 }
 
