@@ -4,7 +4,7 @@
 // Theory of operation
 //
 // A vector delivers while MSI-X is enabled and neither the function nor the
-// vector is masked; then its irqfd is attached with the entry's message. In
+// vector is masked, and while the function may write to memory; then its irqfd is attached with the entry's message. In
 // every other case it is detached, and raises gather in its eventfd, which so is
 // the pending bit. Every change of the state calls apply_locked(); devices raise
 // without a lock.
@@ -37,7 +37,8 @@ static void apply_locked(struct msix *m, unsigned vector)
 	const struct msix_entry *e = &m->state.table[vector];
 	int rc;
 
-	if (m->paused || !m->state.enabled || m->state.all_masked || (e->control & ENTRY_MASKED)) {
+	if (m->paused || m->muted || !m->state.enabled || m->state.all_masked ||
+	    (e->control & ENTRY_MASKED)) {
 		irq_msi_mask(m->irq, &m->vectors[vector]);
 		return;
 	}
@@ -178,6 +179,17 @@ static void msix_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 const struct bus_ops msix_bar_ops = { .read = msix_read, .write = msix_write };
 
 /* --- pause, save, load -------------------------------------------------------- */
+
+void msix_set_muted(struct msix *m, bool muted)
+{
+	if (!m->vectors)
+		return;
+	MUTEX_SCOPE(&m->lock);
+	if (m->muted == muted)
+		return;
+	m->muted = muted;
+	apply_all_locked(m);
+}
 
 static void set_paused(struct msix *m, bool paused)
 {

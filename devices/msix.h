@@ -40,6 +40,7 @@ struct msix {
 	struct mutex lock;   /* protects: state; order: after pci_host.lock, before irq.lock */
 	struct msix_state state;
 	bool paused;             /* lock: nothing is delivered, raises stay pending */
+	bool muted;              /* lock: the same, while bus mastering is off */
 	struct irq_msi *vectors; /* const array; see irq.h for their locking */
 	/* state.enabled for those who raise: release in msix.c, acquire in msix_is_enabled(). */
 	_Atomic bool enabled;
@@ -78,6 +79,12 @@ static inline void msix_raise(const struct msix *m, unsigned vector)
 
 /* Power-on state: all vectors masked, nothing pending, disabled. */
 void msix_reset(struct msix *m);
+
+/*
+ * A message is a write to memory, which a function may only do as a bus master
+ * (PCI 3.0, 6.2.2): muted, what is raised stays pending. Any thread.
+ */
+void msix_set_muted(struct msix *m, bool muted);
 
 /*
  * Pause: what was raised so far has reached the vCPU when it returns (KVM may

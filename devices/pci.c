@@ -144,6 +144,7 @@ int pci_add(struct pci_host *host, struct pci_func *f, unsigned device)
 		f->writable[PCI_INTERRUPT_LINE] = 0xff;
 	}
 	memcpy(f->state.cfg, f->power_on, sizeof(f->state.cfg));
+	pci_apply_master_locked(f);
 	pci_map_bars_locked(host);
 	return 0;
 }
@@ -171,6 +172,7 @@ void pci_reset(struct pci_func *f)
 	memcpy(f->state.cfg, f->power_on, sizeof(f->state.cfg));
 	if (f->msix_cap)
 		msix_reset(&f->msix);
+	pci_apply_master_locked(f);
 	pci_update_intx_locked(f);
 	pci_map_bars_locked(f->host);
 }
@@ -252,14 +254,27 @@ uint32_t pci_cfg_read(struct pci_func *f, unsigned offset, unsigned size)
 	return value;
 }
 
+void pci_apply_master_locked(struct pci_func *f)
+{
+	msix_set_muted(&f->msix, !(cfg_get16(f->state.cfg, PCI_COMMAND) & PCI_COMMAND_MASTER));
+}
+
+bool pci_is_master(struct pci_func *f)
+{
+	MUTEX_SCOPE(&f->host->lock);
+	return cfg_get16(f->state.cfg, PCI_COMMAND) & PCI_COMMAND_MASTER;
+}
+
 /* Let what depends on the registers in [offset, offset + size) follow. */
 static void apply_write_locked(struct pci_func *f, unsigned offset, unsigned size)
 {
 	const uint8_t *cfg = f->state.cfg;
 	unsigned msix_flags = f->msix_cap + PCI_MSIX_FLAGS;
 
-	if (overlaps(offset, size, PCI_COMMAND, 2))
+	if (overlaps(offset, size, PCI_COMMAND, 2)) {
+		pci_apply_master_locked(f);
 		pci_update_intx_locked(f);
+	}
 	if (overlaps(offset, size, PCI_COMMAND, 2) ||
 	    overlaps(offset, size, PCI_BASE_ADDRESS_0, 4 * PCI_NR_BARS))
 		pci_map_bars_locked(f->host);
@@ -286,6 +301,8 @@ void pci_cfg_write(struct pci_func *f, unsigned offset, uint32_t value, unsigned
 	if (window)
 		data = cfg_get32(f->state.cfg, f->window_offset);
 	mutex_unlock(&f->host->lock);
+	if (f->command_written && overlaps(offset, size, PCI_COMMAND, 2))
+		f->command_written(f);
 	if (window)
 		(void)f->window(f, true, data);
 }

@@ -69,6 +69,12 @@ struct pci_func {
 	unsigned last_cap, next_cap;      /* set-up only: end of the list, free space */
 
 	/*
+	 * The command register was written; NULL: nobody cares. Called on the
+	 * vCPU's thread without a lock, so it looks up what holds by now.
+	 */
+	void (*command_written)(struct pci_func *f);
+
+	/*
 	 * A window of four bytes in configuration space (virtio's PCI_CFG
 	 * capability); NULL: none. Called without a lock before a read of the
 	 * window, to say what it shows, and after a write with its contents.
@@ -124,6 +130,12 @@ void pci_remove(struct pci_func *f);
  * is done, so that nothing raises interrupts any more.
  */
 void pci_reset(struct pci_func *f);
+
+/*
+ * May the function access memory (command register, bit 2)? Where not, its MSI-X
+ * stays pending by itself, and all other access is its owner's to stop. Any thread.
+ */
+bool pci_is_master(struct pci_func *f);
 
 /* Assert or release the function's INTA; shared lines are ORed. Any thread. */
 void pci_set_intx(struct pci_func *f, bool level);

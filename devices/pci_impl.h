@@ -66,6 +66,9 @@ void pci_map_bars_locked(struct pci_host *host);
 /* Take all of @f's BARs off the bus. */
 void pci_unmap_bars_locked(struct pci_func *f);
 
+/* Let MSI-X follow the bus master bit of @f's command register. */
+void pci_apply_master_locked(struct pci_func *f);
+
 /* Bring the line of @f's INTA in step with its status and command registers. */
 void pci_update_intx_locked(struct pci_func *f);
 

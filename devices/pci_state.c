@@ -66,6 +66,7 @@ static int load_cfg(struct pci_func *f, struct vstate_reader *r, struct err *e)
 	MUTEX_SCOPE(&f->host->lock);
 	f->state = state;
 	(void)pci_count_intx_locked(f);
+	pci_apply_master_locked(f);
 	/* Where the guest has moved several BARs, the last function's load settles it. */
 	pci_map_bars_locked(f->host);
 	return 0;

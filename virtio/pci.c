@@ -64,14 +64,17 @@ uint8_t virtio_pci_take_isr(struct virtio_pci *p)
 
 /* --- start, stop, reset ---------------------------------------------------------- */
 
+void virtio_pci_start_queue_locked(struct virtio_pci *p, struct virtio_queue *q)
+{
+	if (q->ring.state.enabled && p->master && atomic_load(&p->live) &&
+	    !atomic_load(&p->dev->broken))
+		virtio_start_queue(q);
+}
+
 static void start_queues_locked(struct virtio_pci *p)
 {
-	for (unsigned i = 0; i < p->dev->nr_queues; i++) {
-		struct virtio_queue *q = &p->dev->queues[i];
-
-		if (q->ring.state.enabled)
-			virtio_start_queue(q);
-	}
+	for (unsigned i = 0; i < p->dev->nr_queues; i++)
+		virtio_pci_start_queue_locked(p, &p->dev->queues[i]);
 }
 
 static void stop_queues_locked(struct virtio_pci *p, bool cancel)
@@ -126,6 +129,26 @@ void virtio_pci_reset_locked(struct virtio_pci *p)
 	clear_locked(p);
 }
 
+/*
+ * Without bus mastering the device stands still as if it were paused: nothing is
+ * in flight when the driver's write returns, and it goes on where it was.
+ */
+static void follow_master(struct pci_func *f)
+{
+	struct virtio_pci *p = container_of(f, struct virtio_pci, func);
+	bool master;
+
+	MUTEX_SCOPE(&p->lock);
+	master = pci_is_master(f);
+	if (p->master == master)
+		return;
+	p->master = master;
+	if (master)
+		start_queues_locked(p);
+	else
+		stop_queues_locked(p, false);
+}
+
 /* --- the machine's side: main thread, no vCPU runs -------------------------------- */
 
 static struct virtio_pci *from_device(struct device *device)
@@ -141,6 +164,7 @@ static void device_reset(struct device *device)
 
 	mutex_lock(&p->lock);
 	virtio_pci_reset_locked(p);
+	p->master = false;
 	mutex_unlock(&p->lock);
 	pci_reset(&p->func);
 }
@@ -160,8 +184,7 @@ static void device_resume(struct device *device)
 
 	MUTEX_SCOPE(&p->lock);
 	pci_resume(&p->func);
-	if (atomic_load(&p->live) && !atomic_load(&p->dev->broken))
-		start_queues_locked(p);
+	start_queues_locked(p);
 }
 
 static void device_free(struct device *device)
@@ -247,6 +270,7 @@ static void add_caps(struct virtio_pci *p)
 	for (unsigned i = VIRTIO_PCI_CAP_OFFSET; i < sizeof(struct virtio_pci_cfg_cap); i++)
 		f->writable[p->cfg_cap + i] = 0xff;
 	f->window = virtio_pci_window;
+	f->command_written = follow_master;
 	f->window_offset = p->cfg_cap + sizeof(struct virtio_pci_cap);
 }
 

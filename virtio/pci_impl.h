@@ -45,6 +45,8 @@ struct virtio_pci {
 
 	gpa_t notify_gpa; /* pci_host.lock: where ioeventfds are; 0: nowhere */
 
+	bool master;      /* lock: queues may run, the function is a bus master */
+
 	_Atomic bool live; /* DRIVER_OK: interrupts may be sent (3.1.1) */
 	/* Vectors for raising: [0] configuration changes, [1 + n] queue n. */
 	_Atomic uint16_t vectors[];
@@ -86,6 +88,12 @@ int virtio_pci_load(struct device *device, struct vstate_reader *r, struct err *
 #define STATUS_WRITABLE                                                                            \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK |        \
 	 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
+
+/*
+ * Start @q if it is enabled and the device may work at all: DRIVER_OK, a bus
+ * master, not broken. Lock held; the queue does not run.
+ */
+void virtio_pci_start_queue_locked(struct virtio_pci *p, struct virtio_queue *q);
 
 /* Set vector @index of p->vectors; the saved copy is the caller's. */
 static inline void virtio_pci_set_vector(struct virtio_pci *p, unsigned index, uint16_t vector)

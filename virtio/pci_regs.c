@@ -224,8 +224,7 @@ static void write_queue_enable(struct virtio_pci *p, const struct reg *r, uint32
 		return;
 	s->enabled = 1;
 	/* Again after a queue reset (2.6.1), otherwise DRIVER_OK starts it. */
-	if (p->state.status & VIRTIO_CONFIG_S_DRIVER_OK)
-		virtio_start_queue(selected(p));
+	virtio_pci_start_queue_locked(p, selected(p));
 }
 
 static uint32_t read_queue_notify_off(struct virtio_pci *p, const struct reg *r)

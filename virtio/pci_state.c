@@ -203,6 +203,7 @@ int virtio_pci_load(struct device *device, struct vstate_reader *r, struct err *
 
 	MUTEX_SCOPE(&p->lock);
 	rc = pci_load(&p->func, r, e);
+	p->master = pci_is_master(&p->func);
 	if (rc == 0)
 		rc = load_transport_locked(p, r, e);
 	for (unsigned i = 0; i < dev->nr_queues && rc == 0; i++)

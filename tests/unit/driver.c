@@ -55,6 +55,7 @@ void driver_init(struct driver *d, struct machine *m, unsigned slot)
 	unsigned cap = machine_cfg_read(m, slot, PCI_CAPABILITY_LIST, 1);
 
 	*d = (struct driver){ .m = m, .slot = slot };
+	machine_cfg_write(m, slot, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
 	for (; cap; cap = machine_cfg_read(m, slot, cap + PCI_CAP_LIST_NEXT, 1)) {
 		switch (machine_cfg_read(m, slot, cap + PCI_CAP_LIST_ID, 1)) {
 		case PCI_CAP_ID_VNDR:

@@ -486,11 +486,18 @@ static void test_msix_capability(void **state)
 	msix_raise(&f->a.f.msix, 0);
 	assert_int_equal(machine_read(&f->m, table + MSIX_PBA_OFFSET, 8), 1);
 	wr(f, 0x7f, PCI_MSIX_FLAGS_ENABLE >> 8, 1);
+	/* A message is a write to memory: it waits until that is allowed. */
+	assert_int_equal(machine_read(&f->m, table + MSIX_PBA_OFFSET, 8), 1);
+	wr(f, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
 	assert_true(machine_wait_vector(&f->m, 0x45));
 	assert_int_equal(machine_read(&f->m, table + MSIX_PBA_OFFSET, 8), 0);
 	wr(f, 0x7c, 0, 4);
 	assert_false(msix_is_enabled(&f->a.f.msix));
 	wr(f, 0x7c, UINT32_MAX, 4);
+	wr(f, 0x7f, PCI_MSIX_FLAGS_ENABLE >> 8, 1);
+	wr(f, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+	msix_raise(&f->a.f.msix, 0);
+	assert_int_equal(machine_read(&f->m, table + MSIX_PBA_OFFSET, 8), 1);
 	pci_reset(&f->a.f);
 	assert_false(msix_is_enabled(&f->a.f.msix));
 	assert_int_equal(machine_read(&f->m, table + 8, 8), 1ULL << 32);
