@@ -117,10 +117,9 @@ int irq_msi_init(struct irq *irq, struct irq_msi *msi)
 	return 0;
 }
 
-/* Set or replace the message of @gsi in the table, and tell KVM. */
-static int route_locked(struct irq *irq, uint32_t gsi, uint64_t addr, uint32_t data)
+static struct kvm_irq_routing_entry msi_route(uint32_t gsi, uint64_t addr, uint32_t data)
 {
-	const struct kvm_irq_routing_entry entry = {
+	return (struct kvm_irq_routing_entry){
 		.gsi = gsi,
 		.type = KVM_IRQ_ROUTING_MSI,
 		.u.msi = {
@@ -129,18 +128,40 @@ static int route_locked(struct irq *irq, uint32_t gsi, uint64_t addr, uint32_t d
 			.data = data,
 		},
 	};
-	uint32_t i = irq->nr_fixed;
+}
 
-	while (i < irq->routes->nr && irq->routes->entries[i].gsi != gsi)
+static bool is_same_message(const struct kvm_irq_routing_msi *a,
+			    const struct kvm_irq_routing_msi *b)
+{
+	return a->address_lo == b->address_lo && a->address_hi == b->address_hi &&
+	       a->data == b->data;
+}
+
+/*
+ * Set or replace the message of @gsi in the table, and tell KVM. It takes the
+ * table as a whole, so what it refuses must not stay in there.
+ */
+static int route_locked(struct irq *irq, uint32_t gsi, uint64_t addr, uint32_t data)
+{
+	const struct kvm_irq_routing_entry entry = msi_route(gsi, addr, data);
+	struct kvm_irq_routing_entry old;
+	uint32_t old_nr = irq->routes->nr;
+	uint32_t i = irq->nr_fixed;
+	int rc;
+
+	while (i < old_nr && irq->routes->entries[i].gsi != gsi)
 		i++;
-	/* Padding may differ where all else is equal: then KVM is told once more. */
-	/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
-	if (i < irq->routes->nr && !memcmp(&irq->routes->entries[i], &entry, sizeof(entry)))
+	old = irq->routes->entries[i];
+	if (i < old_nr && is_same_message(&old.u.msi, &entry.u.msi))
 		return 0;
 	irq->routes->entries[i] = entry;
-	if (i == irq->routes->nr)
-		irq->routes->nr++;
-	return kvm_set_routes(irq->vm_fd, irq->routes);
+	irq->routes->nr = MAX(old_nr, i + 1);
+	rc = kvm_set_routes(irq->vm_fd, irq->routes);
+	if (rc < 0) {
+		irq->routes->entries[i] = old;
+		irq->routes->nr = old_nr;
+	}
+	return rc;
 }
 
 /* Without its route a GSI injects nothing; KVM learns of it with the next change. */

@@ -92,6 +92,37 @@ static void test_message(void **state)
 	irq_msi_fini(irq, &msi);
 }
 
+/* What KVM did not take is not remembered as if it had. */
+static void test_refused_routes(void **state)
+{
+	struct machine *m = *state;
+	struct irq_msi msi = { 0 };
+	uint32_t nr_routes;
+	struct irq *irq;
+	int vm_fd;
+
+	MACHINE_OR_SKIP(m);
+	irq = &m->vm->irq;
+	vm_fd = irq->vm_fd;
+	nr_routes = irq->routes->nr;
+	assert_int_equal(irq_msi_init(irq, &msi), 0);
+	irq->vm_fd = -1;
+	assert_int_equal(irq_msi_unmask(irq, &msi, MSI_ADDR, VECTOR), -EBADF);
+	assert_int_equal(irq->routes->nr, nr_routes);
+	irq->vm_fd = vm_fd;
+	assert_int_equal(irq_msi_unmask(irq, &msi, MSI_ADDR, VECTOR), 0);
+	irq_msi_raise(&msi);
+	assert_true(machine_wait_vector(m, VECTOR));
+
+	irq->vm_fd = -1;
+	assert_int_equal(irq_msi_unmask(irq, &msi, MSI_ADDR, VECTOR + 1), -EBADF);
+	irq->vm_fd = vm_fd;
+	assert_int_equal(irq_msi_unmask(irq, &msi, MSI_ADDR, VECTOR + 1), 0);
+	irq_msi_raise(&msi);
+	assert_true(machine_wait_vector(m, VECTOR + 1));
+	irq_msi_fini(irq, &msi);
+}
+
 static void test_masked_raises_wait(void **state)
 {
 	struct machine *m = *state;
@@ -171,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_message, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused_routes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_masked_raises_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gsis_are_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fini_closes, setup, teardown),
