@@ -111,9 +111,10 @@ static off_t lock_offset(const char *name)
 
 	for (; *name; name++)
 		hash = (hash ^ (unsigned char)*name) * 0x100000001b3ULL;
-	return (off_t)(hash >> 2);
+	return (off_t)(hash >> 2 & ~1ULL);
 }
 
+/* Who owns the name. */
 static struct flock lock_of(const char *name)
 {
 	return (struct flock){
@@ -122,6 +123,31 @@ static struct flock lock_of(const char *name)
 		.l_start = lock_offset(name),
 		.l_len = 1,
 	};
+}
+
+/* Who removes files of the name; held for that moment alone. */
+static struct flock removal_lock_of(const char *name)
+{
+	struct flock fl = lock_of(name);
+
+	fl.l_start++;
+	return fl;
+}
+
+static int wait_for_lock(int lock_fd, struct flock fl)
+{
+	int rc;
+
+	do {
+		rc = fcntl(lock_fd, F_OFD_SETLKW, &fl);
+	} while (rc < 0 && errno == EINTR);
+	return rc < 0 ? -errno : 0;
+}
+
+static void drop_lock(int lock_fd, struct flock fl)
+{
+	fl.l_type = F_UNLCK;
+	(void)fcntl(lock_fd, F_OFD_SETLK, &fl);
 }
 
 /* Open the lock file. -ENOENT without @create where there is none. */
@@ -203,7 +229,7 @@ static int listen_at(struct runtime_claim *claim, const struct runtime_addr *add
 static int take_lock(struct runtime_claim *claim, const char *dir, const char *name, struct err *e)
 {
 	struct flock fl = lock_of(name);
-	int fd = open_lock(dir, true);
+	int fd = open_lock(dir, true), rc;
 
 	if (fd < 0)
 		return err_set(e, fd, "cannot open %s/lock: %s", dir, strerror(-fd));
@@ -213,6 +239,11 @@ static int take_lock(struct runtime_claim *claim, const char *dir, const char *n
 			       ? err_taken(name, e)
 			       : err_set(e, -errno, "cannot lock %s/lock: %s", dir,
 					 strerror(errno));
+	/* Whoever removes files now did not see us; the next one will. */
+	rc = wait_for_lock(fd, removal_lock_of(name));
+	if (rc < 0)
+		return err_set(e, rc, "cannot lock %s/lock: %s", dir, strerror(-rc));
+	drop_lock(fd, removal_lock_of(name));
 	return 0;
 }
 
@@ -297,11 +328,11 @@ void runtime_release(struct runtime_claim *claim)
 bool runtime_remove_stale(const char *dir, const char *name)
 {
 	_cleanup_close_ int fd = open_lock(dir, false);
-	struct flock fl = lock_of(name);
 	char path[256];
 
-	if (fd < 0 || fcntl(fd, F_OFD_SETLK, &fl) < 0)
-		return false; /* the guest lives */
+	/* In this order: a guest that starts after the look waits for us. */
+	if (fd < 0 || wait_for_lock(fd, removal_lock_of(name)) < 0 || is_locked(fd, name))
+		return false;
 	for (unsigned i = 0; i < ARRAY_SIZE(runtime_suffixes); i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s%s", dir, name, runtime_suffixes[i]);
 		(void)unlink(path);

@@ -22,6 +22,9 @@
  * A name is owned by a lock that the kernel drops when its owner dies, however
  * that happens: the OFD lock on one byte of the file "lock", at an offset made
  * from the name. So a socket without its lock is stale, and is replaced.
+ * Whoever removes stale files does not take that lock, or a guest that starts
+ * at that moment would be refused, but the byte after it, and looks whether the
+ * name is owned; who has taken the name waits for that byte before it makes files.
  *
  * An ephemeral guest must leave nothing even when it is killed, so it has no
  * file: its control socket is bound in the abstract namespace, to the address
@@ -91,7 +94,7 @@ __must_check int runtime_connect(const char *name, pid_t *ret_pid, struct err *e
 
 /*
  * Remove what a dead guest called @name left in the directory. False: it is
- * alive. A guest that starts at this moment under that name may be refused.
+ * alive, or there is no lock. A guest that starts at this moment has to wait, no more.
  */
 bool runtime_remove_stale(const char *dir, const char *name);
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Names of guests: one owner each, nothing left when the owner dies.
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +76,45 @@ static void test_unique(void **state)
 		runtime_release(&first);
 		runtime_release(&first);
 	}
+}
+
+struct cleaner {
+	char path[80];
+	_Atomic bool quit;
+	unsigned nr_removals;
+};
+
+static void *remove_all_the_time(void *opaque)
+{
+	struct cleaner *c = opaque;
+
+	while (!atomic_load(&c->quit))
+		c->nr_removals += runtime_remove_stale(c->path, "web");
+	return NULL;
+}
+
+/* Whoever lists guests at that moment does no harm to one that starts. */
+static void test_removal_of_stale_files(void **state)
+{
+	struct cleaner c = { 0 };
+	struct runtime_claim claim;
+	pthread_t thread;
+	struct err e;
+
+	(void)state;
+	(void)snprintf(c.path, sizeof(c.path), "%s/ferry", dir);
+	assert_int_equal(runtime_claim(&claim, "web", false, &e), 0);
+	assert_false(runtime_remove_stale(c.path, "web"));
+	assert_int_equal(pthread_create(&thread, NULL, remove_all_the_time, &c), 0);
+	for (unsigned i = 0; i < 1000; i++) {
+		runtime_release(&claim);
+		assert_int_equal(runtime_claim(&claim, "web", false, &e), 0);
+		assert_int_equal(access(claim.path, F_OK), 0);
+	}
+	atomic_store(&c.quit, true);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(c.nr_removals > 0);
+	runtime_release(&claim);
 }
 
 /* Somebody who never accepts has the name, and holds nobody up. */
@@ -190,6 +231,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test_setup_teardown(test_unique, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_removal_of_stale_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connect_and_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_backlog, setup, teardown),
