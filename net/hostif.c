@@ -43,15 +43,21 @@ static int refused(int code, const char *name, const char *what, struct err *e)
 	return err_set(e, code, "%s: cannot %s: %s", name, what, strerror(-code));
 }
 
-int hostif_up(const char *name, struct err *e)
+static int set_up(const char *name, bool up)
 {
 	struct ifreq ifr = { 0 };
 	int rc = if_ioctl(name, SIOCGIFFLAGS, &ifr);
 
-	if (rc == 0 && !(ifr.ifr_flags & IFF_UP)) {
-		ifr.ifr_flags |= IFF_UP;
-		rc = if_ioctl(name, SIOCSIFFLAGS, &ifr);
-	}
+	if (rc < 0 || !(ifr.ifr_flags & IFF_UP) == !up)
+		return rc;
+	ifr.ifr_flags ^= IFF_UP;
+	return if_ioctl(name, SIOCSIFFLAGS, &ifr);
+}
+
+int hostif_up(const char *name, struct err *e)
+{
+	int rc = set_up(name, true);
+
 	return rc < 0 ? refused(rc, name, "bring it up", e) : 0;
 }
 
@@ -66,16 +72,21 @@ int hostif_get_mtu(const char *name, unsigned *ret, struct err *e)
 	return 0;
 }
 
-int hostif_set_mtu(const char *name, unsigned mtu, struct err *e)
+static int set_mtu(const char *name, unsigned mtu)
 {
 	struct ifreq ifr = { 0 };
-	unsigned old = 0;
-	int rc = hostif_get_mtu(name, &old, e);
+	int rc = if_ioctl(name, SIOCGIFMTU, &ifr);
 
-	if (rc < 0 || old == mtu)
+	if (rc < 0 || ifr.ifr_mtu == (int)mtu)
 		return rc;
 	ifr.ifr_mtu = (int)mtu;
-	rc = if_ioctl(name, SIOCSIFMTU, &ifr);
+	return if_ioctl(name, SIOCSIFMTU, &ifr);
+}
+
+int hostif_set_mtu(const char *name, unsigned mtu, struct err *e)
+{
+	int rc = set_mtu(name, mtu);
+
 	return rc < 0 ? refused(rc, name, "set its MTU", e) : 0;
 }
 
@@ -114,5 +125,27 @@ int hostif_add_to_bridge(const char *name, const char *bridge, struct err *e)
 	if (rc == -EBUSY)
 		return err_set(e, rc, "%s: is a port of another bridge than %s already", name,
 			       bridge);
-	return rc < 0 ? refused(rc, bridge, "add a port to it", e) : 0;
+	return rc < 0 ? refused(rc, bridge, "add a port to it", e) : 1;
+}
+
+void hostif_note(const char *name, struct hostif_before *ret)
+{
+	struct ifreq ifr = { 0 };
+	struct err e;
+
+	*ret = (struct hostif_before){ 0 };
+	if (if_ioctl(name, SIOCGIFFLAGS, &ifr) == 0 && hostif_get_mtu(name, &ret->mtu, &e) == 0)
+		ret->up = ifr.ifr_flags & IFF_UP;
+}
+
+void hostif_put_back(const char *name, const struct hostif_before *before)
+{
+	struct ifreq ifr = { .ifr_ifindex = (int)if_nametoindex(name) };
+
+	if (*before->bridge && is_port_of((unsigned)ifr.ifr_ifindex, before->bridge))
+		(void)if_ioctl(before->bridge, SIOCBRDELIF, &ifr);
+	if (!before->mtu)
+		return;
+	(void)set_mtu(name, before->mtu);
+	(void)set_up(name, before->up);
 }

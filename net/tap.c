@@ -17,8 +17,8 @@
  *
  * One descriptor of /dev/net/tun for each queue pair; the kernel spreads flows
  * over them. They are not made persistent: an interface that we created goes
- * when the last of them is closed, however the process ends, and an interface
- * that was there stays.
+ * when the last of them is closed, however the process ends. An interface that
+ * was there stays, and gets back what we changed: bridge, MTU, up or down.
  *
  * Frames are read straight into the guest's buffers and written straight from
  * them: see virtio/net_rx.c and net_tx.c.
@@ -34,6 +34,8 @@ struct tap_pair {
 struct tap {
 	struct netdev nd;
 	struct tap_pair pairs[NETDEV_MAX_PAIRS];
+	bool existed; /* the interface, before we came */
+	struct hostif_before before;
 };
 
 /* Newer than Debian 12's headers (Linux 6.2). */
@@ -170,6 +172,8 @@ static void tap_close(struct netdev *nd)
 {
 	struct tap *tap = to_tap(nd);
 
+	if (tap->existed)
+		hostif_put_back(nd->host_if, &tap->before);
 	for (unsigned i = 0; i < nd->nr_pairs; i++)
 		close_fd(&tap->pairs[i].fd);
 	free(tap);
@@ -272,6 +276,8 @@ static int open_first(struct tap *tap, const char *name, unsigned nr_pairs, unsi
 	}
 	if (rc < 0)
 		return explain_iff(rc, name, existed, nr_pairs, e);
+	tap->existed = existed;
+	hostif_note(tap->nd.host_if, &tap->before);
 	*ret_flags = flags;
 	return 0;
 }
@@ -320,7 +326,9 @@ static int set_up_host(struct tap *tap, const struct netdev_config *cfg, struct 
 		rc = hostif_set_mtu(nd->host_if, cfg->mtu, e);
 	if (rc == 0 && cfg->bridge)
 		rc = hostif_add_to_bridge(nd->host_if, cfg->bridge, e);
-	if (rc == 0)
+	if (rc == 1)
+		(void)strncpy(tap->before.bridge, cfg->bridge, IF_NAMESIZE - 1);
+	if (rc >= 0)
 		rc = hostif_up(nd->host_if, e);
 	if (rc == 0)
 		rc = hostif_get_mtu(nd->host_if, &nd->mtu, e);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_bridge.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
@@ -228,21 +229,79 @@ static void test_without_privilege(void **state)
 	assert_int_equal(status, 0);
 }
 
+static int if_mtu(const char *name)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	struct ifreq ifr = { 0 };
+
+	(void)strncpy(ifr.ifr_name, name, IF_NAMESIZE - 1);
+	assert_int_equal(ioctl(fd, SIOCGIFMTU, &ifr), 0);
+	return ifr.ifr_mtu;
+}
+
+/* Is it a port of br0? /sys shows another namespace, so the bridge is asked. */
+static bool is_port(const char *name)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	int ports[8] = { 0 };
+	unsigned long args[] = { BRCTL_GET_PORT_LIST, (unsigned long)ports, ARRAY_SIZE(ports) };
+	struct ifreq ifr = { .ifr_data = (void *)args };
+	bool found = false;
+
+	(void)strncpy(ifr.ifr_name, "br0", IF_NAMESIZE - 1);
+	assert_true(ioctl(fd, SIOCDEVPRIVATE, &ifr) >= 0);
+	for (size_t i = 0; i < ARRAY_SIZE(ports); i++)
+		found |= ports[i] == (int)if_nametoindex(name);
+	return found;
+}
+
+static void add_port(int control, const char *bridge, const char *name)
+{
+	struct ifreq ifr = { .ifr_ifindex = (int)if_nametoindex(name) };
+
+	(void)strncpy(ifr.ifr_name, bridge, IF_NAMESIZE - 1);
+	assert_int_equal(ioctl(control, SIOCBRADDIF, &ifr), 0);
+}
+
+static void bring_up(int control, const char *name)
+{
+	struct ifreq ifr = { .ifr_flags = IFF_UP };
+
+	(void)strncpy(ifr.ifr_name, name, IF_NAMESIZE - 1);
+	assert_int_equal(ioctl(control, SIOCSIFFLAGS, &ifr), 0);
+}
+
 static void test_bridge(void **state)
 {
 	struct netdev_config cfg = {
 		.kind = NETDEV_TAP, .nr_pairs = 1, .tap = "t0", .bridge = "br0"
 	};
 	_cleanup_close_ int control = socket(AF_UNIX, SOCK_DGRAM, 0);
+	struct netdev *nd;
 
 	NEEDS_NAMESPACE(state);
 	assert_int_equal(ioctl(control, SIOCBRADDBR, "br0"), 0);
 	assert_int_equal(ioctl(control, SIOCBRADDBR, "br1"), 0);
 	(void)close(make_tun("t0", IFF_TAP, true));
+	cfg.mtu = 1400;
+	nd = open_tap(&cfg);
+	assert_true(is_port("t0"));
+	assert_true(if_flags("t0") & IFF_UP);
+	netdev_close(nd);
+	assert_false(is_port("t0"));
+	assert_false(if_flags("t0") & IFF_UP);
+	assert_int_equal(if_mtu("t0"), 1500);
+
+	/* What somebody else has done stays: a port already, up already. */
+	add_port(control, "br0", "t0");
+	bring_up(control, "t0");
+	cfg.mtu = 0;
 	netdev_close(open_tap(&cfg));
-	netdev_close(open_tap(&cfg)); /* a port already: as wanted */
+	assert_true(is_port("t0"));
+	assert_true(if_flags("t0") & IFF_UP);
 	cfg.bridge = "br1";
 	refused(&cfg, -EBUSY, "another bridge");
+	assert_true(is_port("t0"));
 	remove_tun("t0");
 	assert_int_equal(ioctl(control, SIOCBRDELBR, "br0"), 0);
 	assert_int_equal(ioctl(control, SIOCBRDELBR, "br1"), 0);
