@@ -6,14 +6,16 @@ from .control import Control
 from .guest import Guest, Qemu, QemuPC, guest_image
 from .hungfs import HungFs
 from .keys import Keys
+from .lab import Lab
 from .leaks import fds, links, memory_of, no_leaks, unix_sockets
 from .linux import READY, linux_guest
 from .netns import NetNs
 from .proc import Proc, descendants, run
+from .receive import Receive
 
 __all__ = [
-    "Control", "Guest", "HungFs", "Keys", "NetNs", "Proc", "Qemu", "QemuPC", "READY", "Skip",
-    "alone", "descendants", "each", "fds", "guest_image", "links", "linux_guest", "memory_of",
-    "no_leaks", "require_file", "require_kvm", "require_root", "require_tool", "run", "timeout",
-    "tmp_dir", "unix_sockets",
+    "Control", "Guest", "HungFs", "Keys", "Lab", "NetNs", "Proc", "Qemu", "QemuPC", "READY",
+    "Receive", "Skip", "alone", "descendants", "each", "fds", "guest_image", "links",
+    "linux_guest", "memory_of", "no_leaks", "require_file", "require_kvm", "require_root",
+    "require_tool", "run", "timeout", "tmp_dir", "unix_sockets",
 ]
