@@ -63,8 +63,7 @@ static int give(void *opaque, struct section *ret, struct err *e)
 	return 0;
 }
 
-int section_list_fill(struct section_list *list, const struct section_source *source,
-		      struct err *e)
+int section_list_fill(struct section_list *list, const struct section_source *source, struct err *e)
 {
 	struct section *item;
 	int rc;

@@ -7,7 +7,9 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-#define ASK_INTERVAL_NS (1 * NSEC_PER_SEC)
+/* Often at first: the destination may be about to notice that it is alone. */
+#define ASK_FIRST_NS (20 * NSEC_PER_MSEC)
+#define ASK_MAX_NS   (1 * NSEC_PER_SEC)
 
 bool source_is_abandoned(struct source *s)
 {
@@ -59,17 +61,17 @@ static void become_unknown(struct source *s)
 
 bool source_settle(struct source *s)
 {
-	bool told = false;
+	uint64_t pause_ns = ASK_FIRST_NS;
 
 	while (!source_is_abandoned(s)) {
 		enum handover_answer answer = ask(s);
 
 		if (answer != HANDOVER_WAIT)
 			return answer == HANDOVER_NEVER;
-		if (!told)
+		if (pause_ns == ASK_FIRST_NS)
 			become_unknown(s);
-		told = true;
-		source_sleep(s, ASK_INTERVAL_NS);
+		source_sleep(s, pause_ns);
+		pause_ns = MIN(2 * pause_ns, ASK_MAX_NS);
 		if (is_forced(s))
 			return true;
 	}

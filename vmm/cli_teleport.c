@@ -52,12 +52,11 @@ static const struct field_type field_duration = {
 
 const struct field teleport_fields[] = {
 	{ "stopped", &field_flag, OPT(stopped), .help = "pause the guest first" },
-	{ "streams", &field_uint, OPT(streams), .arg = "N",
-	  .help = "connections for memory (1)", .min = 1, .max = 16 },
+	{ "streams", &field_uint, OPT(streams), .arg = "N", .help = "connections for memory (1)",
+	  .min = 1, .max = 16 },
 	{ "max-downtime", &field_duration, OPT(max_downtime_ms), .arg = "TIME",
 	  .help = "pause no longer than that (300ms)" },
-	{ "bandwidth", &field_bytes, OPT(bandwidth), .arg = "SIZE",
-	  .help = "most bytes a second" },
+	{ "bandwidth", &field_bytes, OPT(bandwidth), .arg = "SIZE", .help = "most bytes a second" },
 	{ "compress", &field_string, OPT(compress), .arg = "HOW",
 	  .help = "none (default), lz4 or zstd[:LEVEL]" },
 	{ "auto-converge", &field_flag, OPT(auto_converge),
@@ -163,13 +162,13 @@ static int add_compress(json_t *args, const char *text, struct err *e)
 
 static json_t *make_args(const struct teleport_cli *o, const char *dest, struct err *e)
 {
-	json_t *args = json_pack(
-		"{s:b, s:i, s:i, s:I, s:b, s:i, s:s, s:s, s:b, s:s*, s:s*}", "stopped", o->stopped,
-		"streams", (int)o->streams, "downtime-limit", (int)o->max_downtime_ms,
-		"max-bandwidth", (json_int_t)o->bandwidth, "auto-converge", o->auto_converge,
-		"timeout", (int)o->timeout_s, "on-timeout", timeout_choices[o->on_timeout], "clock",
-		clock_choices[o->clock], "verify", o->verify, "hold", o->hold, "tls-name",
-		o->tls_name);
+	json_t *args = json_pack("{s:b, s:i, s:i, s:I, s:b, s:i, s:s, s:s, s:b, s:s*, s:s*}",
+				 "stopped", o->stopped, "streams", (int)o->streams,
+				 "downtime-limit", (int)o->max_downtime_ms, "max-bandwidth",
+				 (json_int_t)o->bandwidth, "auto-converge", o->auto_converge,
+				 "timeout", (int)o->timeout_s, "on-timeout",
+				 timeout_choices[o->on_timeout], "clock", clock_choices[o->clock],
+				 "verify", o->verify, "hold", o->hold, "tls-name", o->tls_name);
 
 	if (!args) {
 		(void)err_set(e, -ENOMEM, "out of memory");
@@ -266,8 +265,8 @@ static int tell_failure(const struct cli *cli, const json_t *st)
 	if (!strcmp(state, "cancelled"))
 		(void)fprintf(stderr, "ferry teleport: cancelled; %s goes on here\n", cli->arg);
 	else if (!strcmp(state, "failed"))
-		(void)fprintf(stderr, "ferry teleport: %s; %s goes on here\n",
-			      why ? why : "failed", cli->arg);
+		(void)fprintf(stderr, "ferry teleport: %s; %s goes on here\n", why ? why : "failed",
+			      cli->arg);
 	else if (!strcmp(state, "handover-unknown"))
 		(void)fprintf(stderr,
 			      "ferry teleport: nobody answers who knows whether %s runs at the "

@@ -8,6 +8,7 @@
 
 #include "migration/phase.h"
 #include "migration/ram.h"
+#include "migration/section_list.h"
 #include "migration/talk.h"
 #include "net/netdev.h"
 #include "util/io.h"
@@ -20,7 +21,6 @@
 #include "vmm/machine.h"
 #include "vmm/run.h"
 #include "vmm/run_mover.h"
-#include "migration/section_list.h"
 #include "vmm/vm.h"
 
 /*

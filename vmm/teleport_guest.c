@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "migration/ram.h"
+#include "migration/section_list.h"
 #include "util/clock.h"
 #include "virtio/blk.h"
 #include "vmm/dirty_log.h"
 #include "vmm/guest_state.h"
 #include "vmm/machine.h"
-#include "migration/section_list.h"
 #include "vmm/teleport_impl.h"
 #include "vmm/vm.h"
 
@@ -126,8 +126,8 @@ static int save_state(void *opaque, const struct section_sink *sink, struct err 
 /* --- disks --- */
 
 /* Take or release the locks of all disks: the whole list, or up to the first failure. */
-static int for_all_disks(const struct teleport *t,
-			 int (*fn)(struct virtio_dev *dev, struct err *e), struct err *e)
+static int for_all_disks(const struct teleport *t, int (*fn)(struct virtio_dev *dev, struct err *e),
+			 struct err *e)
 {
 	int rc = 0;
 

@@ -15,34 +15,31 @@ static json_int_t us(uint64_t ns)
 
 static json_t *ram_json(const struct source_status *st)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:i, s:i}", "transferred",
-			 (json_int_t)st->ram.bytes_wire, "remaining",
-			 (json_int_t)st->remaining_bytes, "total", (json_int_t)st->total_bytes,
-			 "duplicate", (json_int_t)st->ram.pages_zero, "normal",
-			 (json_int_t)st->ram.pages_sent, "skipped",
-			 (json_int_t)st->ram.pages_skipped, "dirty-pages-rate",
-			 (json_int_t)st->dirty_pages_per_s, "mbps",
-			 (double)st->bytes_per_s * 8 / 1e6, "dirty-sync-count", (int)st->nr_passes,
-			 "page-size", (int)RAM_PAGE_BYTES);
+	return json_pack(
+		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:i, s:i}", "transferred",
+		(json_int_t)st->ram.bytes_wire, "remaining", (json_int_t)st->remaining_bytes,
+		"total", (json_int_t)st->total_bytes, "duplicate", (json_int_t)st->ram.pages_zero,
+		"normal", (json_int_t)st->ram.pages_sent, "skipped",
+		(json_int_t)st->ram.pages_skipped, "dirty-pages-rate",
+		(json_int_t)st->dirty_pages_per_s, "mbps", (double)st->bytes_per_s * 8 / 1e6,
+		"dirty-sync-count", (int)st->nr_passes, "page-size", (int)RAM_PAGE_BYTES);
 }
 
 /* What QMP has no name for; times in microseconds. */
 static json_t *own_json(const struct source_status *st)
 {
-	return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "phase",
-			 phase_name(st->phase), "held", st->held, "elapsed-us",
-			 us(st->elapsed_ns), "downtime-us", us(st->downtime_ns),
-			 "destination-downtime-us", us(st->dest_downtime_ns), "stopped-at-us",
-			 us(st->stopped_at_ns), "running-at-us", us(st->running_at_ns),
-			 "payload-bytes", (json_int_t)st->ram.bytes_payload);
+	return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "phase", phase_name(st->phase),
+			 "held", st->held, "elapsed-us", us(st->elapsed_ns), "downtime-us",
+			 us(st->downtime_ns), "destination-downtime-us", us(st->dest_downtime_ns),
+			 "stopped-at-us", us(st->stopped_at_ns), "running-at-us",
+			 us(st->running_at_ns), "payload-bytes", (json_int_t)st->ram.bytes_payload);
 }
 
 json_t *teleport_status_json(const struct source_status *st)
 {
-	json_t *obj = json_pack("{s:s, s:I, s:I, s:o, s:o}", "status",
-				source_state_name(st->state), "total-time", ms(st->elapsed_ns),
-				"setup-time", ms(st->setup_ns), "ram", ram_json(st), "ferry",
-				own_json(st));
+	json_t *obj = json_pack("{s:s, s:I, s:I, s:o, s:o}", "status", source_state_name(st->state),
+				"total-time", ms(st->elapsed_ns), "setup-time", ms(st->setup_ns),
+				"ram", ram_json(st), "ferry", own_json(st));
 
 	if (!obj)
 		return NULL;
