@@ -16,6 +16,7 @@ struct virtio_dev;
 struct vm;
 
 #define NET_DEFAULT_QUEUE_SIZE 256U
+#define NET_MIN_QUEUE_SIZE     16U
 
 /* Bits and packets a second; 0: no limit. */
 struct net_rate {

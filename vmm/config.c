@@ -9,17 +9,25 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/mac.h"
+#include "net/netdev.h"
 #include "util/io.h"
+#include "virtio/blk.h"
+#include "virtio/net.h"
+#include "virtio/queue.h"
 #include "vmm/console_host.h"
 #include "vmm/gmem.h"
 #include "vmm/runtime.h"
 #include "vmm/vm.h"
 
-#define MAX_QUEUES 16
+#define MAX_QUEUES   16
+#define MAX_BURST_MS (60U * 60 * 1000)
+#define MAX_RATE     1000000000000ULL /* a second: bits or packets */
 
 /* --- disks --- */
 
 static const char *const direct_choices[] = { "auto", "on", "off", NULL };
+static const char *const engine_choices[] = { "auto", "io_uring", "threads", NULL };
 
 #define DISK(member) offsetof(struct disk_config, member)
 
@@ -37,7 +45,20 @@ static const struct field disk_fields[] = {
 	  .max = 1024 * GIB },
 	{ "direct", &field_choice, DISK(direct), .arg = "WHEN",
 	  .help = "bypass the page cache: auto, on or off", .choices = direct_choices },
+	{ "burst", &field_uint, DISK(burst_ms), .arg = "MS",
+	  .help = "unused allowance that may gather (100)", .max = MAX_BURST_MS },
+	{ "engine", &field_choice, DISK(engine), .arg = "WHICH",
+	  .help = "how to do I/O: auto, io_uring or threads", .choices = engine_choices },
+	{ "queue-size", &field_uint, DISK(queue_size), .arg = "N",
+	  .help = "entries of a virtqueue (256)", .min = BLK_MIN_QUEUE_SIZE, .max = VQ_MAX_SIZE },
 };
+
+static int check_queue_size(unsigned size, struct err *e)
+{
+	if (size & (size - 1))
+		return err_set(e, -EINVAL, "queue-size: %u is not a power of two", size);
+	return 0;
+}
 
 static int disk_check(void *item, struct err *e)
 {
@@ -47,7 +68,9 @@ static int disk_check(void *item, struct err *e)
 		return err_set(e, -EINVAL, "the path of the image is missing");
 	if (disk->readonly && disk->overlay)
 		return err_set(e, -EINVAL, "readonly and overlay exclude each other");
-	return 0;
+	if (disk->burst_ms && !disk->iops && !disk->bytes_per_s)
+		return err_set(e, -EINVAL, "burst means nothing without iops or bps");
+	return check_queue_size(disk->queue_size, e);
 }
 
 static const struct field_record disk_record = {
@@ -75,6 +98,8 @@ static const struct field_record forward_record = {
 
 #define NIC(member) offsetof(struct nic_config, member)
 
+static const char *const offload_choices[] = { "on", "off", NULL };
+
 static const struct field nic_fields[] = {
 	{ "backend", &field_string, NIC(backend), .arg = "KIND",
 	  .help = "user, tap, tap:NAME or none" },
@@ -85,6 +110,20 @@ static const struct field nic_fields[] = {
 	  .max = MAX_QUEUES },
 	{ "hostfwd", &field_list, NIC(hostfwd), .arg = "RULE",
 	  .help = "forward a host port; repeatable", .record = &forward_record },
+	{ "mtu", &field_uint, NIC(mtu), .arg = "BYTES", .help = "largest packet (the network's)",
+	  .min = NETDEV_MIN_MTU, .max = NETDEV_MAX_MTU },
+	{ "rx-bps", &field_rate, NIC(rx_bps), .arg = "RATE",
+	  .help = "most bits a second to the guest", .max = MAX_RATE },
+	{ "rx-pps", &field_rate, NIC(rx_pps), .arg = "RATE",
+	  .help = "most packets a second to the guest", .max = MAX_RATE },
+	{ "tx-bps", &field_rate, NIC(tx_bps), .arg = "RATE",
+	  .help = "most bits a second from the guest", .max = MAX_RATE },
+	{ "tx-pps", &field_rate, NIC(tx_pps), .arg = "RATE",
+	  .help = "most packets a second from the guest", .max = MAX_RATE },
+	{ "offloads", &field_choice, NIC(offloads), .arg = "WHEN",
+	  .help = "checksums and segmentation by the host: on or off", .choices = offload_choices },
+	{ "queue-size", &field_uint, NIC(queue_size), .arg = "N",
+	  .help = "entries of a virtqueue (256)", .min = NET_MIN_QUEUE_SIZE, .max = VQ_MAX_SIZE },
 };
 
 static void nic_init(void *item)
@@ -112,17 +151,22 @@ static int nic_parse_backend(struct nic_config *nic, struct err *e)
 static int nic_check(void *item, struct err *e)
 {
 	struct nic_config *nic = item;
+	uint8_t mac[MAC_BYTES];
 	int rc = nic_parse_backend(nic, e);
 
 	if (rc < 0)
 		return rc;
+	if (nic->mac && mac_parse(nic->mac, mac) < 0)
+		return err_set(e, -EINVAL,
+			       "mac: '%s' is not the address of a nic: write xx:xx:xx:xx:xx:xx",
+			       nic->mac);
 	if (nic->kind != NIC_USER && nic->hostfwd.nr)
 		return err_set(e, -EINVAL, "hostfwd works with user only");
 	if (nic->kind != NIC_TAP && nic->bridge)
 		return err_set(e, -EINVAL, "bridge works with tap only");
 	if (nic->kind != NIC_TAP && nic->queues > 1)
 		return err_set(e, -EINVAL, "several queues work with tap only");
-	return 0;
+	return check_queue_size(nic->queue_size, e);
 }
 
 static const struct field_record nic_record = {
@@ -299,6 +343,24 @@ static int settle_ids(struct config *cfg, struct err *e)
 	return rc;
 }
 
+int config_derive_macs(struct config *cfg, struct err *e)
+{
+	struct nic_config *nics = cfg->nics.items;
+	char text[MAC_TEXT_BYTES];
+	uint8_t mac[MAC_BYTES];
+
+	for (unsigned i = 0; i < cfg->nics.nr; i++) {
+		if (nics[i].mac || nics[i].kind == NIC_NONE)
+			continue;
+		mac_derive(cfg->name, i, mac);
+		mac_format(mac, text);
+		nics[i].mac = strdup(text);
+		if (!nics[i].mac)
+			return err_set(e, -ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
 static int settle_console(struct config *cfg, struct err *e)
 {
 	struct console_spec spec;
@@ -325,5 +387,7 @@ int config_finish(struct config *cfg, struct err *e)
 		rc = settle_nics(cfg, e);
 	if (rc == 0)
 		rc = settle_ids(cfg, e);
+	if (rc == 0)
+		rc = config_derive_macs(cfg, e);
 	return rc;
 }

@@ -20,6 +20,7 @@ enum on_crash { ON_CRASH_DESTROY, ON_CRASH_RESTART, ON_CRASH_PRESERVE };
 enum on_reboot { ON_REBOOT_RESTART, ON_REBOOT_DESTROY };
 
 enum disk_direct { DISK_DIRECT_AUTO, DISK_DIRECT_ON, DISK_DIRECT_OFF };
+enum disk_engine { DISK_ENGINE_AUTO, DISK_ENGINE_URING, DISK_ENGINE_THREADS };
 
 /* One --disk. */
 struct disk_config {
@@ -29,7 +30,10 @@ struct disk_config {
 	bool readonly, overlay;
 	unsigned queues;            /* 0: as many as are useful */
 	uint64_t iops, bytes_per_s; /* 0: no limit */
+	unsigned burst_ms;          /* 0: the default */
 	unsigned direct;            /* enum disk_direct */
+	unsigned engine;            /* enum disk_engine */
+	unsigned queue_size;        /* 0: the default */
 };
 
 enum nic_kind { NIC_NONE, NIC_USER, NIC_TAP };
@@ -41,9 +45,14 @@ struct nic_config {
 	unsigned kind; /* enum nic_kind, from backend */
 	char *ifname;  /* of a tap, from backend; NULL: a new one */
 	char *bridge;
-	char *mac;                 /* NULL: derived from the guest's name */
+	char *mac;                 /* NULL until config_finish(): derived from the guest's name */
 	struct field_list hostfwd; /* of char * */
 	unsigned queues;
+	unsigned mtu;            /* 0: the network's */
+	uint64_t rx_bps, rx_pps; /* bits and packets a second to the guest; 0: no limit */
+	uint64_t tx_bps, tx_pps; /* the same from the guest */
+	unsigned offloads;       /* 0: on, 1: off */
+	unsigned queue_size;     /* 0: the default */
 };
 
 struct config {
@@ -84,9 +93,12 @@ __must_check int config_read_text(struct config *cfg, const char *text, const ch
 
 /*
  * Judge settings together once all are known, and derive those that were not
- * given: the name, a nic, the ids of disks and nics. 0 or -EINVAL.
+ * given: the name, a nic, the ids of disks and nics, MAC addresses. 0 or -EINVAL.
  */
 __must_check int config_finish(struct config *cfg, struct err *e);
+
+/* Give each nic that has none its address, from the guest's name. 0 or -ENOMEM. */
+__must_check int config_derive_macs(struct config *cfg, struct err *e);
 
 /* The effective settings as an object; NULL: no memory. */
 json_t *config_to_json(const struct config *cfg);

@@ -172,13 +172,10 @@ static json_t *u64_to_json(const struct field *f, const void *p)
 
 const struct field_type field_bytes = { .parse = bytes_parse, .to_json = u64_to_json };
 
-static int parse_in_range(const struct field *f, const char *text, uint64_t *ret, struct err *e)
+/* @rc and *@ret: what came of parsing @text. */
+static int check_range(const struct field *f, const char *text, int rc, const uint64_t *ret,
+		       struct err *e)
 {
-	char *end;
-	int rc = parse_digits(text, &end, ret);
-
-	if (rc == -EINVAL || (rc == 0 && *end))
-		return err_set(e, -EINVAL, "'%s' is not a number", text);
 	if (rc == 0 && in_range(f, *ret))
 		return 0;
 	if (!f->max)
@@ -186,6 +183,41 @@ static int parse_in_range(const struct field *f, const char *text, uint64_t *ret
 	return err_set(e, -ERANGE, "%s is out of range: %" PRIu64 " to %" PRIu64 " are possible",
 		       text, f->min, f->max);
 }
+
+static int parse_in_range(const struct field *f, const char *text, uint64_t *ret, struct err *e)
+{
+	char *end;
+	int rc = parse_digits(text, &end, ret);
+
+	if (rc == -EINVAL || (rc == 0 && *end))
+		return err_set(e, -EINVAL, "'%s' is not a number", text);
+	return check_range(f, text, rc, ret, e);
+}
+
+static int rate_parse(const struct field *f, void *p, const char *text, struct err *e)
+{
+	static const char units[] = "KMGT";
+	uint64_t value = 0, factor = 1;
+	const char *unit;
+	char *end;
+	int rc = parse_digits(text, &end, &value);
+
+	unit = rc == 0 && *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+	for (const char *u = units; unit && u <= unit; u++)
+		factor *= 1000;
+	if (rc == -EINVAL || (rc == 0 && (unit ? end[1] : *end)))
+		return err_set(e, -EINVAL, "'%s' is not a rate: write for example 1000 or 100M",
+			       text);
+	if (rc == 0 && value > UINT64_MAX / factor)
+		rc = -ERANGE;
+	value *= factor;
+	rc = check_range(f, text, rc, &value, e);
+	if (rc == 0)
+		*(uint64_t *)p = value;
+	return rc;
+}
+
+const struct field_type field_rate = { .parse = rate_parse, .to_json = u64_to_json };
 
 static int number_parse(const struct field *f, void *p, const char *text, struct err *e)
 {

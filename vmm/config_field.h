@@ -36,6 +36,7 @@ struct field_type {
 
 extern const struct field_type field_string; /* char * */
 extern const struct field_type field_bytes;  /* uint64_t, with suffix K, M, G or T */
+extern const struct field_type field_rate;   /* uint64_t, with suffix K, M, G or T: of 1000 */
 extern const struct field_type field_number; /* uint64_t */
 extern const struct field_type field_uint;   /* unsigned */
 extern const struct field_type field_flag;   /* bool */

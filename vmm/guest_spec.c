@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "migration/vstate.h"
-#include "net/mac.h"
 #include "util/io.h"
 #include "virtio/blk.h"
 #include "vmm/console_host.h"
@@ -23,24 +22,6 @@
 #define CPUID_WORDS 7 /* of one entry */
 
 /* --- written --- */
-
-/* The addresses that the nics have: another name shall not change them. */
-static int add_macs(const struct config *cfg, json_t *nics)
-{
-	const struct nic_config *nic = cfg->nics.items;
-	uint8_t mac[MAC_BYTES];
-	char text[MAC_TEXT_BYTES];
-
-	for (unsigned i = 0; i < cfg->nics.nr; i++) {
-		if (nic[i].mac)
-			continue;
-		mac_derive(cfg->name, i, mac);
-		mac_format(mac, text);
-		if (json_object_set_new(json_array_get(nics, i), "mac", json_string(text)) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
 
 static json_t *disks_json(const struct machine *m)
 {
@@ -96,10 +77,8 @@ int guest_config_encode(const struct machine *m, char **ret, size_t *ret_len, st
 	json_t *root;
 	char *text = NULL;
 
-	if (!settings || add_macs(machine_config(m), json_object_get(settings, "net")) < 0) {
-		json_decref(settings);
+	if (!settings)
 		return err_set(e, -ENOMEM, "out of memory");
-	}
 	root = json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:I}", "format", FORMAT, "version",
 			 FERRY_VERSION, "config", settings, "disk_bytes", disks_json(m), "cpuid",
 			 cpuid_json(vm->cpuid), "msrs", msrs_json(vm->msr_list), "tsc_khz",
@@ -292,7 +271,10 @@ static int map_disk(struct config *cfg, const char *id, const char *path, struct
 	return err_set(e, -EINVAL, "the guest has no disk '%s'", id);
 }
 
-/* What the guest sees of a nic stays: its address and its queues. */
+/*
+ * What the guest sees of a nic stays: its address, its queues, what it was
+ * offered. How fast it may be is the host's matter.
+ */
 static int map_nic(struct config *cfg, const char *id, const char *text, struct err *e)
 {
 	struct nic_config *nics = cfg->nics.items;
@@ -317,7 +299,11 @@ static int map_nic(struct config *cfg, const char *id, const char *text, struct 
 	mapped.id = take_ptr(nics[i].id);
 	if (!mapped.mac)
 		mapped.mac = take_ptr(nics[i].mac);
+	if (!mapped.mtu)
+		mapped.mtu = nics[i].mtu;
 	mapped.queues = nics[i].queues;
+	mapped.queue_size = nics[i].queue_size;
+	mapped.offloads = nics[i].offloads;
 	config_free_nic(&nics[i]);
 	nics[i] = mapped;
 	return 0;
@@ -380,6 +366,8 @@ int guest_spec_apply(struct guest_spec *spec, const struct guest_changes *change
 	}
 	for (size_t i = 0; changes->new_macs && i < cfg->nics.nr; i++)
 		free(take_ptr(nics[i].mac));
+	if (rc == 0)
+		rc = config_derive_macs(cfg, e);
 	if (rc == 0)
 		rc = apply_console(cfg, changes, e);
 	return rc == 0 ? apply_maps(cfg, changes->maps, e) : rc;

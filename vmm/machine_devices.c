@@ -37,6 +37,11 @@ static int add_disk(struct machine *m, const struct disk_config *disk, size_t i,
 		[DISK_DIRECT_ON] = BLOCK_DIRECT_ON,
 		[DISK_DIRECT_OFF] = BLOCK_DIRECT_OFF,
 	};
+	static const enum blk_engine engines[] = {
+		[DISK_ENGINE_AUTO] = BLK_ENGINE_AUTO,
+		[DISK_ENGINE_URING] = BLK_ENGINE_URING,
+		[DISK_ENGINE_THREADS] = BLK_ENGINE_THREADS,
+	};
 	const struct blk_config cfg = {
 		.id = disk->id,
 		.path = disk->path,
@@ -47,22 +52,13 @@ static int add_disk(struct machine *m, const struct disk_config *disk, size_t i,
 		.queues = disk->queues,
 		.iops = disk->iops,
 		.bps = disk->bytes_per_s,
+		.burst_ms = disk->burst_ms,
 		.direct = direct[disk->direct],
+		.engine = engines[disk->engine],
+		.queue_size = (uint16_t)disk->queue_size,
 	};
 
 	return blk_new(m->vm, m->pci, &cfg, &m->disks[i], e);
-}
-
-static int nic_address(const struct machine *m, const struct nic_config *nic, unsigned index,
-		       uint8_t mac[MAC_BYTES], struct err *e)
-{
-	if (!nic->mac)
-		mac_derive(m->cfg->name, index, mac);
-	else if (mac_parse(nic->mac, mac) < 0)
-		return err_set(e, -EINVAL,
-			       "'%s' is not the address of a nic: write xx:xx:xx:xx:xx:xx",
-			       nic->mac);
-	return 0;
 }
 
 /*
@@ -94,11 +90,17 @@ static int add_nic(struct machine *m, const struct nic_config *nic, unsigned ind
 				.hostfwds = nic->hostfwd.items,
 				.nr_hostfwds = (unsigned)nic->hostfwd.nr,
 				.max_sockets = max_sockets(m),
+				.mtu = nic->mtu,
 			},
+		.queue_size = nic->queue_size,
+		.no_offloads = nic->offloads,
+		.rx_rate = { nic->rx_bps, nic->rx_pps },
+		.tx_rate = { nic->tx_bps, nic->tx_pps },
 	};
-	int rc = nic_address(m, nic, index, cfg.mac, e);
 
-	return rc < 0 ? rc : net_new(m->vm, m->pci, &cfg, &m->nics[index], e);
+	if (mac_parse(nic->mac, cfg.mac) < 0) /* config_finish() saw to it */
+		return err_set(e, -EINVAL, "mac: missing");
+	return net_new(m->vm, m->pci, &cfg, &m->nics[index], e);
 }
 
 /* Seldom busy, so one thread works all of them. */

@@ -11,10 +11,10 @@ static void print_disk(struct work *work)
 	blk_prepare(req, BLK_GET_ID, 0, 0);
 	if (blk_do(work->blk, req) == BLK_OK)
 		memcpy(id, req->data, BLK_ID_BYTES);
-	print("blk: capacity=%lu blk_size=%u queues=%u/%u features=%#lx ro=%d id=%s\n",
+	print("blk: capacity=%lu blk_size=%u queues=%u/%u qsize=%u features=%#lx ro=%d id=%s\n",
 	      blk->config.capacity, blk->config.blk_size, blk->nr_queues,
-	      virtio_has(&blk->dev, BLK_F_MQ) ? blk->config.num_queues : 1, blk->dev.features,
-	      virtio_has(&blk->dev, BLK_F_RO), id);
+	      virtio_has(&blk->dev, BLK_F_MQ) ? blk->config.num_queues : 1, blk->queues[0].vq.size,
+	      blk->dev.features, virtio_has(&blk->dev, BLK_F_RO), id);
 }
 
 int guest_main(void)

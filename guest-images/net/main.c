@@ -29,7 +29,8 @@ static void net_up(struct net *net, struct net_task *task)
 	print("net: up ip=%u.%u.%u.%u/%u gw=%u.%u.%u.%u mac=%02x:%02x:%02x:%02x:%02x:%02x ",
 	      NET_QUAD(net->addr), mask_bits(net->mask), NET_QUAD(net->gateway), mac[0], mac[1],
 	      mac[2], mac[3], mac[4], mac[5]);
-	print("pairs=%u features=%#lx\n", net->nic.pairs, net->nic.dev.features);
+	print("pairs=%u qsize=%u mtu=%u features=%#lx\n", net->nic.pairs, net->nic.rx[0].q.vq.size,
+	      net->nic.mtu, net->nic.dev.features);
 	arp_announce(net);
 	ctrl_start(net);
 	tcp_apps_start(net);

@@ -107,6 +107,8 @@ void nic_open(struct nic *nic)
 	virtio_negotiate(&nic->dev, nic_wanted_features(), mode);
 	virtio_config_read(&nic->dev, 0, &config, sizeof(config));
 	memcpy(nic->mac, config.mac, sizeof(nic->mac));
+	if (nic->dev.offered & VIRTIO_BIT(NET_F_MTU))
+		nic->mtu = config.mtu;
 	if (virtio_has(&nic->dev, NET_F_MQ))
 		max_pairs = config.max_pairs;
 	nic->pairs = (unsigned int)param_number("mq", 1);

@@ -13,6 +13,7 @@
 enum { /* 5.1.3 */
        NET_F_CSUM = 0,
        NET_F_GUEST_CSUM = 1,
+       NET_F_MTU = 3,
        NET_F_MAC = 5,
        NET_F_GUEST_TSO4 = 7,
        NET_F_HOST_TSO4 = 11,
@@ -42,6 +43,7 @@ struct nic_config { /* 5.1.4 */
 	uint8_t mac[6];
 	uint16_t status;
 	uint16_t max_pairs;
+	uint16_t mtu;
 } __attribute__((packed));
 
 struct nic_header { /* 5.1.6 */
@@ -86,6 +88,7 @@ struct nic {
 	struct nic_queue tx[NIC_MAX_PAIRS];
 	struct virtio_queue ctrl;
 	unsigned int pairs;
+	unsigned int mtu;  /* that the device tells; 0: nothing */
 	uint32_t rx_bytes; /* of a receive buffer's frame */
 	uint32_t tx_bytes;
 	uint8_t mac[6];
