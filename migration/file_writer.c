@@ -14,6 +14,8 @@
 #include "util/io.h"
 #include "vmm/gmem.h"
 
+#define COPY_BYTES MIB
+
 static int fail(const struct file_writer *w, int rc, struct err *e)
 {
 	return err_set(e, rc, "%s: %s", w->path, strerror(-rc));
@@ -111,22 +113,23 @@ void file_writer_cancel(struct file_writer *w)
 
 static int copy_part(struct file_writer *w, const struct boot_part *part, struct file_part *ret)
 {
-	off_t from = (off_t)part->start;
-	off_t to = (off_t)w->end;
-	uint64_t left = part->bytes;
+	_cleanup_free_ void *buf = malloc(COPY_BYTES);
+	uint64_t done = 0;
+	int rc = buf ? 0 : -ENOMEM;
 
 	*ret = (struct file_part){ .offset = w->end, .bytes = part->bytes };
-	while (left) {
-		ssize_t n = copy_file_range(part->fd, &from, w->fd, &to, left, 0);
+	while (rc == 0 && done < part->bytes) {
+		size_t n = (size_t)MIN(part->bytes - done, COPY_BYTES);
 
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return -EIO;
-		if (atomic_load(&w->cancelled))
-			return -ECANCELED;
-		left -= (uint64_t)n;
+		rc = io_pread_full(part->fd, buf, n, (off_t)(part->start + done));
+		if (rc == 0)
+			rc = io_pwrite_full(w->fd, buf, n, (off_t)(w->end + done));
+		if (rc == 0 && atomic_load(&w->cancelled))
+			rc = -ECANCELED;
+		done += n;
 	}
+	if (rc < 0)
+		return rc;
 	w->end = ALIGN_UP(w->end + part->bytes, GMEM_PAGE_BYTES);
 	return 0;
 }

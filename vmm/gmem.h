@@ -103,6 +103,9 @@ __must_check int gmem_init_file(struct gmem *gm, uint64_t bytes, unsigned flags,
 __must_check int gmem_file_pages(const struct gmem *gm, uint64_t first, uint64_t *words,
 				 unsigned nr_words);
 
+/* Has somebody cut the mapped file, so that accesses fault? */
+bool gmem_file_is_cut(const struct gmem *gm);
+
 /* Unmap; no thread may use @gm any more. */
 void gmem_fini(struct gmem *gm);
 

@@ -148,3 +148,11 @@ int gmem_file_pages(const struct gmem *gm, uint64_t first, uint64_t *words, unsi
 	}
 	return at < 0 && errno != ENXIO ? -errno : 0;
 }
+
+bool gmem_file_is_cut(const struct gmem *gm)
+{
+	struct stat st;
+
+	return gm->file_fd >= 0 && (fstat(gm->file_fd, &st) < 0 ||
+				    (uint64_t)st.st_size < gm->file_offset + gm->bytes);
+}

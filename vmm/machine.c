@@ -108,6 +108,8 @@ static void on_crash(struct machine *m, enum vm_crash how)
 	};
 
 	log_warn("the guest %s, and %s", what[how], next[m->cfg->on_crash]);
+	if (gmem_file_is_cut(&m->vm->gmem))
+		log_error("somebody has cut the saved file that its memory is read from");
 	tell(m, "GUEST_PANICKED", json_pack("{s:s}", "action", action[m->cfg->on_crash]));
 	if (m->cfg->on_crash == ON_CRASH_DESTROY) {
 		end(m, MACHINE_END_CRASH, 0);

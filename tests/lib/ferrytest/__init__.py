@@ -3,7 +3,7 @@
 from .case import (Skip, alone, each, require_file, require_kvm, require_root, require_tool,
                    timeout, tmp_dir)
 from .control import Control
-from .guest import Guest, Qemu, QemuPC, guest_image
+from .guest import Guest, Qemu, QemuPC, Restored, guest_image
 from .hungfs import HungFs
 from .keys import Keys
 from .lab import Lab
@@ -15,7 +15,7 @@ from .receive import Receive
 
 __all__ = [
     "Control", "Guest", "HungFs", "Keys", "Lab", "NetNs", "Proc", "Qemu", "QemuPC", "READY",
-    "Receive", "Skip", "alone", "descendants", "each", "fds", "guest_image", "links",
+    "Receive", "Restored", "Skip", "alone", "descendants", "each", "fds", "guest_image", "links",
     "linux_guest", "memory_of", "no_leaks", "require_file", "require_kvm", "require_root",
     "require_tool", "run", "timeout", "tmp_dir", "unix_sockets",
 ]

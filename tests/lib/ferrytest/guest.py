@@ -10,7 +10,7 @@ import tempfile
 from .case import require_file, require_kvm, require_tool
 from .control import Control
 from .paths import FERRY, GUESTS
-from .proc import Proc
+from .proc import Proc, run
 
 # CPU flags that a KVM without hardware behind it offers but cannot do.
 QEMU_CPU = "host,-arch-capabilities,-cx16"
@@ -52,8 +52,13 @@ class Guest(Proc):
 
     label = "ferry"
 
-    def __init__(self, image, *extra, name=None, runtime=None, append=None, tty=False,
-                 netns=None, env=None, **kwargs):
+    def __init__(self, image, *extra, append=None, **kwargs):
+        kwargs.setdefault("memory", "64M")
+        self.begin("run", *extra, kernel=guest_image(image), append=append, **kwargs)
+
+    def begin(self, command, *extra, name=None, runtime=None, tty=False, netns=None, env=None,
+              **kwargs):
+        """ferry COMMAND --name NAME --key value ... extra"""
         require_kvm()
         self.name = name or f"t{os.getpid()}-{next(serial_numbers)}"
         self.own_runtime = None
@@ -63,10 +68,8 @@ class Guest(Proc):
         self.runtime = pathlib.Path(runtime)
         self.ephemeral = kwargs.get("ephemeral", False)
         env = {"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})}
-        kwargs.setdefault("memory", "64M")
-        super().__init__(FERRY, "run", *options(name=self.name, kernel=guest_image(image),
-                                                append=append, **kwargs), *extra,
-                         tty=tty, netns=netns, env=env)
+        Proc.__init__(self, FERRY, command, *options(name=self.name, **kwargs), *extra,
+                      tty=tty, netns=netns, env=env)
 
     def socket_path(self):
         """The control socket of the guest; an ephemeral guest's is no file."""
@@ -85,6 +88,11 @@ class Guest(Proc):
         """Another ferry command in the same runtime directory, as a Proc."""
         return Proc(FERRY, *argv, env={"XDG_RUNTIME_DIR": str(self.runtime)}, **kwargs)
 
+    def save(self, path, *words, **kwargs):
+        """`ferry save` to its end; what it printed. Raises if it fails."""
+        return run(FERRY, "save", self.name, path, *words, *options(**kwargs),
+                   env={**os.environ, "XDG_RUNTIME_DIR": str(self.runtime)})
+
     def stop(self):
         """Kill, clean up, and fail if a sanitizer has something to say."""
         super().stop()
@@ -93,6 +101,16 @@ class Guest(Proc):
             self.own_runtime = None
         report = SANITIZER_REPORT.search(self.err.text)
         assert not report, self.err.text[report.start():]
+
+
+class Restored(Guest):
+    """`ferry restore` of a saved guest; otherwise as Guest."""
+
+    label = "restored"
+
+    def __init__(self, path, *extra, **kwargs):
+        kwargs.setdefault("console", "stdio")
+        self.begin("restore", path, *extra, **kwargs)
 
 
 # ferry's words for a disk or nic, and QEMU's for its drive or netdev and its device.
