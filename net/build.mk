@@ -3,6 +3,7 @@ FERRY_SRCS += \
 	net/mac.c \
 	net/managed/dhcp.c \
 	net/managed/journal.c \
+	net/managed/netdef.c \
 	net/managed/netlink.c \
 	net/managed/netlink_addr.c \
 	net/managed/netlink_link.c \
