@@ -10,6 +10,8 @@ FERRY_SRCS += \
 	net/managed/netlink_list.c \
 	net/managed/netop.c \
 	net/managed/nft.c \
+	net/managed/plan.c \
+	net/managed/plan_text.c \
 	net/managed/prefix.c \
 	net/managed/sysctl.c \
 	net/managed/uplink.c \

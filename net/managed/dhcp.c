@@ -2,6 +2,7 @@
 // dnsmasq's life: started with a file, found by its command line, ended by a signal.
 #include "net/managed/dhcp.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,7 +20,7 @@
 
 #define END_MS 5000
 
-static const char *const files[] = { "conf", "hosts", "pid", "leases" };
+static const char *const files[] = { "conf", "pid", "leases" };
 
 static int write_file(const char *path, const char *text)
 {
@@ -144,6 +145,9 @@ int dhcp_start(const char *folder, const char *conf, struct err *e)
 
 	if (mkdir(folder, 0755) < 0 && errno != EEXIST)
 		return err_set(e, -errno, "%s: %s", folder, strerror(errno));
+	(void)snprintf(path, sizeof(path), "%s/hosts.d", folder);
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return err_set(e, -errno, "%s: %s", path, strerror(errno));
 	(void)snprintf(path, sizeof(path), "%s/conf", folder);
 	rc = write_file(path, conf);
 	if (rc < 0)
@@ -154,6 +158,23 @@ int dhcp_start(const char *folder, const char *conf, struct err *e)
 		return err_set(e, rc, "dnsmasq is not installed: install dnsmasq-base");
 	said[strcspn(said, "\n")] = '\0';
 	return rc < 0 ? err_set(e, rc, "%s", said[0] ? said : "dnsmasq does not start") : 0;
+}
+
+/* Its files are those of members; they went before, unless somebody was killed. */
+static void remove_hosts(const char *folder)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "%s/hosts.d", folder);
+	dir = opendir(path);
+	if (!dir)
+		return;
+	while ((entry = readdir(dir)))
+		(void)unlinkat(dirfd(dir), entry->d_name, 0);
+	(void)closedir(dir);
+	(void)rmdir(path);
 }
 
 int dhcp_stop(const char *folder, struct err *e)
@@ -171,6 +192,7 @@ int dhcp_stop(const char *folder, struct err *e)
 		(void)snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
 		(void)unlink(path);
 	}
+	remove_hosts(folder);
 	if (rmdir(folder) < 0 && errno != ENOENT)
 		return err_set(e, -errno, "%s: %s", folder, strerror(errno));
 	return 0;

@@ -10,7 +10,7 @@
 
 /*
  * A folder belongs to one dnsmasq: "conf" is given to it, "pid" and "leases" are
- * its own, "hosts" has a line for each guest with a fixed address. It is a daemon
+ * its own, "hosts.d" has a file for each guest with a fixed address, and is watched. It is a daemon
  * of its own, since a network outlives the process that made it; whose it is, is
  * seen by its command line, so that no other process is ever signalled.
  */
@@ -24,7 +24,7 @@ __must_check int dhcp_start(const char *folder, const char *conf, struct err *e)
 /* End it, wait for that, remove the folder. Not there: 0. */
 __must_check int dhcp_stop(const char *folder, struct err *e);
 
-/* Make it read "hosts" again. 0, or -ESRCH where it does not run. */
+/* Make it read "hosts.d" again, for what is gone. 0, or -ESRCH where it does not run. */
 __must_check int dhcp_reload(const char *folder);
 
 bool dhcp_is_running(const char *folder);

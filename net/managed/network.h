@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Managed networks: brought up, joined, left, taken down, repaired. */
+#ifndef FERRY_NET_MANAGED_NETWORK_H
+#define FERRY_NET_MANAGED_NETWORK_H
+
+#include "net/managed/netdef.h"
+#include "net/managed/plan.h"
+#include "util/compiler.h"
+#include "util/err.h"
+
+/*
+ * Theory of operation
+ *
+ * The state of all networks is in one directory (/run/ferry/net): for each that is
+ * up a journal NAME.journal, for each nic that has joined NAME@GUEST.N.journal,
+ * which its guest's process holds locked as long as it lives. One lock, on the
+ * file "lock", is held by whoever changes anything: two that want the same
+ * network at once make it once.
+ *
+ * A journal without its last line, and a nic's journal without its owner, are what
+ * somebody left who was killed. Whoever takes the lock next puts that right first,
+ * so nothing depends on a command that a person must remember; network_repair()
+ * is for the impatient. All functions may block for some 10 ms; main thread.
+ */
+struct net_dirs {
+	const char *defs;  /* definitions: /etc/ferry/networks */
+	const char *state; /* /run/ferry/net */
+};
+
+/*
+ * Make sure that the network is up. -EEXIST, -EADDRINUSE and so on with the reason
+ * in @e: something of somebody else's is in the way, and nothing was changed.
+ */
+__must_check int network_up(const struct net_dirs *dirs, const struct netdef *def, struct err *e);
+
+/* Take it down. -EBUSY while guests are on it, with their names. Not up: 0. */
+__must_check int network_down(const struct net_dirs *dirs, const char *name, struct err *e);
+
+/* A nic that has joined; the lock of its journal. */
+struct net_join {
+	int fd; /* -1: none */
+	char path[256];
+};
+
+/*
+ * The address that @member has, or will have, on @def: what it asks for (0 in
+ * member->v4/v6: derived from its MAC, past those that others have). Fills in both
+ * families. -EADDRINUSE: another guest has it; -EADDRNOTAVAIL: not of this network.
+ */
+__must_check int network_choose_addresses(const struct net_dirs *dirs, const struct netdef *def,
+					  struct net_member *member, struct err *e);
+
+/* Join with a tap that is there; the network is up. */
+__must_check int network_join(const struct net_dirs *dirs, const struct netdef *def,
+			      const struct net_member *member, struct net_join *ret, struct err *e);
+
+/* Leave; the tap may be gone. fd -1: no-op. */
+void network_leave(const struct net_dirs *dirs, struct net_join *join);
+
+/*
+ * Put right what killed processes left, and what is missing of networks that are
+ * up. Returns how many things were wrong, or -errno.
+ */
+__must_check int network_repair(const struct net_dirs *dirs, struct err *e);
+
+#endif

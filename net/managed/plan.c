@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+// The operations of each mode.
+#include "net/managed/plan.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/mac.h"
+#include "net/managed/plan_impl.h"
+#include "util/io.h"
+
+void plan_op(struct plan *p, enum netop_kind kind, const char *a, const char *b, const char *c,
+	     const char *d, const char *text)
+{
+	struct netop op;
+
+	if (p->rc < 0)
+		return;
+	p->rc = netop_set(&op, kind, a, b, c, d);
+	if (p->rc < 0)
+		p->rc = err_set(p->e, p->rc, "%s: too long", a);
+	else
+		p->rc = p->fn(p->opaque, &op, text, p->e);
+}
+
+const char *plan_table(const struct plan *p, const char *family, char buf[48])
+{
+	(void)snprintf(buf, 48, "%s ferry-%s", family, p->def->name);
+	return buf;
+}
+
+static void folder_of(const struct plan *p, const char *what, char buf[PATH_MAX])
+{
+	(void)snprintf(buf, PATH_MAX, "%s/%s.%s", p->dir, p->def->name, what);
+}
+
+/* --- a network --- */
+
+static void plan_sysctl(struct plan *p, const char *dev, const char *what, const char *value)
+{
+	char key[NETOP_ARG_BYTES];
+
+	(void)snprintf(key, sizeof(key), "net/%s%s%s",
+		       strstr(what, "arp") ? "ipv4/conf/" : "ipv6/conf/", dev, what);
+	plan_op(p, NETOP_SYSCTL, key, value, p->def->name, NULL, NULL);
+}
+
+static void plan_bridge(struct plan *p)
+{
+	char alias[32], file[PATH_MAX];
+
+	(void)snprintf(alias, sizeof(alias), "ferry:%s", p->def->name);
+	plan_op(p, NETOP_BRIDGE, p->def->bridge, alias, p->def->vlan ? "vlan" : "", NULL, NULL);
+	if (p->def->mode != NET_MODE_BRIDGE || !p->def->uplink[0])
+		return;
+	folder_of(p, "uplink", file);
+	plan_op(p, NETOP_UPLINK, p->def->uplink, p->def->bridge, file, NULL, NULL);
+}
+
+static void plan_vxlan(struct plan *p)
+{
+	char name[IF_NAMESIZE], alias[32], vni[16], peer[NET_PREFIX_TEXT];
+
+	(void)snprintf(name, sizeof(name), "vx-%s", p->def->name);
+	(void)snprintf(alias, sizeof(alias), "ferry:%s", p->def->name);
+	(void)snprintf(vni, sizeof(vni), "%u", p->def->vni);
+	plan_op(p, NETOP_VXLAN, name, alias, vni, p->def->bridge, NULL);
+	for (unsigned i = 0; i < p->def->nr_peers; i++)
+		plan_op(p, NETOP_PEER, name, net_addr_format(&p->def->peers[i], peer), NULL, NULL,
+			NULL);
+}
+
+/* The host's address: its network is behind the bridge, or (route) one guest after the other. */
+static void plan_address(struct plan *p, const struct net_prefix *addr)
+{
+	struct net_prefix host = *addr;
+	char text[NET_PREFIX_TEXT];
+
+	if (!addr->family)
+		return;
+	if (p->def->mode == NET_MODE_ROUTE)
+		host.len = addr->family == AF_INET ? 32 : 128;
+	plan_op(p, NETOP_ADDR, p->def->bridge, net_prefix_format(&host, text), NULL, NULL, NULL);
+}
+
+static void plan_forwarding(struct plan *p)
+{
+	if (p->def->mode == NET_MODE_HOSTONLY)
+		return;
+	if (p->def->v4.family)
+		plan_op(p, NETOP_SYSCTL, "net/ipv4/ip_forward", "1", p->def->name, NULL, NULL);
+	if (p->def->v6.family) {
+		/* A host that routes no longer takes advertisements unless told to. */
+		if (p->def->uplink[0])
+			plan_sysctl(p, p->def->uplink, "/accept_ra", "2");
+		plan_sysctl(p, "all", "/forwarding", "1");
+	}
+}
+
+/*
+ * On the LAN the host answers for its guests, and on the bridge for the LAN.
+ * Proxied neighbours are entered one by one; the other side is everybody.
+ */
+static void plan_route(struct plan *p)
+{
+	if (p->def->v4.family)
+		plan_sysctl(p, p->def->bridge, "/proxy_arp", "1");
+	if (p->def->v6.family) {
+		plan_sysctl(p, p->def->uplink, "/proxy_ndp", "1");
+		plan_sysctl(p, p->def->bridge, "/proxy_ndp", "1");
+	}
+}
+
+static void plan_text(struct plan *p, enum netop_kind kind, const char *a, char *text)
+{
+	if (!text && p->rc == 0)
+		p->rc = err_set(p->e, -ENOMEM, "no memory");
+	if (text && text[0])
+		plan_op(p, kind, a, NULL, NULL, NULL, text);
+	free(text);
+}
+
+static void plan_ip(struct plan *p)
+{
+	char table[48], folder[PATH_MAX];
+
+	plan_address(p, &p->def->v4);
+	plan_address(p, &p->def->v6);
+	plan_forwarding(p);
+	if (p->def->mode == NET_MODE_ROUTE)
+		plan_route(p);
+	plan_text(p, NETOP_NFT, plan_table(p, "inet", table), plan_inet_rules(p->def));
+	folder_of(p, "dhcp", folder);
+	if (p->def->dhcp)
+		plan_text(p, NETOP_DHCP, folder, plan_dhcp_conf(p->def, folder));
+}
+
+int plan_network(const struct netdef *def, const char *dir, plan_fn fn, void *opaque, struct err *e)
+{
+	struct plan p = { .def = def, .dir = dir, .fn = fn, .opaque = opaque, .e = e };
+	char table[48];
+
+	if (!def->foreign_bridge)
+		plan_bridge(&p);
+	if (def->vni)
+		plan_vxlan(&p);
+	plan_text(&p, NETOP_NFT, plan_table(&p, "bridge", table), plan_filter_rules(def));
+	if (plan_has_addresses(def))
+		plan_ip(&p);
+	return p.rc;
+}
+
+/* --- a member --- */
+
+/* The address of a host's own choice in its link, RFC 4291, appendix A. */
+static struct net_prefix eui64(const struct net_prefix *net, const uint8_t mac[6])
+{
+	struct net_prefix p = *net;
+	uint8_t *low = &p.addr.v6.s6_addr[8];
+	const uint8_t id[8] = { mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5] };
+
+	memcpy(low, id, sizeof(id));
+	return p;
+}
+
+static void plan_filter(struct plan *p, const struct net_member *m)
+{
+	char table[48], mac[MAC_TEXT_BYTES], addr[NET_PREFIX_TEXT], element[NETOP_ARG_BYTES];
+	struct net_prefix own;
+
+	if (m->unfiltered || p->def->unfiltered)
+		return;
+	(void)plan_table(p, "bridge", table);
+	mac_format(m->mac, mac);
+	(void)snprintf(element, sizeof(element), "\"%s\" . %s", m->tap, mac);
+	plan_op(p, NETOP_ELEMENT, table, "macs", element, NULL, NULL);
+	if (m->v4.family) {
+		(void)snprintf(element, sizeof(element), "\"%s\" . %s", m->tap,
+			       net_addr_format(&m->v4, addr));
+		plan_op(p, NETOP_ELEMENT, table, "v4", element, NULL, NULL);
+	}
+	if (p->def->v6.family) {
+		own = m->v6.family ? m->v6 : eui64(&p->def->v6, m->mac);
+		(void)snprintf(element, sizeof(element), "\"%s\" . %s", m->tap,
+			       net_addr_format(&own, addr));
+		plan_op(p, NETOP_ELEMENT, table, "v6", element, NULL, NULL);
+	}
+	/* Last: from here on only what is in the sets gets through. */
+	(void)snprintf(element, sizeof(element), "\"%s\"", m->tap);
+	plan_op(p, NETOP_ELEMENT, table, "nics", element, NULL, NULL);
+}
+
+/* dnsmasq watches the folder of these. */
+static void plan_lease(struct plan *p, const struct net_member *m)
+{
+	char v4[NET_PREFIX_TEXT + 4] = "", v6[NET_PREFIX_TEXT + 4] = "", addr[NET_PREFIX_TEXT];
+	char path[PATH_MAX], mac[MAC_TEXT_BYTES];
+	_cleanup_free_ char *line = NULL;
+
+	if (!p->def->dhcp || (!m->v4.family && !m->v6.family) || p->rc < 0)
+		return;
+	mac_format(m->mac, mac);
+	(void)snprintf(path, sizeof(path), "%s/%s.dhcp/hosts.d/%s.%u", p->dir, p->def->name,
+		       m->guest, m->index);
+	if (m->v4.family)
+		(void)snprintf(v4, sizeof(v4), ",%s", net_addr_format(&m->v4, addr));
+	if (m->v6.family)
+		(void)snprintf(v6, sizeof(v6), ",[%s]", net_addr_format(&m->v6, addr));
+	if (asprintf(&line, "%s%s%s,%s\n", mac, v4, v6, m->guest) < 0) {
+		line = NULL;
+		p->rc = err_set(p->e, -ENOMEM, "no memory");
+		return;
+	}
+	plan_op(p, NETOP_FILE, path, NULL, NULL, NULL, line);
+}
+
+/* Ports of the host that lead to this guest. */
+static void plan_forwards(struct plan *p, const struct net_member *m)
+{
+	char table[48], addr[NET_PREFIX_TEXT], element[NETOP_ARG_BYTES];
+
+	if (!m->v4.family)
+		return;
+	(void)net_addr_format(&m->v4, addr);
+	for (unsigned i = 0; i < p->def->nr_forwards; i++) {
+		const struct net_forward *f = &p->def->forwards[i];
+
+		if (strcmp(f->guest, m->guest) != 0 && strcmp(f->guest, addr) != 0)
+			continue;
+		(void)snprintf(element, sizeof(element), "%u : %s . %u", f->host_port, addr,
+			       f->guest_port);
+		plan_op(p, NETOP_ELEMENT, plan_table(p, "inet", table),
+			f->udp ? "udp_forwards" : "tcp_forwards", element, NULL, NULL);
+	}
+}
+
+static void plan_host_route(struct plan *p, const struct net_prefix *guest,
+			    const struct net_prefix *host)
+{
+	char dst[NET_PREFIX_TEXT], src[NET_PREFIX_TEXT];
+
+	if (!guest->family)
+		return;
+	(void)net_addr_format(guest, dst);
+	plan_op(p, NETOP_ROUTE, p->def->bridge, dst,
+		guest->family == AF_INET ? net_addr_format(host, src) : "", NULL, NULL);
+	plan_op(p, NETOP_PROXY, p->def->uplink, dst, NULL, NULL, NULL);
+}
+
+int plan_member(const struct netdef *def, const char *dir, const struct net_member *m, plan_fn fn,
+		void *opaque, struct err *e)
+{
+	struct plan p = { .def = def, .dir = dir, .fn = fn, .opaque = opaque, .e = e };
+
+	plan_filter(&p, m);
+	plan_lease(&p, m);
+	plan_forwards(&p, m);
+	if (def->mode == NET_MODE_ROUTE) {
+		plan_host_route(&p, &m->v4, &def->v4);
+		plan_host_route(&p, &m->v6, &def->v6);
+	}
+	/* Last: what it sends meets the rules from its first frame on. */
+	plan_op(&p, NETOP_PORT, m->tap, def->bridge, NULL, NULL, NULL);
+	return p.rc;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* Building plans: for plan_*.c. */
+#ifndef FERRY_NET_MANAGED_PLAN_IMPL_H
+#define FERRY_NET_MANAGED_PLAN_IMPL_H
+
+#include "net/managed/plan.h"
+
+struct plan {
+	const struct netdef *def;
+	const char *dir;
+	plan_fn fn;
+	void *opaque;
+	struct err *e;
+	int rc; /* of the first that failed: nothing is planned after it */
+};
+
+/* One operation; NULL arguments are empty. */
+void plan_op(struct plan *p, enum netop_kind kind, const char *a, const char *b, const char *c,
+	     const char *d, const char *text);
+
+/* The name of the table with the network's rules, for "inet" or "bridge". */
+const char *plan_table(const struct plan *p, const char *family, char buf[48]);
+
+/* Rules of the network, and dnsmasq's file; malloc()ed, NULL: no memory. */
+char *plan_filter_rules(const struct netdef *def);
+char *plan_inet_rules(const struct netdef *def);
+char *plan_dhcp_conf(const struct netdef *def, const char *folder);
+
+/* The guests' addresses are handed out by ferry, so it knows them. */
+static inline bool plan_has_addresses(const struct netdef *def)
+{
+	return def->v4.family != 0 || def->v6.family != 0;
+}
+
+#endif
