@@ -9,6 +9,10 @@ FERRY_SRCS += \
 	net/managed/netlink_link.c \
 	net/managed/netlink_list.c \
 	net/managed/netop.c \
+	net/managed/network.c \
+	net/managed/network_check.c \
+	net/managed/network_lock.c \
+	net/managed/network_repair.c \
 	net/managed/nft.c \
 	net/managed/plan.c \
 	net/managed/plan_text.c \

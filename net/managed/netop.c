@@ -124,11 +124,16 @@ static int revert_peer(const struct netop_env *env, const struct netop *op, stru
 static int apply_port(const struct netop_env *env, const struct netop *op, const char *text,
 		      struct err *e)
 {
+	const struct netlink_port port = { .isolated = op->arg[2][0] != '\0',
+					   .flood = true,
+					   .vlan = (uint16_t)strtoul(op->arg[3], NULL, 10) };
 	int rc = netlink_set_master(env->nl, op->arg[0], op->arg[1]);
 
 	(void)text;
 	if (rc == -ENODEV)
 		return err_set(e, rc, "%s or %s: no such interface", op->arg[0], op->arg[1]);
+	if (rc == 0)
+		rc = netlink_set_port(env->nl, op->arg[0], &port);
 	return rc < 0 ? rc : netlink_set_up(env->nl, op->arg[0], true);
 }
 

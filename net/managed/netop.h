@@ -27,7 +27,7 @@ enum netop_kind {
 	NETOP_BRIDGE,  /* name, alias: a bridge of ours, up; the alias says whose */
 	NETOP_VXLAN,   /* name, alias, number, bridge: a port that leads to other hosts */
 	NETOP_PEER,    /* vxlan, address: one of these hosts */
-	NETOP_PORT,    /* interface, bridge */
+	NETOP_PORT,    /* interface, bridge, "isolated" or "", VLAN or "" */
 	NETOP_ADDR,    /* interface, prefix */
 	NETOP_ROUTE,   /* interface, prefix, source address or "" */
 	NETOP_PROXY,   /* interface, address: ARP or neighbour solicitations are answered */

@@ -254,6 +254,7 @@ int plan_member(const struct netdef *def, const char *dir, const struct net_memb
 		void *opaque, struct err *e)
 {
 	struct plan p = { .def = def, .dir = dir, .fn = fn, .opaque = opaque, .e = e };
+	char vlan[8] = "";
 
 	plan_filter(&p, m);
 	plan_lease(&p, m);
@@ -262,7 +263,9 @@ int plan_member(const struct netdef *def, const char *dir, const struct net_memb
 		plan_host_route(&p, &m->v4, &def->v4);
 		plan_host_route(&p, &m->v6, &def->v6);
 	}
+	if (m->vlan)
+		(void)snprintf(vlan, sizeof(vlan), "%u", m->vlan);
 	/* Last: what it sends meets the rules from its first frame on. */
-	plan_op(&p, NETOP_PORT, m->tap, def->bridge, NULL, NULL, NULL);
+	plan_op(&p, NETOP_PORT, m->tap, def->bridge, def->isolated ? "isolated" : "", vlan, NULL);
 	return p.rc;
 }

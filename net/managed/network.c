@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+// Networks go up and down, nics join and leave, under one lock.
+#include "net/managed/network.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "net/managed/dhcp.h"
+#include "net/managed/journal.h"
+#include "net/managed/network_impl.h"
+#include "util/io.h"
+
+/* --- going up --- */
+
+struct doing {
+	struct journal *journal;
+	const struct netop_env *env;
+};
+
+static int do_op(void *opaque, const struct netop *op, const char *text, struct err *e)
+{
+	struct doing *d = opaque;
+
+	return journal_do(d->journal, d->env, op, text, e);
+}
+
+/* All of a plan, or nothing of it. The reason of the failure survives the undoing. */
+static int finish(struct journal *j, const struct netop_env *env, int rc, struct err *e)
+{
+	struct err left = { 0 };
+
+	if (rc == 0)
+		rc = journal_complete(j, e);
+	if (rc < 0 && journal_undo(j, env, &left) < 0)
+		(void)err_set(e, rc, "%.300s (and %.150s: run 'ferry net repair')",
+			      e ? e->text : "", left.text);
+	return rc;
+}
+
+static int create(struct network_lock *lock, const struct netdef *def, struct err *e)
+{
+	char path[NETWORK_PATH];
+	struct doing d = { .env = &lock->env };
+	int rc = network_check(lock, def, e);
+
+	if (rc < 0)
+		return rc;
+	network_journal_path(lock, def->name, path);
+	rc = journal_create(&d.journal, path, e);
+	if (rc < 0)
+		return rc;
+	rc = plan_network(def, lock->dirs->state, do_op, &d, e);
+	rc = finish(d.journal, &lock->env, rc, e);
+	journal_close(d.journal);
+	return rc;
+}
+
+static int up_locked(struct network_lock *lock, const struct netdef *def, struct err *e)
+{
+	char path[NETWORK_PATH];
+
+	network_journal_path(lock, def->name, path);
+	if (access(path, F_OK) == 0)
+		return network_mend(lock, def, e);
+	return create(lock, def, e);
+}
+
+int network_up(const struct net_dirs *dirs, const struct netdef *def, struct err *e)
+{
+	struct network_lock lock;
+	int rc = network_lock(&lock, dirs, e);
+
+	if (rc < 0)
+		return rc;
+	rc = up_locked(&lock, def, e);
+	network_unlock(&lock);
+	if (rc < 0)
+		(void)err_prefix(e, "network %s", def->name);
+	return rc < 0 ? rc : 0;
+}
+
+int network_create_again(struct network_lock *lock, const struct netdef *def, struct err *e)
+{
+	int rc = network_undo(lock, def->name, e);
+
+	return rc < 0 ? rc : create(lock, def, e);
+}
+
+/* --- going down --- */
+
+struct members {
+	char names[200];
+	unsigned nr;
+};
+
+static int note_member(void *opaque, const struct network_lock *lock, const char *member)
+{
+	struct members *m = opaque;
+	size_t used = strlen(m->names);
+
+	(void)lock;
+	m->nr++;
+	(void)snprintf(m->names + used, sizeof(m->names) - used, "%s%s", used ? ", " : "", member);
+	return 0;
+}
+
+static int down_locked(struct network_lock *lock, const char *name, struct err *e)
+{
+	struct members m = { 0 };
+	int rc = network_each_member(lock, name, note_member, &m);
+
+	if (rc < 0)
+		return err_set(e, rc, "%s: %s", lock->dirs->state, strerror(-rc));
+	if (m.nr)
+		return err_set(e, -EBUSY, "%u nic%s of guests on it (%s): shut them down first",
+			       m.nr, m.nr == 1 ? " is" : "s are", m.names);
+	return network_undo(lock, name, e);
+}
+
+int network_down(const struct net_dirs *dirs, const char *name, struct err *e)
+{
+	struct network_lock lock;
+	int rc = network_lock(&lock, dirs, e);
+
+	if (rc < 0)
+		return rc;
+	rc = down_locked(&lock, name, e);
+	network_unlock(&lock);
+	if (rc < 0)
+		(void)err_prefix(e, "network %s", name);
+	return rc;
+}
+
+/* --- joining --- */
+
+/* Who has an address is a file of its name: made with the nic's other changes. */
+static int reserve(struct doing *d, const struct netdef *def, const struct net_member *m,
+		   const struct net_prefix *addr, struct err *e)
+{
+	char path[NETWORK_PATH], text[80];
+	struct netop op;
+	int rc;
+
+	if (!addr->family)
+		return 0;
+	network_address_path(d->env->dir, def->name, addr, path);
+	(void)snprintf(text, sizeof(text), "%.60s.%u\n", m->guest, m->index);
+	rc = netop_set(&op, NETOP_FILE, path, NULL, NULL, NULL);
+	return rc < 0 ? err_set(e, rc, "%s: too long", path)
+		      : journal_do(d->journal, d->env, &op, text, e);
+}
+
+static int join_locked(struct network_lock *lock, const struct netdef *def,
+		       const struct net_member *m, struct net_join *ret, struct err *e)
+{
+	struct doing d = { .env = &lock->env };
+	int rc;
+
+	(void)snprintf(ret->path, sizeof(ret->path), "%.150s/%s@%.48s.%u.journal",
+		       lock->dirs->state, def->name, m->guest, m->index);
+	rc = journal_create(&d.journal, ret->path, e);
+	if (rc < 0)
+		return rc;
+	rc = reserve(&d, def, m, &m->v4, e);
+	if (rc == 0)
+		rc = reserve(&d, def, m, &m->v6, e);
+	if (rc == 0)
+		rc = plan_member(def, lock->dirs->state, m, do_op, &d, e);
+	rc = finish(d.journal, &lock->env, rc, e);
+	journal_close(d.journal);
+	if (rc < 0)
+		return rc;
+	/* Held until this process ends: that is how others know that the guest lives. */
+	ret->fd = open(ret->path, O_RDWR | O_CLOEXEC);
+	if (ret->fd < 0 || flock(ret->fd, LOCK_EX | LOCK_NB) < 0)
+		return err_set(e, -errno, "%s: %s", ret->path, strerror(errno));
+	return 0;
+}
+
+int network_join(const struct net_dirs *dirs, const struct netdef *def,
+		 const struct net_member *member, struct net_join *ret, struct err *e)
+{
+	struct network_lock lock;
+	int rc = network_lock(&lock, dirs, e);
+
+	ret->fd = -1;
+	if (rc < 0)
+		return rc;
+	rc = join_locked(&lock, def, member, ret, e);
+	network_unlock(&lock);
+	if (rc < 0)
+		(void)err_prefix(e, "network %s", def->name);
+	return rc;
+}
+
+void network_leave(const struct net_dirs *dirs, struct net_join *join)
+{
+	struct network_lock lock;
+
+	if (join->fd < 0)
+		return;
+	/* Unlocked, it is one of those that network_lock() takes back. */
+	close_fd(&join->fd);
+	if (network_lock(&lock, dirs, NULL) == 0)
+		network_unlock(&lock);
+}
