@@ -114,9 +114,12 @@ int kvm_check_host(int kvm_fd, struct err *e)
 int kvm_create_vm(int kvm_fd)
 {
 	uint64_t identity = IDENTITY_MAP_GPA;
-	int fd = xioctl_val(kvm_fd, KVM_CREATE_VM, 0);
-	int rc;
+	int fd, rc;
 
+	/* Interrupted by anything that waits for this thread, an io_uring's work included. */
+	do
+		fd = xioctl_val(kvm_fd, KVM_CREATE_VM, 0);
+	while (fd == -EINTR);
 	if (fd < 0)
 		return fd;
 	rc = xioctl(fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
