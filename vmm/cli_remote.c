@@ -27,6 +27,12 @@ const struct field shutdown_fields[] = {
 };
 const size_t shutdown_nr_fields = ARRAY_SIZE(shutdown_fields);
 
+const struct field resume_fields[] = {
+	{ "force", &field_flag, offsetof(struct resume_options, force),
+	  .help = "the guest runs nowhere else, whatever ferry fears" },
+};
+const size_t resume_nr_fields = ARRAY_SIZE(resume_fields);
+
 /* Execute one command on the guest that was named. 0 or -errno with @e. */
 static int execute_once(const struct cli *cli, const char *command, json_t **ret, struct err *e)
 {
@@ -54,7 +60,19 @@ int cli_pause(const struct cli *cli)
 
 int cli_resume(const struct cli *cli)
 {
-	return simple(cli, "cont");
+	struct resume_options o = { 0 };
+	struct control_client c;
+	struct err e;
+	int rc;
+
+	if (cli_apply(cli, &o, &e) < 0)
+		return cli_usage(cli->cmd, &e);
+	rc = client_open(&c, cli->arg, REPLY_TIMEOUT_S, &e);
+	if (rc < 0)
+		return cli_fail(cli, &e);
+	rc = client_execute_with(&c, "cont", json_pack("{s:b}", "force", o.force), NULL, &e);
+	client_close(&c);
+	return rc < 0 ? cli_fail(cli, &e) : CLI_OK;
 }
 
 int cli_reset(const struct cli *cli)

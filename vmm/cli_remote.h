@@ -15,6 +15,12 @@ struct shutdown_options {
 	bool wait;
 };
 
+struct resume_options {
+	bool force;
+};
+
+extern const struct field resume_fields[];
+extern const size_t resume_nr_fields;
 extern const struct field plain_fields[];
 extern const size_t plain_nr_fields;
 extern const struct field shutdown_fields[];

@@ -43,10 +43,12 @@ struct incoming {
 	struct guest_boot_reader *boot;
 	struct ram_receiver *ram;
 	pthread_t thread;
+	struct loop_work gate_work; /* main loop: the phase has changed */
 	struct loop_work done_work; /* main loop: the thread is done */
 	int result;                 /* of the conversation; then: */
 	struct err why;
 	bool arrived;
+	bool told_held; /* main loop */
 };
 
 struct call {
@@ -123,6 +125,7 @@ static int load_on_main(struct call *c)
 	struct machine *m = machine_of(c->in);
 	int rc = guest_boot_load(c->in->boot, m, c->e);
 
+	machine_set_clock(m, c->flags & STOPPED_CLOCK_REAL);
 	return rc < 0 ? rc : guest_state_load(m, c->arg, c->e);
 }
 
@@ -181,7 +184,7 @@ static int announce_on_main(struct call *c)
 
 	for (size_t i = 0; i < c->in->spec->cfg.nics.nr; i++) {
 		if (machine_nic(m, i))
-			net_announce(machine_nic(m, i));
+			net_send_announce(machine_nic(m, i));
 	}
 	return 0;
 }
@@ -316,25 +319,40 @@ static void *converse(void *opaque)
 	return NULL;
 }
 
-static void on_done(void *opaque)
-{
-	struct incoming *in = opaque;
-
-	(void)pthread_join(in->thread, NULL);
-	run_mover_idle(in->run);
-	if (in->result < 0)
-		run_abort(in->run, 1, "not received");
-}
-
-static void on_gate(void *opaque)
+/* An event for each phase where it is held, and when it goes on. */
+static void tell_phase(void *opaque)
 {
 	struct incoming *in = opaque;
 	bool held = false;
 	enum phase at = phase_gate_at(&in->gate, &held);
 
-	if (held)
-		log_info("held at phase %s: 'ferry teleport --continue NAME' goes on",
-			 phase_name(at));
+	if (held == in->told_held)
+		return;
+	in->told_held = held;
+	run_event(in->run, "MIGRATION",
+		  json_pack("{s:s, s:s, s:b}", "status", in->arrived ? "completed" : "active",
+			    "phase", phase_name(at), "held", held));
+}
+
+static void on_done(void *opaque)
+{
+	struct incoming *in = opaque;
+
+	(void)pthread_join(in->thread, NULL);
+	tell_phase(in);
+	loop_unpost(run_loop(in->run), &in->gate_work);
+	run_mover_idle(in->run);
+	if (in->result < 0)
+		run_abort(in->run, 1, "not received");
+}
+
+/* The conversation's thread. */
+static void on_gate(void *opaque)
+{
+	struct incoming *in = opaque;
+
+	if (in->run)
+		loop_post(run_loop(in->run), &in->gate_work);
 }
 
 static int make_spec(struct incoming *in, const struct section *config, struct err *e)
@@ -370,6 +388,7 @@ static int run_loop_of(struct incoming *in, struct err *e)
 	int rc;
 
 	in->mover.ops = &mover_ops;
+	in->gate_work = (struct loop_work){ .fn = tell_phase, .opaque = in };
 	in->done_work = (struct loop_work){ .fn = on_done, .opaque = in };
 	run_set_mover(in->run, &in->mover);
 	rc = thread_start(&in->thread, "incoming", converse, in);

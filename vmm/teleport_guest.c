@@ -150,8 +150,9 @@ static int take_locks(void *opaque, struct err *e)
 
 static void throttle(void *opaque, unsigned percent)
 {
-	(void)opaque;
-	(void)percent;
+	const struct teleport *t = opaque;
+
+	vm_set_throttle(machine_vm(t->machine), percent);
 }
 
 static int start_log(struct call *c)

@@ -38,7 +38,8 @@ _ferry_value()
 	--hold) words="$ferry_phases" ;;
 	--on-crash) words="destroy restart preserve" ;;
 	--on-reboot) words="restart destroy" ;;
-	--compress) words="none zstd" ;;
+	--compress) words="none lz4 zstd" ;;
+	--on-timeout) words="cancel switch" ;;
 	--clock) words="real continue" ;;
 	--name | --append | --memory | --vcpus | --timeout | --allow | --limit) words="" ;;
 	*) return 1 ;;
@@ -46,8 +47,8 @@ _ferry_value()
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$2")
 }
 
-# The first word that is no option is a guest, the second a file.
-_ferry_name_then_file()
+# The first word that is no option is a guest, the second a file, or what is in $2.
+_ferry_name_then()
 {
 	local nr=0 i
 
@@ -56,6 +57,8 @@ _ferry_name_then_file()
 	done
 	if ((nr == 0)); then
 		mapfile -t COMPREPLY < <(compgen -W "$(_ferry_names "$1")" -- "$cur")
+	elif [[ -n ${2-} ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$2" -- "$cur")
 	else
 		_filedir
 	fi
@@ -75,7 +78,8 @@ _ferry()
 	else
 		case ${words[1]} in
 		run | restore | state) _filedir ;;
-		save) _ferry_name_then_file "$1" ;;
+		save) _ferry_name_then "$1" ;;
+		teleport) _ferry_name_then "$1" "tcp: unix:" ;;
 		help) mapfile -t COMPREPLY < <(compgen -W "$(_ferry_commands "$1")" -- "$cur") ;;
 		info | pause | resume | shutdown | reset | destroy | console)
 			mapfile -t COMPREPLY < <(compgen -W "$(_ferry_names "$1")" -- "$cur")
