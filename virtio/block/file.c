@@ -68,11 +68,15 @@ static void unlock(struct block_file *f)
 	(void)!try_lock(f->fd, F_UNLCK);
 }
 
-static int find_device_size(struct block_file *f, const char *path, struct err *e)
+static int inspect_device(struct block_file *f, const char *path, struct err *e)
 {
+	int block_bytes = 0;
+
 	if (ioctl(f->fd, BLKGETSIZE64, &f->bytes) < 0)
 		return err_set(e, -errno, "%s: cannot find the size of the device: %s", path,
 			       strerror(errno));
+	if (ioctl(f->fd, BLKSSZGET, &block_bytes) == 0 && block_bytes > 0)
+		f->block_bytes = (uint32_t)block_bytes;
 	f->is_device = true;
 	f->can_punch = true; /* where it cannot, image.c finds another way */
 	return 0;
@@ -92,8 +96,9 @@ static int inspect(struct block_file *f, const char *path, struct err *e)
 
 	if (fstat(f->fd, &st) < 0)
 		return err_set(e, -errno, "%s: %s", path, strerror(errno));
+	f->block_bytes = BLOCK_SECTOR_BYTES;
 	if (S_ISBLK(st.st_mode))
-		return find_device_size(f, path, e);
+		return inspect_device(f, path, e);
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, -EINVAL,
 			       "%s: neither a file nor a block device: give a raw disk image",

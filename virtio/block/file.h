@@ -21,6 +21,8 @@ struct block_file {
 	bool direct;    /* O_DIRECT: offsets, lengths and memory in whole sectors */
 	bool is_device;
 	bool can_punch; /* fallocate() can make holes */
+	/* fallocate() wants whole ones of these: a device's logical blocks, else sectors */
+	uint32_t block_bytes;
 };
 
 /*

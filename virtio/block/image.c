@@ -213,6 +213,22 @@ static void next_mode(struct block_request *rq)
 	start_io(rq, ENGINE_FALLOCATE);
 }
 
+/* Where nothing else does it: zeroes, a bounce buffer at a time. */
+static void write_zeroes(struct block_request *rq)
+{
+	size_t bytes = ALIGN_UP(MIN(rq->bytes, (uint64_t)BOUNCE_BYTES), 4096);
+
+	rq->bounce = aligned_alloc(4096, bytes);
+	if (!rq->bounce) {
+		finish(rq, -ENOMEM);
+		return;
+	}
+	memset(rq->bounce, 0, bytes);
+	rq->io.done = rw_done;
+	rq->io.flags = rq->flags & BLOCK_FUA ? RWF_DSYNC : 0;
+	next_piece(rq);
+}
+
 static void fallocate_done(struct block_io *io, int res)
 {
 	struct block_request *rq = container_of(io, struct block_request, io);
@@ -221,6 +237,8 @@ static void fallocate_done(struct block_io *io, int res)
 		next_mode(rq);
 	else if (res == -EOPNOTSUPP && rq->op == BLOCK_DISCARD)
 		finish(rq, 0); /* it was advice */
+	else if (res == -EOPNOTSUPP && !rq->cancelled)
+		write_zeroes(rq);
 	else if (res == 0 && rq->op == BLOCK_WRITE_ZEROES && (rq->flags & BLOCK_FUA))
 		submit_flush(image_of(rq), rq);
 	else
@@ -229,6 +247,9 @@ static void fallocate_done(struct block_io *io, int res)
 
 static void submit_fallocate(const struct image *img, struct block_request *rq)
 {
+	uint64_t block_bytes = img->overlay ? BLOCK_SECTOR_BYTES : img->base.block_bytes;
+	uint64_t end;
+
 	if (rq->op == BLOCK_DISCARD)
 		rq->modes = discard_modes;
 	else if (img->overlay || (rq->flags & BLOCK_MAY_UNMAP))
@@ -236,10 +257,17 @@ static void submit_fallocate(const struct image *img, struct block_request *rq)
 	else
 		rq->modes = zero_modes;
 	rq->io.file = img->overlay ? FILE_OVERLAY : FILE_BASE;
-	rq->io.offset = rq->offset;
-	rq->io.bytes = rq->bytes;
+	rq->io.offset = ALIGN_UP(rq->offset, block_bytes);
+	end = ALIGN_DOWN(rq->offset + rq->bytes, block_bytes);
+	rq->io.bytes = end - MIN(rq->io.offset, end);
 	rq->io.done = fallocate_done;
-	next_mode(rq);
+	/* Of a discard, that which cannot be done need not. */
+	if (rq->io.bytes == rq->bytes || (rq->op == BLOCK_DISCARD && rq->io.bytes))
+		next_mode(rq);
+	else if (rq->op == BLOCK_DISCARD)
+		finish(rq, 0);
+	else
+		write_zeroes(rq);
 }
 
 /* --- the back end's operations --------------------------------------------- */
@@ -370,8 +398,8 @@ static void describe(struct image *img, const struct block_image_config *cfg)
 		.readonly = cfg->readonly,
 		.can_discard = img->overlay || f->can_punch,
 		.direct = f->direct,
-		.physical_bytes = PHYSICAL_BYTES,
-		.discard_bytes = PHYSICAL_BYTES,
+		.physical_bytes = MAX(PHYSICAL_BYTES, f->block_bytes),
+		.discard_bytes = MAX(PHYSICAL_BYTES, f->block_bytes),
 		.max_discard_bytes = MAX_DISCARD_BYTES,
 	};
 }
