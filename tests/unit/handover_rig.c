@@ -781,11 +781,12 @@ unsigned rig_play(const struct rig_plan *plan, struct rig_result *ret,
 	must(thread_start(&r->dest_thread, "dest", destination, r) == 0);
 	must(source_start(&r->source, &params, &e) == 0);
 	finish(r, ret);
-	source_free(r->source);
 	(void)shutdown(r->sockets[SIDE_SOURCE][1], SHUT_RDWR);
 	(void)pthread_join(r->dest_thread, NULL);
 	for (unsigned i = 0; i < 2; i++)
 		(void)pthread_join(r->forwarders[i], NULL);
+	/* Not before: one of them may just be striking it. */
+	source_free(r->source);
 	ret->source_runs = r->source_runs;
 	ret->dest_runs = r->dest_runs;
 	ret->source_dead = r->source_dead;
