@@ -275,12 +275,15 @@ static const struct {
 	{ PHASE_COMMIT, await_commit },  { PHASE_RUNNING, run_guest },
 };
 
-/* Pass the gate. After the commit the end of the conversation does not matter. */
+/*
+ * Pass the gate. After the commit the end of the conversation does not matter; nor
+ * before we have looked whether the commit came just ahead of the end.
+ */
 static int enter(struct dest *d, enum phase phase, struct err *e)
 {
 	int rc = phase_gate_pass(d->p.gate, phase, e);
 
-	return rc == TALK_ENDED && phase == PHASE_RUNNING ? 0 : rc;
+	return rc == TALK_ENDED && phase >= PHASE_COMMIT ? 0 : rc;
 }
 
 static int walk(struct dest *d, struct err *e)
