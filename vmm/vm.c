@@ -387,6 +387,7 @@ static void deliver_event(void *opaque)
 	wait_parked_locked(vm);
 	event = vm->event;
 	code = vm->event_code;
+	vm->event_delivered = true;
 	mutex_unlock(&vm->lock);
 	if (vm->on_event)
 		vm->on_event(vm->on_event_opaque, event, code);
@@ -400,8 +401,10 @@ bool vm_has_event(struct vm *vm)
 
 void vm_event_done(struct vm *vm)
 {
-	mutex_lock(&vm->lock);
+	MUTEX_SCOPE(&vm->lock);
+	if (!vm->event_delivered)
+		return;
+	vm->event_delivered = false;
 	vm->event = VM_EVENT_NONE;
 	release_vcpus_locked(vm);
-	mutex_unlock(&vm->lock);
 }
