@@ -45,7 +45,7 @@ struct virtio_pci {
 
 	gpa_t notify_gpa; /* pci_host.lock: where ioeventfds are; 0: nowhere */
 
-	bool master;      /* lock: queues may run, the function is a bus master */
+	bool master; /* lock: queues may run, the function is a bus master */
 
 	_Atomic bool live; /* DRIVER_OK: interrupts may be sent (3.1.1) */
 	/* Vectors for raising: [0] configuration changes, [1 + n] queue n. */

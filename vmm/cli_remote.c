@@ -13,8 +13,8 @@
 
 #define REPLY_TIMEOUT_S 5
 /* More than a guest's process may take for its orderly end, see run_signals.h. */
-#define END_TIMEOUT_S   10
-#define LIST_TIMEOUT_S  2
+#define END_TIMEOUT_S  10
+#define LIST_TIMEOUT_S 2
 
 const struct field plain_fields[] = {
 	{ "json", &field_flag, offsetof(struct plain_options, json), .help = "print JSON" },

@@ -26,10 +26,10 @@
 struct console_host {
 	struct console_host_params p;
 	struct tty_keys keys;
-	bool nonblock_set[2];  /* O_NONBLOCK was set on fd 0, 1: take it back */
-	char *path;            /* pty device or socket */
-	int pty_slave;         /* held open: without it the master reports EIO */
-	int listen_fd;         /* unix */
+	bool nonblock_set[2]; /* O_NONBLOCK was set on fd 0, 1: take it back */
+	char *path;           /* pty device or socket */
+	int pty_slave;        /* held open: without it the master reports EIO */
+	int listen_fd;        /* unix */
 	struct acceptor acceptor;
 	bool made_socket, made_link;
 };

@@ -41,7 +41,7 @@ struct control {
 	struct control_params p;
 	struct acceptor acceptor;
 	TAILQ_HEAD(, client) clients;
-	struct loop_work reaper; /* frees dead clients */
+	struct loop_work reaper;     /* frees dead clients */
 	void (*alone)(void *opaque); /* NULL: nobody waits for that */
 	void *alone_opaque;
 	struct log_limit log;

@@ -51,8 +51,8 @@ struct loop {
 
 	/* loop thread only */
 	struct loop_slot slots[LOOP_MAX_FDS];
-	unsigned nr_slots;               /* slots in use lie below it */
-	unsigned nr_late;                /* of them */
+	unsigned nr_slots; /* slots in use lie below it */
+	unsigned nr_late;  /* of them */
 	struct log_limit log;
 	TAILQ_HEAD(, loop_timer) timers; /* by deadline */
 	struct loop_fd wake;

@@ -140,7 +140,7 @@ static void on_signal(void *opaque, int sig)
 	struct run *run = opaque;
 	struct err e;
 	int rc = run->kill_signal || !run->machine ? -EALREADY
-						     : machine_power_button(run->machine, &e);
+						   : machine_power_button(run->machine, &e);
 
 	if (rc == -EBUSY && machine_state(run->machine) != MACHINE_INCOMING) {
 		log_warn("%s: %s", sigabbrev_np(sig), e.text);

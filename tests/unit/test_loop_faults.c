@@ -213,10 +213,8 @@ static void test_start_tells_of_failure(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ON_BOTH(test_watchers_are_armed_later),
-		ON_BOTH(test_eventfds_are_armed_later),
-		ON_BOTH(test_late_watchers_can_be_removed),
-		ON_BOTH(test_drain_goes_on),
+		ON_BOTH(test_watchers_are_armed_later),     ON_BOTH(test_eventfds_are_armed_later),
+		ON_BOTH(test_late_watchers_can_be_removed), ON_BOTH(test_drain_goes_on),
 		ON_BOTH(test_start_tells_of_failure),
 	};
 
