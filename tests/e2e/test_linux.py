@@ -88,3 +88,16 @@ def test_disk_network_and_ssh(vmm):
             assert "err= 0" in report
             linux.ssh(port, "umount /mnt; poweroff", check=False)
             assert guest.wait(BOOT_S) == 0
+
+
+@timeout(300)
+def test_virtio_console():
+    """Linux drives hvc0 beside its serial console."""
+    linux, port = linux_guest(), free_port()
+    with boot(Guest, memory="128M", virtio_console=True,
+              net=f"user,hostfwd=tcp:127.0.0.1:{port}-:22") as guest:
+        guest.wait_for(r"guest: eth0 has 10\.0\.2\.15/24", BOOT_S)
+        linux.ssh(port, "echo this is hvc$((3 - 3)) >/dev/hvc0")
+        guest.wait_for("^this is hvc0", BOOT_S)
+        linux.ssh(port, "poweroff", check=False)
+        assert guest.wait(BOOT_S) == 0
