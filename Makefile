@@ -48,7 +48,7 @@ CPPFLAGS := -D_GNU_SOURCE -DFERRY_VERSION='"$(VERSION)"' -I. -I$(O)
 CFLAGS  := -std=c17 $(OPT) $(WARN) $(HARDEN) -pthread $(PKG_CFLAGS) \
            $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack -pthread $(if $(SAN),-fsanitize=$(SAN))
-LDLIBS  := $(PKG_LIBS)
+LDLIBS  := $(PKG_LIBS) -lm
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

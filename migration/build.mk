@@ -21,6 +21,10 @@ FERRY_SRCS += \
 	migration/ram_record.c \
 	migration/ram_sender.c \
 	migration/ram_stream.c \
+	migration/report.c \
+	migration/report_csv.c \
+	migration/report_scale.c \
+	migration/report_svg.c \
 	migration/section.c \
 	migration/section_io.c \
 	migration/section_list.c \
@@ -28,6 +32,7 @@ FERRY_SRCS += \
 	migration/source_policy.c \
 	migration/source_ram.c \
 	migration/source_settle.c \
+	migration/stats.c \
 	migration/talk.c \
 	migration/tls_creds.c \
 	migration/vstate.c \
