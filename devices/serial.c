@@ -5,12 +5,6 @@
 // input. Both take the lock; console functions are called with it held. The
 // interrupt line follows from the state (update_irq_locked) and is set under
 // the lock too, so that two changes cannot overtake each other.
-//
-// Drivers clear the FIFO when they set up the port, some more than once, and would
-// lose what was typed until then. So input stays in the console until the guest
-// receives: by interrupt (IER bit 0), or by a read of RBR, one byte a time. That
-// the line is not empty shows in the line status all the same. What was in the
-// FIFO when it is cleared is lost, as it is on a real chip.
 #include "devices/serial.h"
 
 #include <errno.h>
@@ -118,31 +112,18 @@ static void update_irq_locked(struct serial *s)
 	irq_set_line(&s->vm->irq, GSI_SERIAL, level);
 }
 
-/* Is the receiver connected to the console? */
-static bool hears_console(const struct serial *s)
-{
-	return !(s->state.mcr & MCR_LOOP) && !s->paused;
-}
-
-/* Take at most @max bytes that the console has, as long as they fit. */
-static void take_input_locked(struct serial *s, unsigned max)
+/* Take what the console has as long as it fits. */
+static void fill_rx_locked(struct serial *s)
 {
 	struct serial_state *st = &s->state;
 	uint8_t buf[FIFO_BYTES];
 	size_t n;
 
-	if (!hears_console(s))
+	if (st->mcr & MCR_LOOP || s->paused)
 		return;
-	n = console_read(s->con, buf, MIN(max, rx_room(st)));
+	n = console_read(s->con, buf, rx_room(st));
 	for (size_t i = 0; i < n; i++)
 		push_rx(st, buf[i]);
-}
-
-/* The guest receives by interrupt: let it have what there is. */
-static void fill_rx_locked(struct serial *s)
-{
-	if (s->state.ier & IER_RDA)
-		take_input_locked(s, FIFO_BYTES);
 }
 
 static void on_input(void *opaque)
@@ -171,8 +152,6 @@ static uint8_t read_rbr_locked(struct serial *s)
 	struct serial_state *st = &s->state;
 	uint8_t byte = 0;
 
-	if (st->rx_count == 0)
-		take_input_locked(s, 1);
 	if (st->rx_count > 0) {
 		byte = st->rx[st->rx_head];
 		st->rx_head = (uint8_t)((st->rx_head + 1) % FIFO_BYTES);
@@ -199,7 +178,7 @@ static uint8_t read_lsr_locked(struct serial *s)
 	struct serial_state *st = &s->state;
 	uint8_t lsr = LSR_THRE_TEMT;
 
-	if (st->rx_count > 0 || (hears_console(s) && console_has_input(s->con)))
+	if (st->rx_count > 0)
 		lsr |= LSR_DR;
 	if (st->overrun)
 		lsr |= LSR_OE;
@@ -242,15 +221,12 @@ static uint8_t read_locked(struct serial *s, uint64_t offset)
 	}
 }
 
-static void write_ier_locked(struct serial *s, uint8_t value)
+static void write_ier(struct serial_state *st, uint8_t value)
 {
-	struct serial_state *st = &s->state;
-
 	/* Enabling it while the transmitter is empty raises it at once. */
 	if (value & IER_THRE && !(st->ier & IER_THRE))
 		st->thre_pending = 1;
 	st->ier = value & IER_MASK;
-	fill_rx_locked(s);
 }
 
 static void write_fcr_locked(struct serial *s, uint8_t value)
@@ -279,7 +255,7 @@ static void write_locked(struct serial *s, uint64_t offset, uint8_t value)
 		if (dlab)
 			st->dlm = value;
 		else
-			write_ier_locked(s, value);
+			write_ier(st, value);
 		break;
 	case IIR_FCR:
 		write_fcr_locked(s, value);

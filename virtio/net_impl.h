@@ -87,7 +87,6 @@ struct net_rx {
 	bool starved;       /* waits for a kick */
 	bool failed;        /* the back end is gone */
 	bool limited;       /* waits for the rate limit */
-	bool stale;         /* the driver was reset: what waits is for the old one */
 	struct loop_timer go_on;
 	struct net_filter filter;
 	uint32_t filter_gen;
@@ -197,8 +196,8 @@ void net_rx_kick(struct net_rx *rx);
 /* The back end has frames. */
 void net_rx_readable(struct net_rx *rx);
 
-/* Give back what was popped; @cancel: and drop what waits when the queue is next started. */
-void net_rx_quiesce(struct net_rx *rx, bool cancel);
+/* Give back what was popped. */
+void net_rx_quiesce(struct net_rx *rx);
 
 /* Does it wait for frames? */
 bool net_rx_wants_frames(const struct net_rx *rx);

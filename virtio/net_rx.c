@@ -34,9 +34,6 @@
 #define RX_TURN    128U
 #define RX_PUBLISH 16U
 
-/* More than a tap keeps (its txqueuelen, 1000 unless somebody changed it). */
-#define RX_STALE_MAX 4096U
-
 /* readv(2) takes 1024; one of them is for the spill. */
 #define RX_IOV      1024U
 #define RX_WINDOW   (RX_IOV - 1)
@@ -394,13 +391,7 @@ static void run(struct net_rx *rx)
 	rc = receive_all(rx);
 	publish(rx);
 	virtio_notify(rx->q);
-	/*
-	 * A driver that adds buffers as fast as we look, but small ones, can use up
-	 * the turn while a frame is pending. No other frame may come to go on from.
-	 */
-	rx->starved = rc == -ENOBUFS || (rc == 1 && rx->pending && !rx->limited);
-	if (rx->starved && rc == 1)
-		virtio_run_again(rx->q);
+	rx->starved = rc == -ENOBUFS;
 	if (rc == -EPROTO)
 		virtio_broken(&net->dev, "malformed buffer in receive queue %u", rx->pair);
 	else if (rc < 0 && rc != -EAGAIN && rc != -ENOBUFS && net_pair_active(net, rx->pair))
@@ -419,25 +410,9 @@ static size_t expected_bytes(const struct net *net)
 	       NETDEV_HDR_BYTES;
 }
 
-/* Frames for the driver before this one. */
-static void drop_stale(struct net_rx *rx)
-{
-	const struct iovec iov = { rx->spill, SPILL_BYTES };
-	struct netdev *nd = rx->net->backend;
-
-	rx->stale = false;
-	for (unsigned n = 0; n < RX_STALE_MAX; n++) {
-		if (nd->ops->receive(nd, rx->pair, &iov, 1) < 0)
-			break;
-		net_count_add(&rx->count.dropped, 1);
-	}
-}
-
 void net_rx_kick(struct net_rx *rx)
 {
 	if (rx->frame_bytes == 0) { /* the first one since the queue was started */
-		if (rx->stale)
-			drop_stale(rx);
 		rx->frame_bytes = expected_bytes(rx->net);
 		rx->starved = true;
 	}
@@ -454,7 +429,7 @@ void net_rx_readable(struct net_rx *rx)
 	net_pair_watch(&rx->net->pairs[rx->pair]);
 }
 
-void net_rx_quiesce(struct net_rx *rx, bool cancel)
+void net_rx_quiesce(struct net_rx *rx)
 {
 	struct net_window *w = &rx->window;
 
@@ -465,7 +440,6 @@ void net_rx_quiesce(struct net_rx *rx, bool cancel)
 		net_count_add(&rx->count.dropped, 1);
 	rx->pending = 0;
 	rx->frame_bytes = 0;
-	rx->stale |= cancel;
 	rx->starved = rx->limited = false;
 	loop_disarm(rx->q->loop, &rx->go_on);
 	net_pair_watch(&rx->net->pairs[rx->pair]);

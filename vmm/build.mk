@@ -75,6 +75,7 @@ vmm_TOP := \
 	vmm/state_text.c \
 	vmm/teleport.c \
 	vmm/teleport_guest.c \
+	vmm/teleport_report.c \
 	vmm/teleport_status.c
 
 FERRY_SRCS += $(vmm_CORE) $(vmm_TOP)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "migration/report.h"
 #include "util/clock.h"
 #include "util/io.h"
 #include "vmm/cli.h"
@@ -73,6 +74,8 @@ const struct field teleport_fields[] = {
 	  .help = "compare all memory on both sides before the hand-over" },
 	{ "hold", &field_string, OPT(hold), .arg = "PHASE",
 	  .help = "stop at that phase until --continue" },
+	{ "report", &field_string, OPT(report), .arg = "FILE",
+	  .help = "write how it went to FILE.svg, .json or .csv" },
 	{ "tls-ca", &field_string, OPT(tls_ca), .arg = "FILE",
 	  .help = "who may have issued the destination's certificate" },
 	{ "tls-cert", &field_string, OPT(tls_cert), .arg = "FILE", .help = "our certificate" },
@@ -162,13 +165,13 @@ static int add_compress(json_t *args, const char *text, struct err *e)
 
 static json_t *make_args(const struct teleport_cli *o, const char *dest, struct err *e)
 {
-	json_t *args = json_pack("{s:b, s:i, s:i, s:I, s:b, s:i, s:s, s:s, s:b, s:s*, s:s*}",
-				 "stopped", o->stopped, "streams", (int)o->streams,
-				 "downtime-limit", (int)o->max_downtime_ms, "max-bandwidth",
-				 (json_int_t)o->bandwidth, "auto-converge", o->auto_converge,
-				 "timeout", (int)o->timeout_s, "on-timeout",
-				 timeout_choices[o->on_timeout], "clock", clock_choices[o->clock],
-				 "verify", o->verify, "hold", o->hold, "tls-name", o->tls_name);
+	json_t *args = json_pack(
+		"{s:b, s:i, s:i, s:I, s:b, s:i, s:s, s:s, s:b, s:s*, s:s*, s:b}", "stopped",
+		o->stopped, "streams", (int)o->streams, "downtime-limit", (int)o->max_downtime_ms,
+		"max-bandwidth", (json_int_t)o->bandwidth, "auto-converge", o->auto_converge,
+		"timeout", (int)o->timeout_s, "on-timeout", timeout_choices[o->on_timeout], "clock",
+		clock_choices[o->clock], "verify", o->verify, "hold", o->hold, "tls-name",
+		o->tls_name, "report", o->report != NULL);
 
 	if (!args) {
 		(void)err_set(e, -ENOMEM, "out of memory");
@@ -277,6 +280,24 @@ static int tell_failure(const struct cli *cli, const json_t *st)
 	return CLI_FAILED;
 }
 
+/* The guest is where it is, whatever becomes of the file: that is only said. */
+static void write_report(const struct teleport_cli *o, struct control_client *c)
+{
+	struct report r = { 0 };
+	json_t *doc = NULL;
+	struct err e;
+	int rc = client_execute(c, "ferry-migrate-report", &doc, &e);
+
+	if (rc == 0)
+		rc = report_from_json(&r, doc, &e);
+	if (rc == 0)
+		rc = report_write(&r, o->report, &e);
+	if (rc < 0)
+		(void)fprintf(stderr, "ferry teleport: no report: %s\n", e.text);
+	json_decref(doc);
+	report_fini(&r);
+}
+
 /* Once nobody looks at it the process ends; then its name is free. */
 static void see_it_end(struct control_client *c)
 {
@@ -296,6 +317,8 @@ static int conclude(const struct cli *cli, const struct teleport_cli *o, struct 
 		status = cli_print_json(json_incref(st));
 	else
 		status = ok ? teleport_print_summary(cli->arg, cli->arg2, st) : CLI_OK;
+	if (o->report)
+		write_report(o, c);
 	if (ok)
 		see_it_end(c);
 	return ok ? status : tell_failure(cli, st);
@@ -352,6 +375,10 @@ static int check_usage(const struct cli *cli, const struct teleport_cli *o, stru
 		return err_set(e, -EINVAL, "DESTINATION is given only to begin a teleport");
 	if (!asks && !cli->arg2)
 		return err_set(e, -EINVAL, "DESTINATION is missing");
+	if (o->report && (asks || o->detach))
+		return err_set(e, -EINVAL, "--report is for whoever waits for the end");
+	if (o->report && report_check_name(o->report, e) < 0)
+		return e->code;
 	if (o->wait && o->detach)
 		return err_set(e, -EINVAL, "--wait and --detach exclude each other");
 	return 0;

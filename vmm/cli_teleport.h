@@ -16,7 +16,7 @@ struct teleport_cli {
 	unsigned streams, max_downtime_ms, timeout_s;
 	unsigned on_timeout, clock; /* choices */
 	uint64_t bandwidth;
-	char *compress, *hold;
+	char *compress, *hold, *report;
 	char *tls_ca, *tls_cert, *tls_key, *tls_psk, *tls_name;
 };
 

@@ -170,12 +170,6 @@ size_t console_read(struct console *con, void *data, size_t len)
 	return n;
 }
 
-bool console_has_input(struct console *con)
-{
-	MUTEX_SCOPE(&con->lock);
-	return con->in_head != con->in_tail;
-}
-
 static void put_input(struct console *con, const uint8_t *data, size_t len)
 {
 	mutex_lock(&con->lock);

@@ -43,9 +43,6 @@ void console_write(struct console *con, const void *data, size_t len);
  */
 size_t console_read(struct console *con, void *data, size_t len);
 
-/* Would console_read() give anything now? Any thread, as console_read(). */
-bool console_has_input(struct console *con);
-
 /*
  * Call @fn on the main loop, without a lock, when input arrived that
  * console_read() can take. One device at a time; NULL: nobody. Main thread.

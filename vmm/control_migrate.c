@@ -30,6 +30,7 @@ const struct control_arg control_migrate_args[] = {
 	{ "timeout", JSON_INTEGER, true, "seconds that the passes may take" },
 	{ "on-timeout", JSON_STRING, true, "cancel (default) or switch" },
 	{ "hold", JSON_STRING, true, "phases to stop at" },
+	{ "report", JSON_TRUE, true, "collect for ferry-migrate-report" },
 	{ "tls-ca", JSON_STRING, true, "file: who may have issued the peer's certificate" },
 	{ "tls-cert", JSON_STRING, true, "file: our certificate" },
 	{ "tls-key", JSON_STRING, true, "file: our key" },
@@ -133,6 +134,7 @@ int control_cmd_migrate(struct control_call *c)
 		.source = { .stopped = flag_arg(c, "stopped"),
 			    .auto_converge = flag_arg(c, "auto-converge"),
 			    .verify = flag_arg(c, "verify") },
+		.report = flag_arg(c, "report"),
 	};
 	int rc = parse_numbers(c, &o);
 
@@ -149,6 +151,14 @@ int control_cmd_query_migrate(struct control_call *c)
 
 	c->ret = mv ? mv->ops->query(mv) : json_pack("{s:s}", "status", "none");
 	return 0;
+}
+
+int control_cmd_migrate_report(struct control_call *c)
+{
+	struct run_mover *mv = run_mover(c->opaque);
+
+	c->ret = mv && mv->ops->report ? mv->ops->report(mv) : NULL;
+	return c->ret ? 0 : err_set(c->e, -EINVAL, "no report was asked for");
 }
 
 static struct run_mover *mover_of(const struct control_call *c)

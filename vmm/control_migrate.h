@@ -10,6 +10,7 @@ extern const struct control_arg control_migrate_args[];
 
 int control_cmd_migrate(struct control_call *c);
 int control_cmd_query_migrate(struct control_call *c);
+int control_cmd_migrate_report(struct control_call *c);
 int control_cmd_migrate_cancel(struct control_call *c);
 int control_cmd_migrate_continue(struct control_call *c);
 

@@ -21,6 +21,8 @@ struct run_mover_ops {
 	void (*end)(struct run_mover *mv);
 	/* The answer to query-migrate. */
 	json_t *(*query)(struct run_mover *mv);
+	/* The answer to ferry-migrate-report; NULL: there is none. May be NULL. */
+	json_t *(*report)(struct run_mover *mv);
 	/* 0, or -errno with why it makes no sense now. */
 	int (*cancel)(struct run_mover *mv, struct err *e);
 	int (*cont)(struct run_mover *mv, struct err *e); /* from the phase where it is held */

@@ -93,7 +93,7 @@ static const struct source_listener source_listener = {
 
 /* --- on the main loop --- */
 
-static void get_status(struct teleport *t, struct source_status *ret)
+void teleport_get_status(struct teleport *t, struct source_status *ret)
 {
 	if (t->source)
 		source_get_status(t->source, ret);
@@ -130,7 +130,7 @@ static void tell_changes(void *opaque)
 	struct source_status st;
 
 	tell_passes(t);
-	get_status(t, &st);
+	teleport_get_status(t, &st);
 	if (t->told_any && st.state == t->told && st.held == t->told_held)
 		return;
 	t->told_any = true;
@@ -147,7 +147,7 @@ static void on_timeout(void *opaque)
 	struct source_status st;
 	struct err why, e;
 
-	get_status(t, &st);
+	teleport_get_status(t, &st);
 	if (!t->source || st.phase > PHASE_PRECOPY)
 		return;
 	(void)err_set(&why, -ETIMEDOUT, "the passes took longer than the timeout");
@@ -160,6 +160,7 @@ static void finish(void *opaque)
 	struct teleport *t = opaque;
 
 	loop_disarm(t->loop, &t->timeout);
+	teleport_report_stop(t);
 	source_get_status(t->source, &t->last);
 	source_free(take_ptr(t->source));
 	t->last.phase = PHASE_DONE;
@@ -193,8 +194,13 @@ static json_t *query(struct run_mover *mv)
 {
 	struct source_status st;
 
-	get_status(of(mv), &st);
+	teleport_get_status(of(mv), &st);
 	return teleport_status_json(&st);
+}
+
+static json_t *report(struct run_mover *mv)
+{
+	return teleport_report_json(of(mv));
 }
 
 static int cancel(struct run_mover *mv, struct err *e)
@@ -223,7 +229,7 @@ static const char *status(struct run_mover *mv)
 {
 	struct source_status st;
 
-	get_status(of(mv), &st);
+	teleport_get_status(of(mv), &st);
 	switch (st.state) {
 	case SOURCE_DEVICE:
 		return "finish-migrate";
@@ -249,6 +255,7 @@ static void teleport_free(struct teleport *t)
 	tls_credentials_free(t->creds);
 	free(t->tls_name);
 	close_fd(&t->cancel_fd);
+	teleport_report_free(t);
 	mutex_fini(&t->lock);
 	free(t);
 }
@@ -261,6 +268,7 @@ static void free_mover(struct run_mover *mv)
 static const struct run_mover_ops mover_ops = {
 	.end = end_teleport,
 	.query = query,
+	.report = report,
 	.cancel = cancel,
 	.cont = go_on,
 	.force_resume = force_resume,
@@ -358,6 +366,8 @@ int teleport_start(struct run *run, const struct teleport_options *o, struct err
 		return rc;
 	}
 	run_set_mover(run, &t->mover);
+	if (o->report)
+		teleport_report_start(t);
 	if (o->timeout_s && !o->timeout_switches)
 		loop_arm(t->loop, &t->timeout, clock_now_ns() + o->timeout_s * NSEC_PER_SEC);
 	return 0;

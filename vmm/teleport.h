@@ -20,6 +20,7 @@ struct teleport_options {
 	struct source_options source;
 	unsigned timeout_s;    /* of the passes; 0: none */
 	bool timeout_switches; /* then: hand over anyway; otherwise give up */
+	bool report;           /* collect for ferry-migrate-report */
 };
 
 /*

@@ -4,6 +4,7 @@
 #define FERRY_VMM_TELEPORT_IMPL_H
 
 #include "migration/preamble.h"
+#include "migration/stats.h"
 #include "util/thread.h"
 #include "vmm/loop.h"
 #include "vmm/run_mover.h"
@@ -39,7 +40,10 @@ struct teleport {
 	struct loop_timer timeout;
 	enum source_state told; /* by the last event */
 	bool told_any, told_held;
-	struct source_status last; /* once the source has been freed */
+	struct source_status last;  /* once the source has been freed */
+	struct source_pass *passes; /* for the report; and once the source has been freed */
+	unsigned nr_passes;
+	struct stats *stats; /* NULL: nobody wants a report */
 
 	struct mutex lock; /* protects: the news; order: a leaf */
 	struct teleport_news news[TELEPORT_MAX_NEWS];
@@ -48,5 +52,16 @@ struct teleport {
 
 /* What the source does with the guest; opaque: the teleport. */
 extern const struct source_guest_ops teleport_guest_ops;
+
+/* The source's status, or the last one. Main loop, as all below. */
+void teleport_get_status(struct teleport *t, struct source_status *ret);
+
+/* Collect for a report; stop before the source is freed. */
+void teleport_report_start(struct teleport *t);
+void teleport_report_stop(struct teleport *t);
+void teleport_report_free(struct teleport *t);
+
+/* So far. A new reference; NULL: it was not asked for, or no memory. */
+json_t *teleport_report_json(struct teleport *t);
 
 #endif

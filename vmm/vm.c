@@ -387,7 +387,6 @@ static void deliver_event(void *opaque)
 	wait_parked_locked(vm);
 	event = vm->event;
 	code = vm->event_code;
-	vm->event_delivered = true;
 	mutex_unlock(&vm->lock);
 	if (vm->on_event)
 		vm->on_event(vm->on_event_opaque, event, code);
@@ -401,10 +400,8 @@ bool vm_has_event(struct vm *vm)
 
 void vm_event_done(struct vm *vm)
 {
-	MUTEX_SCOPE(&vm->lock);
-	if (!vm->event_delivered)
-		return;
-	vm->event_delivered = false;
+	mutex_lock(&vm->lock);
 	vm->event = VM_EVENT_NONE;
 	release_vcpus_locked(vm);
+	mutex_unlock(&vm->lock);
 }

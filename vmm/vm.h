@@ -94,7 +94,6 @@ struct vm {
 	bool quit;             /* vCPU threads end */
 	enum vm_event event;
 	unsigned event_code;
-	bool event_delivered; /* on_event() is called, or was: it can be done with */
 
 	/* Called on the main loop for each event, with the vCPUs parked. */
 	void (*on_event)(void *opaque, enum vm_event event, unsigned code);
@@ -165,8 +164,7 @@ bool vm_has_event(struct vm *vm);
 
 /*
  * on_event() has handled an event by a reset or wants the guest to go on:
- * release the vCPUs that the event parked. No event, or one that on_event() has
- * not been called for: no-op, and that call still comes. Main thread.
+ * release the vCPUs that the event parked. Main thread.
  */
 void vm_event_done(struct vm *vm);
 

@@ -360,29 +360,6 @@ static void test_stop_gives_back(void **state)
 	used(rig, 3, HDR + 60);
 }
 
-/* A pause loses no frame, but those of before a reset are not the next driver's. */
-static void test_reset_drops_what_waits(void **state)
-{
-	struct net_rig *rig = *state;
-	struct virtio_queue *q = &rig->net->dev.queues[RX0];
-
-	offer_many(rig, 0, 8, 1024);
-	net_rig_start(rig, RX0);
-	virtio_stop_queue(q, false);
-	wait_frames(rig, 2, 100);
-	virtio_start_queue(q);
-	used(rig, 0, HDR + 100);
-	used(rig, 1, HDR + 100);
-	net_rig_stop(rig, RX0);
-	wait_frames(rig, 3, 100);
-	virtio_start_queue(q);
-	none_used(rig);
-	assert_int_equal(rig->be->nr_waiting, 0);
-	wait_frames(rig, 1, 60);
-	net_rig_readable(rig, 0);
-	used(rig, 2, HDR + 60);
-}
-
 static void test_many_frames_few_interrupts(void **state)
 {
 	struct net_rig *rig = *state;
@@ -468,7 +445,6 @@ int main(void)
 		TEST(test_unwanted_frames_mark_dirty, setup),
 		TEST(test_pending_frame_marks_dirty, setup),
 		TEST(test_stop_gives_back, setup),
-		TEST(test_reset_drops_what_waits, setup),
 		TEST(test_many_frames_few_interrupts, setup),
 		TEST(test_broken_by_readable_buffer, setup),
 		TEST(test_broken_by_tiny_buffer, setup),

@@ -290,53 +290,6 @@ static void test_receive(void **state)
 	run_on_loop(f->m.main_loop, body_receive, f);
 }
 
-static bool has_data(void *opaque)
-{
-	return get(opaque, LSR) & LSR_DR;
-}
-
-/* Typed before the driver is there: its set-up clears FIFOs, and must lose nothing. */
-static void body_early_input(void *opaque)
-{
-	static const char text[] = "quit";
-	struct fixture *f = opaque;
-
-	assert_int_equal(write(f->peer, text, 4), 4);
-	loop_drain(f->m.main_loop, has_data, f);
-	for (unsigned i = 0; i < 2; i++) {
-		put(f, FCR, 0x01);
-		put(f, FCR, 0x07);
-		put(f, FCR, 0x00);
-		assert_int_equal(get(f, LSR), LSR_IDLE | LSR_DR);
-	}
-	/* By polling, a byte at a time: what is not read yet survives as well. */
-	put(f, FCR, 0x01);
-	assert_int_equal(get(f, RBR), 'q');
-	put(f, FCR, 0x07);
-	assert_int_equal(get(f, LSR), LSR_IDLE | LSR_DR);
-	put(f, MCR, MCR_OUT2);
-	assert_false(line(f));
-	/* By interrupts, all of it. */
-	put(f, IER, 0x01);
-	assert_true(line(f));
-	for (unsigned i = 1; i < 4; i++)
-		assert_int_equal(get(f, RBR), text[i]);
-	assert_false(line(f));
-	/* What has arrived is cleared where the driver asks for that. */
-	assert_int_equal(write(f->peer, "x", 1), 1);
-	loop_drain(f->m.main_loop, has_interrupt, f);
-	put(f, FCR, 0x03);
-	assert_int_equal(get(f, LSR), LSR_IDLE);
-}
-
-static void test_early_input(void **state)
-{
-	struct fixture *f = *state;
-
-	MACHINE_OR_SKIP(&f->m);
-	run_on_loop(f->m.main_loop, body_early_input, f);
-}
-
 static void body_loopback_keeps_input(void *opaque)
 {
 	struct fixture *f = opaque;
@@ -400,7 +353,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_transmitter_interrupt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_priority, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_receive, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_early_input, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_loopback_keeps_input, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_transmit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),

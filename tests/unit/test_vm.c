@@ -220,14 +220,12 @@ static void body_first_wins(void *opaque)
 	vm_raise_event(vm, VM_EVENT_POWEROFF, 0);
 	vm_raise_event(vm, VM_EVENT_RESET, 0);
 	vm_raise_event(vm, VM_EVENT_DEBUG_EXIT, 9);
-	vm_event_done(vm); /* too early: it has not been delivered */
 	guest_events_wait(&f->events);
 	assert_int_equal(f->events.event, VM_EVENT_POWEROFF);
 	/* It stands until it has been dealt with. */
 	vm_raise_event(vm, VM_EVENT_RESET, 0);
 	assert_int_equal(f->events.nr, 1);
 	vm_event_done(vm);
-	vm_event_done(vm); /* nothing is left to be done with */
 	vm_raise_event(vm, VM_EVENT_RESET, 0);
 	guest_events_wait(&f->events);
 	assert_int_equal(f->events.event, VM_EVENT_RESET);
