@@ -41,8 +41,10 @@ struct acpi_pm {
 	struct vm *vm;     /* const */
 	struct mutex lock; /* protects: state; order: before irq */
 	struct acpi_pm_state state;
-	bool paused;        /* the line stays as it is */
-	uint64_t offset_ns; /* the timer minus the host's clock, modulo 2^64; const once loaded */
+	bool paused; /* the line stays as it is */
+	bool loaded; /* the timer starts at the resume, with the guest's other clocks */
+	uint64_t
+		offset_ns; /* the timer minus the host's clock, modulo 2^64; const while vCPUs run */
 };
 
 static void update_sci_locked(struct acpi_pm *pm)
@@ -167,11 +169,19 @@ static void acpi_pm_pause(struct device *dev)
 	mutex_unlock(&pm->lock);
 }
 
+/*
+ * The timer goes on from where it was, and by as much as the guest's other
+ * clocks were put forward: Linux compares them, and distrusts the TSC if they
+ * differ.
+ */
 static void acpi_pm_resume(struct device *dev)
 {
 	struct acpi_pm *pm = container_of(dev, struct acpi_pm, device);
 
 	mutex_lock(&pm->lock);
+	if (pm->loaded)
+		pm->offset_ns = pm->state.timer_ns + pm->vm->clock_forward_ns - clock_now_ns();
+	pm->loaded = false;
 	pm->paused = false;
 	update_sci_locked(pm);
 	mutex_unlock(&pm->lock);
@@ -209,11 +219,6 @@ static void acpi_pm_save(struct device *dev, struct vstate_writer *w)
 	mutex_unlock(&pm->lock);
 }
 
-/*
- * The timer goes on from where it was, and by as much as the guest's other
- * clocks were put forward: Linux compares them, and distrusts the TSC if they
- * differ.
- */
 static int acpi_pm_load(struct device *dev, struct vstate_reader *r, struct err *e)
 {
 	struct acpi_pm *pm = container_of(dev, struct acpi_pm, device);
@@ -222,8 +227,7 @@ static int acpi_pm_load(struct device *dev, struct vstate_reader *r, struct err 
 	mutex_lock(&pm->lock);
 	pm->paused = true;
 	rc = vstate_get(r, &acpi_pm_vstate, 0, &pm->state, e);
-	if (rc == 0)
-		pm->offset_ns = pm->state.timer_ns + pm->vm->clock_forward_ns - clock_now_ns();
+	pm->loaded = rc == 0;
 	mutex_unlock(&pm->lock);
 	return rc;
 }

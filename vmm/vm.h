@@ -100,8 +100,8 @@ struct vm {
 	void *on_event_opaque;
 	struct loop_work event_work;
 
-	/* By how much loading its CLOCK put the guest's clocks forward; before
-	 * the devices are loaded. 0: they go on from the pause. */
+	/* A guest that came from elsewhere: by how much its clocks were put forward when
+	 * they were started, before its devices' resume. 0: they go on from the pause. */
 	uint64_t clock_forward_ns;
 
 	struct log_limit guest_log; /* messages that the guest provokes */

@@ -240,6 +240,7 @@ int vm_state_start(struct vm *vm, const struct vm_state *st, uint64_t elapsed_ns
 {
 	int rc = set_irqchip(vm, &st->irqchip);
 
+	vm->clock_forward_ns = elapsed_ns;
 	if (rc == 0)
 		rc = vm_clock_start(vm, st, elapsed_ns);
 	return rc < 0 ? err_set(e, rc, "KVM does not take the clocks: %s", strerror(-rc)) : 0;

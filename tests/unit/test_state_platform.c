@@ -352,10 +352,16 @@ static void test_pm_timer_goes_on(void **state)
 	s = saved_take(f->src.m.vm, "acpi-pm");
 	memcpy(saved_field(&s, "acpi-pm", 0, 5, &bytes), &base_ns, sizeof(base_ns));
 	saved_give(f->dst.m.vm, "acpi-pm", &s);
+	saved_resume(f->dst.m.vm, "acpi-pm");
+	assert_in_range(ticks(&f->dst) - expected, 0, 5 * PM_TIMER_HZ);
+	/* An ordinary pause does not turn it back. */
+	vm_find_device(f->dst.m.vm, "acpi-pm")->ops->pause(vm_find_device(f->dst.m.vm, "acpi-pm"));
+	saved_resume(f->dst.m.vm, "acpi-pm");
 	assert_in_range(ticks(&f->dst) - expected, 0, 5 * PM_TIMER_HZ);
 	/* The other clocks were put forward by a minute: so is this one. */
 	f->dst.m.vm->clock_forward_ns = 60 * NSEC_PER_SEC;
 	saved_give(f->dst.m.vm, "acpi-pm", &s);
+	saved_resume(f->dst.m.vm, "acpi-pm");
 	assert_in_range(ticks(&f->dst) - expected, 60 * PM_TIMER_HZ, 65 * PM_TIMER_HZ);
 	saved_free(&s);
 }
