@@ -86,9 +86,11 @@ int user_state_load(Slirp *slirp, struct vstate_reader *r, struct err *e)
 			       "libslirp: the state has version %u, and this host's libslirp knows "
 			       "%d: install a newer one",
 			       state.version, slirp_state_version());
+	if (blob.len == 0)
+		return err_set(e, -EINVAL, "libslirp: the state is empty");
 	memcpy(buf.data, blob.data, blob.len);
 	buf.len = blob.len;
-	if (buf.len == 0 || buf.data[0] != NO_SOCKET)
+	if (buf.data[0] != NO_SOCKET)
 		return err_set(e, -EINVAL,
 			       "libslirp: the state has sockets that ferry never makes");
 	rc = slirp_state_load(slirp, (int)state.version, take, &buf);
