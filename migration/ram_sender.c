@@ -11,8 +11,6 @@
 #include "util/clock.h"
 #include "vmm/gmem_scan.h"
 
-/* One record's pages, in a cache of the second level together with where they go. */
-#define RECORD_PAGES 64U
 /* A stream that has nothing to send says so this often; the peer waits 10 s. */
 #define IDLE_NS (2 * NSEC_PER_SEC)
 /* Under a cap: no record takes longer than this, nor is lost time made up for longer. */
@@ -98,8 +96,8 @@ void ram_sender_set_bandwidth(struct ram_sender *s, uint64_t bytes_per_s)
 	uint64_t pages = bytes_per_s / (NSEC_PER_SEC / PACE_NS) / RAM_PAGE_BYTES;
 
 	if (!bytes_per_s)
-		pages = RECORD_PAGES;
-	atomic_store_explicit(&s->record_pages, (unsigned)MAX(MIN(pages, RECORD_PAGES), 1U),
+		pages = RAM_RECORD_MAX_PAGES;
+	atomic_store_explicit(&s->record_pages, (unsigned)MAX(MIN(pages, RAM_RECORD_MAX_PAGES), 1U),
 			      memory_order_relaxed);
 	mutex_lock(&s->lock);
 	token_bucket_init(&s->bucket, bytes_per_s, PACE_NS);

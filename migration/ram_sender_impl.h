@@ -57,7 +57,7 @@ struct ram_sender {
 	uint64_t *sent; /* what the receiver has heard of */
 
 	_Atomic bool stop;             /* partners: fail(), free(); streams look now and then */
-	_Atomic unsigned record_pages; /* in one record; fewer where the cap is low */
+	_Atomic unsigned record_pages; /* contents in one record; fewer under a low cap */
 
 	struct mutex lock;    /* protects: the group below; order: leaf */
 	pthread_cond_t begin; /* pass_no or quit changed */

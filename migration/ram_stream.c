@@ -6,14 +6,11 @@
 #include "migration/ram_sender_impl.h"
 #include "util/page.h"
 
-/* Copied and compressed pages stay in the second-level cache until they are sent. */
-#define BUFFER_BYTES RAM_PAYLOAD_MAX_BYTES
-
 int ram_stream_init(struct ram_stream *st, enum ram_compress compress, int level)
 {
-	st->copy = aligned_alloc(RAM_PAGE_BYTES, BUFFER_BYTES);
+	st->copy = aligned_alloc(RAM_PAGE_BYTES, RAM_PAYLOAD_MAX_BYTES);
 	if (compress != RAM_COMPRESS_NONE)
-		st->packed = malloc(BUFFER_BYTES);
+		st->packed = malloc(RAM_PAYLOAD_MAX_BYTES);
 	st->hash = XXH3_createState();
 	if (!st->copy || !st->hash || (compress != RAM_COMPRESS_NONE && !st->packed))
 		return -ENOMEM;

@@ -90,4 +90,12 @@ sanitized-tests: $(O)/ferry $(GUESTS) $(UNIT_BINS)
 bench: $(O)/ferry $(GUESTS) ## ferry and QEMU side by side (BENCH='--pairs 9': more options)
 	$(Q)FERRY=$(O)/ferry BUILD=$(O) bench/run --doc docs/performance.md $(BENCH)
 
-.PHONY: unit integration e2e fuzz fuzz-merge test all-tests test-programs asan tsan sanitized-tests bench
+$(O)/bench/ram: $(O)/bench/ram.o $(LIB)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+-include $(O)/bench/ram.d
+
+bench-ram: $(O)/bench/ram ## memory streams against iperf3 over loopback
+	$(Q)BUILD=$(O) bench/ram-streams $(BENCH)
+
+.PHONY: bench-ram unit integration e2e fuzz fuzz-merge test all-tests test-programs asan tsan sanitized-tests bench
