@@ -2,7 +2,6 @@
 // Sends the memory of a machine to a process beside it: how fast, and what a clean pass costs.
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +20,7 @@
 #define CLEAN_PASSES 20U
 
 struct options {
-	uint64_t mib, used_mib;
-	unsigned streams, again;
+	uint64_t mib, used_mib, streams, again;
 	bool text, local; /* compressible contents; UNIX sockets */
 	struct ram_options ram;
 };
@@ -82,7 +80,8 @@ static void receive(const struct options *o, const int *fds)
 		if (channel_new(&ch[i], fds[i], &e) < 0)
 			die(e.text, e.code);
 	}
-	if (ram_receiver_new(&r, &gm, ch, o->streams, &e) < 0 || ram_receiver_wait(r, &e) < 0)
+	if (ram_receiver_new(&r, &gm, ch, (unsigned)o->streams, &e) < 0 ||
+	    ram_receiver_wait(r, &e) < 0)
 		die(e.text, e.code);
 	ram_receiver_free(r);
 	_Exit(0);
@@ -132,94 +131,94 @@ static void dirty_again(const struct options *o, struct vm *vm)
 	gmem_mark_dirty_hva(&vm->gmem, vm->gmem.base, o->used_mib * MIB);
 }
 
-static void send_all(const struct options *o, struct vm *vm, struct channel *const *ch)
-{
-	uint64_t clean_ns = UINT64_MAX, again_pages = 0, again_ns = 0;
-	double cpu;
-	struct dirty_log *log = NULL;
-	struct ram_sender *s = NULL;
-	struct ram_pass first, last;
-	struct err e;
+/* The sum of several passes over everything, and what they cost this process. */
+struct again {
+	struct ram_pass sum;
+	double cpu_s;
+};
 
-	if (dirty_log_start(&log, vm) < 0 ||
-	    ram_sender_new(&s, &vm->gmem, log, ch, o->streams, &o->ram, &e) < 0)
-		die("sender", 0);
-	first = send_pass(s, false);
-	for (unsigned i = 0; i < CLEAN_PASSES; i++)
-		clean_ns = MIN(clean_ns, send_pass(s, false).duration_ns);
-	/* To memory that the receiver has by now, as later passes are. */
-	cpu = cpu_s(RUSAGE_SELF);
-	for (unsigned i = 0; i < o->again; i++) {
+/* To memory that the receiver has by now, as later passes are. */
+static struct again send_again(const struct options *o, struct vm *vm, struct ram_sender *s)
+{
+	struct again a = { .cpu_s = cpu_s(RUSAGE_SELF) };
+
+	for (uint64_t i = 0; i < o->again; i++) {
 		struct ram_pass p;
 
 		dirty_again(o, vm);
 		p = send_pass(s, false);
-		again_pages += p.pages;
-		again_ns += p.duration_ns;
+		a.sum.pages += p.pages;
+		a.sum.duration_ns += p.duration_ns;
 	}
-	cpu = cpu_s(RUSAGE_SELF) - cpu;
+	a.cpu_s = cpu_s(RUSAGE_SELF) - a.cpu_s;
+	return a;
+}
+
+static void send_all(const struct options *o, struct vm *vm, struct channel *const *ch)
+{
+	double gib = (double)o->used_mib * (double)o->again / 1024;
+	uint64_t clean_ns = UINT64_MAX;
+	struct dirty_log *log = NULL;
+	struct ram_sender *s = NULL;
+	struct ram_pass first, last;
+	struct again again;
+	struct err e;
+
+	if (dirty_log_start(&log, vm) < 0 ||
+	    ram_sender_new(&s, log, ch, (unsigned)o->streams, &o->ram, &e) < 0)
+		die("sender", 0);
+	first = send_pass(s, false);
+	for (unsigned i = 0; i < CLEAN_PASSES; i++)
+		clean_ns = MIN(clean_ns, send_pass(s, false).duration_ns);
+	again = send_again(o, vm, s);
 	dirty_again(o, vm);
 	last = send_pass(s, true);
-	printf("{\"pages\": %llu, \"first_ms\": %.3f, \"first_mib_s\": %.0f, \"wire_mib\": %.1f, "
-	       "\"again_cpu_s_per_gib\": %.3f, \"again_mib_s\": %.0f, \"last_mib_s\": %.0f, \"clean_ms_per_gib\": %.3f, ",
+	printf("{\"pages\": %llu, \"first_ms\": %.3f, \"first_mib_s\": %.0f, \"wire_mib\": %.1f, ",
 	       (unsigned long long)first.pages, (double)first.duration_ns / 1e6, mib_s(&first),
-	       (double)first.bytes_wire / MIB, cpu / ((double)again_pages * RAM_PAGE_BYTES / GIB),
-	       mib_s(&(struct ram_pass){ .pages = again_pages, .duration_ns = MAX(again_ns, 1) }),
-	       mib_s(&last), (double)clean_ns / 1e6 / ((double)o->mib / 1024));
+	       (double)first.bytes_wire / MIB);
+	if (o->again)
+		printf("\"again_mib_s\": %.0f, \"again_cpu_s_per_gib\": %.3f, ", mib_s(&again.sum),
+		       again.cpu_s / gib);
+	printf("\"last_mib_s\": %.0f, \"clean_ms_per_gib\": %.3f, ", mib_s(&last),
+	       (double)clean_ns / 1e6 / ((double)o->mib / 1024));
 	ram_sender_free(s);
 	dirty_log_stop(log);
 }
 
-static const struct option long_options[] = {
-	{ "mib", required_argument, NULL, 'm' },
-	{ "used-mib", required_argument, NULL, 'u' },
-	{ "streams", required_argument, NULL, 's' },
-	{ "text", no_argument, NULL, 't' },
-	{ "unix", no_argument, NULL, 'x' },
-	{ "compress", required_argument, NULL, 'c' },
-	{ "bandwidth", required_argument, NULL, 'b' },
-	{ "again", required_argument, NULL, 'a' },
-	{ 0 },
-};
+static enum ram_compress compress_of(const char *name)
+{
+	static const char *const names[] = { "none", "lz4", "zstd" };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!strcmp(name, names[i]))
+			return (enum ram_compress)i;
+	}
+	exit(2);
+}
 
 static void parse(struct options *o, int argc, char **argv)
 {
-	static const char *const compress[] = { "none", "lz4", "zstd" };
-	int opt;
+	const struct {
+		const char *name;
+		uint64_t *number;
+	} numbers[] = {
+		{ "--mib", &o->mib },
+		{ "--used-mib", &o->used_mib },
+		{ "--streams", &o->streams },
+		{ "--again", &o->again },
+		{ "--bandwidth", &o->ram.bandwidth_bytes },
+	};
 
-	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		uint64_t n = optarg ? strtoull(optarg, NULL, 10) : 0;
-
-		switch (opt) {
-		case 'm':
-			o->mib = n;
-			break;
-		case 'u':
-			o->used_mib = n;
-			break;
-		case 's':
-			o->streams = (unsigned)n;
-			break;
-		case 't':
-			o->text = true;
-			break;
-		case 'x':
-			o->local = true;
-			break;
-		case 'a':
-			o->again = (unsigned)n;
-			break;
-		case 'b':
-			o->ram.bandwidth_bytes = n;
-			break;
-		case 'c':
-			for (unsigned i = 0; i < ARRAY_SIZE(compress); i++) {
-				if (!strcmp(optarg, compress[i]))
-					o->ram.compress = (enum ram_compress)i;
-			}
-			break;
-		default:
-			exit(2);
+	for (int i = 1; i + 1 < argc; i += 2) {
+		if (!strcmp(argv[i], "--compress"))
+			o->ram.compress = compress_of(argv[i + 1]);
+		if (!strcmp(argv[i], "--contents"))
+			o->text = !strcmp(argv[i + 1], "text");
+		if (!strcmp(argv[i], "--path"))
+			o->local = !strcmp(argv[i + 1], "unix");
+		for (unsigned n = 0; n < ARRAY_SIZE(numbers); n++) {
+			if (!strcmp(argv[i], numbers[n].name))
+				*numbers[n].number = strtoull(argv[i + 1], NULL, 10);
 		}
 	}
 	if (o->streams < 1 || o->streams > RAM_MAX_STREAMS || o->used_mib > o->mib)

@@ -67,11 +67,11 @@ struct ram_pass {
 struct ram_sender;
 
 /*
- * Streams' threads for sending @gm by @log over @streams (which stay the
+ * Streams' threads for sending the memory of @log over @streams (which stay the
  * caller's, and outlive the sender). 0 or -errno. Not a vCPU or loop thread, as
  * all functions of the sender.
  */
-__must_check int ram_sender_new(struct ram_sender **ret, struct gmem *gm, struct dirty_log *log,
+__must_check int ram_sender_new(struct ram_sender **ret, struct dirty_log *log,
 				struct channel *const *streams, unsigned nr_streams,
 				const struct ram_options *options, struct err *e);
 
@@ -98,6 +98,7 @@ uint64_t ram_sender_remaining(struct ram_sender *s);
 /* Change the cap while it runs. */
 void ram_sender_set_bandwidth(struct ram_sender *s, uint64_t bytes_per_s);
 
+/* What was sent so far. Any thread. */
 void ram_sender_stats(const struct ram_sender *s, struct ram_stats *ret);
 
 struct ram_receiver;

@@ -264,9 +264,8 @@ static int start(struct ram_sender *s, const struct ram_options *options)
 	return rc;
 }
 
-int ram_sender_new(struct ram_sender **ret, struct gmem *gm, struct dirty_log *log,
-		   struct channel *const *streams, unsigned nr_streams,
-		   const struct ram_options *options, struct err *e)
+int ram_sender_new(struct ram_sender **ret, struct dirty_log *log, struct channel *const *streams,
+		   unsigned nr_streams, const struct ram_options *options, struct err *e)
 {
 	struct ram_sender *s;
 	int rc;
@@ -277,9 +276,9 @@ int ram_sender_new(struct ram_sender **ret, struct gmem *gm, struct dirty_log *l
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_set(e, -ENOMEM, "out of memory");
-	s->gm = gm;
+	s->gm = dirty_log_gmem(log);
 	s->log = log;
-	s->nr_pages = gm->bytes / RAM_PAGE_BYTES;
+	s->nr_pages = dirty_log_nr_pages(log);
 	s->nr_words = BITMAP_WORDS(s->nr_pages);
 	s->nr_streams = nr_streams;
 	for (unsigned i = 0; i < nr_streams; i++) {

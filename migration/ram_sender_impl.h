@@ -52,7 +52,7 @@ struct ram_sender {
 	unsigned nr_streams;
 	struct ram_stream streams[RAM_MAX_STREAMS];
 
-	/* Written between passes by who asks for them, else read; a stream writes its chunks of sent. */
+	/* Who asks for passes, between them; each stream writes its chunks of sent. */
 	uint64_t *plan; /* what this pass sends */
 	uint64_t *sent; /* what the receiver has heard of */
 

@@ -192,7 +192,7 @@ static int send_chunk(struct ram_stream *st, uint64_t first_word, unsigned nr_wo
 		return 0;
 	if (atomic_load_explicit(&s->stop, memory_order_relaxed))
 		return -ECANCELED;
-	/* From here on what the guest writes counts for the next pass, of which there may be none. */
+	/* From here on what the guest writes counts for the next pass. */
 	if (!last)
 		rc = dirty_log_clear(s->log, first_word * 64, words, nr_words);
 	for (unsigned i = 0; i < nr_words && rc == 0; i++) {

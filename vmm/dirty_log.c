@@ -130,6 +130,11 @@ uint64_t dirty_log_nr_pages(const struct dirty_log *log)
 	return log->nr_pages;
 }
 
+struct gmem *dirty_log_gmem(const struct dirty_log *log)
+{
+	return &log->vm->gmem;
+}
+
 int dirty_log_sync(struct dirty_log *log)
 {
 	const struct gmem *gm = &log->vm->gmem;

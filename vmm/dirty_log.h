@@ -7,6 +7,7 @@
 
 #include "util/compiler.h"
 
+struct gmem;
 struct vm;
 
 /*
@@ -59,7 +60,10 @@ void dirty_log_stop(struct dirty_log *log);
  */
 __must_check int dirty_log_sync(struct dirty_log *log);
 const uint64_t *dirty_log_bitmap(const struct dirty_log *log);
+
+/* How many pages RAM has, and RAM itself. */
 uint64_t dirty_log_nr_pages(const struct dirty_log *log);
+struct gmem *dirty_log_gmem(const struct dirty_log *log);
 
 /*
  * The caller is about to read the pages among [first, first + 64 * nr_words)

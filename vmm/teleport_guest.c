@@ -178,8 +178,7 @@ static int ram_start(void *opaque, struct channel *const *streams, unsigned nr_s
 
 	if (rc < 0)
 		return rc;
-	rc = ram_sender_new(&t->sender, &machine_vm(t->machine)->gmem, t->log, streams, nr_streams,
-			    options, e);
+	rc = ram_sender_new(&t->sender, t->log, streams, nr_streams, options, e);
 	if (rc < 0)
 		loop_call_sync(t->loop, stop_log, t);
 	return rc;

@@ -105,15 +105,15 @@ static void set_sregs(struct kvm_vcpu *vcpu)
 	assert_int_equal(kvm_set_sregs(vcpu, &sregs), 0);
 }
 
-void guest64_load(struct vm *vm, const void *code, size_t bytes, const struct guest64_regs *args)
+void guest64_load(struct vm *vm, const void *code, size_t bytes, const struct guest64_regs *regs)
 {
-	struct kvm_regs regs = {
+	struct kvm_regs state = {
 		.rip = GUEST64_PROGRAM,
 		.rsp = GUEST64_FREE,
 		.rflags = RFLAGS_VALUE,
-		.rdi = args->rdi,
-		.rsi = args->rsi,
-		.rdx = args->rdx,
+		.rdi = regs->rdi,
+		.rsi = regs->rsi,
+		.rdx = regs->rdx,
 	};
 	void *program = gmem_ptr(&vm->gmem, GUEST64_PROGRAM, bytes);
 
@@ -121,5 +121,5 @@ void guest64_load(struct vm *vm, const void *code, size_t bytes, const struct gu
 	memcpy(program, code, bytes);
 	write_tables(vm);
 	set_sregs(&vm->vcpus[0]->kvm);
-	assert_int_equal(kvm_set_regs(&vm->vcpus[0]->kvm, &regs), 0);
+	assert_int_equal(kvm_set_regs(&vm->vcpus[0]->kvm, &state), 0);
 }

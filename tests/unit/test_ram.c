@@ -79,8 +79,7 @@ static void connect(struct fixture *f, unsigned nr, bool tcp, const struct ram_o
 
 	ram_pipes_open(&f->pipes, nr, tcp);
 	assert_int_equal(dirty_log_start(&f->log, f->m.vm), 0);
-	assert_int_equal(
-		ram_sender_new(&f->tx, &f->m.vm->gmem, f->log, f->pipes.tx, nr, options, &e), 0);
+	assert_int_equal(ram_sender_new(&f->tx, f->log, f->pipes.tx, nr, options, &e), 0);
 	assert_int_equal(ram_receiver_new(&f->rx, &f->dest, f->pipes.rx, nr, &e), 0);
 }
 
@@ -129,7 +128,7 @@ static uint64_t populated(const struct gmem *gm)
 
 static void wait_for_rounds(struct fixture *f, unsigned n)
 {
-	volatile uint64_t *rounds = gmem_ptr(&f->m.vm->gmem, COUNTER_GPA, 8);
+	const volatile uint64_t *rounds = gmem_ptr(&f->m.vm->gmem, COUNTER_GPA, 8);
 	uint64_t until = *rounds + n, end_ns = clock_now_ns() + WAIT_NS;
 
 	while (*rounds < until) {
@@ -413,11 +412,9 @@ static void test_number_of_streams(void **state)
 	struct err e;
 
 	MACHINE_OR_SKIP(&f->m);
-	assert_int_equal(ram_sender_new(&f->tx, &f->m.vm->gmem, NULL, ch, 0, &options, &e),
+	assert_int_equal(ram_sender_new(&f->tx, NULL, ch, 0, &options, &e), -EINVAL);
+	assert_int_equal(ram_sender_new(&f->tx, NULL, ch, RAM_MAX_STREAMS + 1, &options, &e),
 			 -EINVAL);
-	assert_int_equal(
-		ram_sender_new(&f->tx, &f->m.vm->gmem, NULL, ch, RAM_MAX_STREAMS + 1, &options, &e),
-		-EINVAL);
 }
 
 int main(void)
