@@ -8,7 +8,20 @@ ferry=${O:-build}/ferry
 guests=${O:-build}/guest-images
 dir=$(mktemp -d)
 guest=
-trap '[ -z "$guest" ] || kill "$guest" 2>/dev/null || true; rm -rf "$dir"' EXIT
+receiver=
+host1=ferry-demo1-$$
+host2=ferry-demo2-$$
+
+clean_up()
+{
+	for pid in $guest $receiver; do
+		kill "$pid" 2>/dev/null || true
+	done
+	ip netns delete "$host1" 2>/dev/null || true
+	ip netns delete "$host2" 2>/dev/null || true
+	rm -rf "$dir"
+}
+trap clean_up EXIT
 
 step() { printf '\n\033[1m== %s\033[0m\n' "$1"; }
 show() {
@@ -55,5 +68,58 @@ show "$ferry" shutdown demo
 wait "$guest"
 guest=
 show "$ferry" list
+
+# Two hosts with a cable between them, each with a bridge for its guests.
+make_hosts()
+{
+	ip netns add "$host1" && ip netns add "$host2" || return
+	ip -n "$host1" link add cable type veth peer name cable netns "$host2"
+	for host in "$host1" "$host2"; do
+		ip -n "$host" link set lo up
+		# With an address of its own: otherwise it would follow the taps that come and go.
+		ip -n "$host" link add br0 address "02:00:00:99:00:0${host:10:1}" type bridge
+		ip -n "$host" link set cable master br0 up
+		ip -n "$host" link set br0 up
+	done
+	ip -n "$host1" address add 10.99.0.1/24 dev br0
+	ip -n "$host2" address add 10.99.0.2/24 dev br0
+}
+
+if make_hosts 2>/dev/null; then
+	step 'Live teleport to another host, while the guest pings the first one every 10 ms'
+	on1=(ip netns exec "$host1" env "XDG_RUNTIME_DIR=$dir/host1")
+	on2=(ip netns exec "$host2" env "XDG_RUNTIME_DIR=$dir/host2")
+	to=tcp:10.99.0.2:8002
+	listen=(--listen "$to" --insecure --allow 10.99.0.1)
+	net=(--net 'tap,bridge=br0' --append)
+	net+=('ip=10.99.0.100/24 ping=10.99.0.1 count=500 interval_ms=10 quit=done')
+else
+	step 'Live teleport to another process (this user may not make namespaces), during a ping'
+	on1=(env "XDG_RUNTIME_DIR=$dir/host1")
+	on2=(env "XDG_RUNTIME_DIR=$dir/host2")
+	to=tcp:127.0.0.1:8002
+	listen=(--listen "$to" --insecure)
+	net=(--net user --append 'ip=dhcp ping=10.0.2.2 count=500 interval_ms=10 quit=done')
+fi
+mkdir -m 700 "$dir/host1" "$dir/host2"
+mkfifo "$dir/said"
+"${on2[@]}" "$ferry" receive "${listen[@]}" --console "file:$dir/console" >"$dir/said" &
+receiver=$!
+exec 3<"$dir/said"
+read -r line <&3 && echo "$line"
+"${on1[@]}" "$ferry" run --name web --memory 128M --kernel "$guests/net.elf" \
+	--console "file:$dir/console" "${net[@]}" &
+guest=$!
+until grep -qs '^net: up' "$dir/console"; do
+	kill -0 "$guest"
+done
+show "${on1[@]}" "$ferry" teleport web "$to" --report "${O:-build}/teleport.svg"
+wait "$guest"
+guest=
+until [[ $line == *'has ended'* ]]; do # at the destination, when it has pinged enough
+	read -r line <&3 && echo "$line"
+done
+grep '^net: ping' "$dir/console"
+echo "the picture of it: ${O:-build}/teleport.svg"
 
 step 'That worked. README.md tells how to go on.'
