@@ -358,7 +358,12 @@ static bool is_still_ours(struct source *s, const struct err *why)
 
 static enum source_state fail(struct source *s, struct err *why)
 {
-	if (s->talk && why->code != -ECANCELED)
+	struct err first;
+
+	/* If the walk was ended from outside, what failed then is a consequence. */
+	if (phase_gate_sleep(&s->gate, 0, &first) < 0)
+		*why = first;
+	else if (s->talk && why->code != -ECANCELED)
 		(void)talk_explain(s->talk, 0, why);
 	if (is_still_ours(s, why)) {
 		take_back(s);

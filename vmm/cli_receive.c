@@ -65,6 +65,7 @@ const size_t receive_nr_fields = ARRAY_SIZE(receive_fields);
 static int check(const struct receive_options *o, struct err *e)
 {
 	uint32_t phases;
+	int rc;
 
 	if (!o->listen)
 		return err_set(e, -EINVAL,
@@ -72,7 +73,12 @@ static int check(const struct receive_options *o, struct err *e)
 			       "unix:/run/ferry/in");
 	if (o->name && runtime_check_name(o->name, e) < 0)
 		return e->code;
-	return phase_parse_set(o->hold, &phases, e);
+	rc = phase_parse_set(o->hold, &phases, e);
+	if (rc == 0 && phases & ((1U << PHASE_PRECOPY) - 1))
+		return err_set(e, -EINVAL,
+			       "--hold: a guest can be held here from precopy on: before that it "
+			       "has no name to say --continue to");
+	return rc;
 }
 
 /* Wrong settings are wrong usage; all else is a failure. */

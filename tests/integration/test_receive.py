@@ -12,7 +12,7 @@ import subprocess
 from ferrytest import Keys, NetNs, Proc, Receive, each, fds, no_leaks, tmp_dir
 from ferrytest.paths import FERRY
 from ferrytest.receive import (BUSY, CONTROL, NO_SESSION, NOT_ALLOWED, OK, QUESTION, STREAM, TLS,
-                               TLS_NOT_OFFERED, TLS_REQUIRED, VERSION, code_of, preamble)
+                               TLS_NOT_OFFERED, TLS_REQUIRED, VERSION, code_of, drain, preamble)
 
 
 def fails(status, reason, *argv):
@@ -34,7 +34,8 @@ def test_wrong_usage():
             ("--tls-cert and --tls-key", "--listen", "tcp:127.0.0.1:0", "--tls-ca", FERRY),
             ("0 is out of range", *there, "--limit", "0"),
             ("name 'a/b'", *there, "--name", "a/b"),
-            ("phase", *there, "--hold", "lunch")]:
+            ("phase", *there, "--hold", "lunch"),
+            ("from precopy on", *there, "--hold", "reserve,ready")]:
         fails(2, reason, *argv)
 
 
@@ -226,8 +227,7 @@ def test_children_end_with_the_listener():
         assert code_of(peer) == OK
         receive.signal(signal.SIGTERM)
         assert receive.wait() == 0
-        while peer.recv(4096):
-            pass
+        drain(peer)
 
 
 # --- TLS ---
@@ -259,8 +259,7 @@ def test_plain_peer_and_tls():
             peer.sendall(preamble(flags=TLS))
             assert code_of(peer) == OK
             peer.sendall(b"hello?" * 100)
-            while peer.recv(4096):
-                pass
+            drain(peer)
         receive.err.wait_for("TLS handshake", 10)
         assert receive.knock(role=QUESTION, flags=TLS, session=bytes(16)) == NO_SESSION
 

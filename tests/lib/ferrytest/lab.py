@@ -181,11 +181,14 @@ class Host:
             argv += ["--console", self.lab.console(console_of).option]
         return HostReceive(self, *argv, listen=listen, insecure=insecure)
 
-    def teleport(self, name, destination, *argv, **kwargs):
-        """Begin to send a guest of this host to a HostReceive, or to an address."""
+    def teleport(self, name, destination, *argv, max_downtime="2s", **kwargs):
+        """Begin to send a guest of this host to a HostReceive, or to an address.
+
+        What does not care about the downtime gets one that a busy machine can keep."""
         if isinstance(destination, HostReceive):
             destination = destination.destination()
-        return self.lab.stack.enter_context(Teleport(self, name, destination, *argv, **kwargs))
+        return self.lab.stack.enter_context(Teleport(self, name, destination, *argv,
+                                                      max_downtime=max_downtime, **kwargs))
 
     def ferry(self, *argv, check=True, **kwargs):
         """A ferry command on this host, to its end; returns its output."""
@@ -306,11 +309,15 @@ class Lab:
     def check_clean(self):
         """No guest, interface or file of one is left on any host."""
         for host in self.hosts:
-            left = links(host.net) - self.links[host.name]
-            assert not left, f"{host.name} has still {left}"
-            files = {path for path in files_below(host.runtime)
-                     if not path.endswith(("/ferry", "/ferry/lock"))}
-            assert not files, f"{host.name} has still {files}"
+            self.check_clean_host(host)
+
+    def check_clean_host(self, host):
+        """The same for one."""
+        left = links(host.net) - self.links[host.name]
+        assert not left, f"{host.name} has still {left}"
+        files = {path for path in files_below(host.runtime)
+                 if not path.endswith(("/ferry", "/ferry/lock"))}
+        assert not files, f"{host.name} has still {files}"
 
 
 def is_locked(path):

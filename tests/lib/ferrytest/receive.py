@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`ferry receive`, and the first words that its peers say."""
+import contextlib
 import socket
 import struct
 
@@ -27,6 +28,13 @@ def code_of(peer):
         return None
     assert reply[:8] == b"FERRYTP\0" and reply[12:] == bytes(4), reply
     return struct.unpack("<H", reply[10:12])[0]
+
+
+def drain(peer):
+    """Read until it hangs up, or resets because it did not want all that we said."""
+    with contextlib.suppress(ConnectionResetError):
+        while peer.recv(4096):
+            pass
 
 
 class Receive(Proc):
