@@ -33,6 +33,7 @@ vmm_TOP := \
 	vmm/cli.c \
 	vmm/cli_console.c \
 	vmm/cli_help.c \
+	vmm/cli_net.c \
 	vmm/cli_receive.c \
 	vmm/cli_remote.c \
 	vmm/cli_run.c \
@@ -58,6 +59,8 @@ vmm_TOP := \
 	vmm/guest_state.c \
 	vmm/machine.c \
 	vmm/machine_devices.c \
+	vmm/machine_network.c \
+	vmm/net_show.c \
 	vmm/receive.c \
 	vmm/receive_child.c \
 	vmm/receive_guest.c \

@@ -11,6 +11,7 @@
 #include "vmm/cli_teleport.h"
 #include "vmm/config.h"
 #include "vmm/doctor.h"
+#include "vmm/net_show.h"
 #include "vmm/receive.h"
 #include "vmm/restore.h"
 #include "vmm/save_options.h"
@@ -51,6 +52,8 @@ const struct command cli_commands[] = {
 	  .positional2 = CLI_ARG_OPTIONAL },
 	{ "state", "FILE", CLI_ARG_REQUIRED, "show what is in a saved guest", state_fields,
 	  &state_nr_fields, .run = cli_state },
+	{ "net", "ACTION", CLI_ARG_REQUIRED, "make, show and remove networks of guests", net_fields,
+	  &net_nr_fields, .run = cli_net, .arg2 = "NAME", .positional2 = CLI_ARG_OPTIONAL },
 	{ "doctor", NULL, CLI_ARG_NONE, "tell what this host can do and what is missing",
 	  plain_fields, &plain_nr_fields, .run = cli_doctor },
 	{ "help", "COMMAND", CLI_ARG_OPTIONAL, "explain a command", plain_fields, &plain_nr_fields,

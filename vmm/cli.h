@@ -98,5 +98,6 @@ int cli_receive(const struct cli *cli);
 int cli_save(const struct cli *cli);
 int cli_restore(const struct cli *cli);
 int cli_state(const struct cli *cli);
+int cli_net(const struct cli *cli);
 
 #endif

@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <libgen.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "net/mac.h"
+#include "net/managed/netdef.h"
 #include "net/netdev.h"
 #include "util/io.h"
 #include "virtio/blk.h"
@@ -102,7 +104,7 @@ static const char *const offload_choices[] = { "on", "off", NULL };
 
 static const struct field nic_fields[] = {
 	{ "backend", &field_string, NIC(backend), .arg = "KIND",
-	  .help = "user, tap, tap:NAME or none" },
+	  .help = "user, tap, tap:NAME, bridge:NAME, none, or a network's name" },
 	{ "id", &field_string, NIC(id), .arg = "ID", .help = "name of the nic in ferry (net0)" },
 	{ "mac", &field_string, NIC(mac), .arg = "MAC", .help = "address (derived from the name)" },
 	{ "bridge", &field_string, NIC(bridge), .arg = "NAME", .help = "bridge to put the tap on" },
@@ -124,6 +126,13 @@ static const struct field nic_fields[] = {
 	  .help = "checksums and segmentation by the host: on or off", .choices = offload_choices },
 	{ "queue-size", &field_uint, NIC(queue_size), .arg = "N",
 	  .help = "entries of a virtqueue (256)", .min = NET_MIN_QUEUE_SIZE, .max = VQ_MAX_SIZE },
+	{ "ip", &field_string, NIC(ip), .arg = "ADDRESS",
+	  .help = "IPv4 address on its network (derived from the MAC)" },
+	{ "ip6", &field_string, NIC(ip6), .arg = "ADDRESS", .help = "IPv6 address there" },
+	{ "vlan", &field_uint, NIC(vlan), .arg = "ID", .help = "VLAN of its network", .min = 1,
+	  .max = 4094 },
+	{ "filter", &field_choice, NIC(filter), .arg = "WHEN",
+	  .help = "send from its own addresses only: on or off", .choices = offload_choices },
 };
 
 static void nic_init(void *item)
@@ -131,20 +140,68 @@ static void nic_init(void *item)
 	*(struct nic_config *)item = (struct nic_config){ .queues = 1 };
 }
 
+/* "KIND" or "KIND:NAME"; *@ret_name is "" for the former. False: another kind. */
+static bool is_kind(const char *backend, const char *kind, const char **ret_name)
+{
+	size_t len = strlen(kind);
+
+	if (strncmp(backend, kind, len) != 0 || (backend[len] && backend[len] != ':'))
+		return false;
+	*ret_name = backend + len + (backend[len] == ':');
+	return true;
+}
+
+static int missing_name(const char *backend, const char *what, struct err *e)
+{
+	return err_set(e, -EINVAL, "the name of the %s is missing: write %.*s:NAME", what,
+		       (int)strcspn(backend, ":"), backend);
+}
+
 static int nic_parse_backend(struct nic_config *nic, struct err *e)
 {
-	if (!strcmp(nic->backend, "none"))
+	const char *name = "";
+
+	nic->ifname = NULL;
+	if (!strcmp(nic->backend, "none")) {
 		nic->kind = NIC_NONE;
-	else if (!strcmp(nic->backend, "user"))
+	} else if (!strcmp(nic->backend, "user")) {
 		nic->kind = NIC_USER;
-	else if (!strcmp(nic->backend, "tap") || !strncmp(nic->backend, "tap:", 4))
+	} else if (is_kind(nic->backend, "tap", &name)) {
 		nic->kind = NIC_TAP;
-	else
-		return err_set(e, -EINVAL, "'%s' is not one of: user, tap, tap:NAME, none",
-			       nic->backend);
-	nic->ifname = nic->backend[3] == ':' ? nic->backend + 4 : NULL;
-	if (nic->ifname && !*nic->ifname)
-		return err_set(e, -EINVAL, "the name of the tap is missing: write tap:NAME or tap");
+		nic->ifname = *name ? name : NULL;
+		if (!*name && strchr(nic->backend, ':'))
+			return missing_name(nic->backend, "tap", e);
+	} else if (is_kind(nic->backend, "bridge", &name)) {
+		nic->kind = NIC_TAP;
+		if (!*name)
+			return missing_name(nic->backend, "bridge", e);
+		free(nic->bridge);
+		nic->bridge = strdup(name);
+		return nic->bridge ? 0 : err_set(e, -ENOMEM, "no memory");
+	} else {
+		nic->kind = NIC_NETWORK;
+		if (netdef_check_name(nic->backend, NULL) < 0)
+			return err_set(e, -EINVAL,
+				       "'%.60s' is none of user, tap, tap:NAME, bridge:NAME, none, "
+				       "nor the name of a network",
+				       nic->backend);
+	}
+	return 0;
+}
+
+static int nic_check_network(const struct nic_config *nic, struct err *e)
+{
+	const char *const texts[] = { nic->ip, nic->ip6 };
+	struct net_prefix addr;
+
+	if (nic->kind != NIC_NETWORK && (nic->ip || nic->ip6 || nic->vlan || nic->filter))
+		return err_set(e, -EINVAL, "ip, ip6, vlan and filter work with a network only");
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (texts[i] && (strchr(texts[i], '/') || net_prefix_parse(texts[i], &addr) < 0 ||
+				 addr.family != (i == 0 ? AF_INET : AF_INET6)))
+			return err_set(e, -EINVAL, "%s: '%.60s' is not an address",
+				       i == 0 ? "ip" : "ip6", texts[i]);
+	}
 	return 0;
 }
 
@@ -164,9 +221,10 @@ static int nic_check(void *item, struct err *e)
 		return err_set(e, -EINVAL, "hostfwd works with user only");
 	if (nic->kind != NIC_TAP && nic->bridge)
 		return err_set(e, -EINVAL, "bridge works with tap only");
-	if (nic->kind != NIC_TAP && nic->queues > 1)
-		return err_set(e, -EINVAL, "several queues work with tap only");
-	return check_queue_size(nic->queue_size, e);
+	if (nic->kind == NIC_USER && nic->queues > 1)
+		return err_set(e, -EINVAL, "several queues work with taps and networks only");
+	rc = nic_check_network(nic, e);
+	return rc < 0 ? rc : check_queue_size(nic->queue_size, e);
 }
 
 static const struct field_record nic_record = {

@@ -36,14 +36,14 @@ struct disk_config {
 	unsigned queue_size;        /* 0: the default */
 };
 
-enum nic_kind { NIC_NONE, NIC_USER, NIC_TAP };
+enum nic_kind { NIC_NONE, NIC_USER, NIC_TAP, NIC_NETWORK };
 
 /* One --net. */
 struct nic_config {
-	char *backend; /* "user", "tap" or "tap:NAME", "none" */
+	char *backend; /* "user", "tap", "tap:NAME", "bridge:NAME", "none", or a network */
 	char *id;
-	unsigned kind; /* enum nic_kind, from backend */
-	char *ifname;  /* of a tap, from backend; NULL: a new one */
+	unsigned kind;      /* enum nic_kind, from backend */
+	const char *ifname; /* of a tap, from backend; NULL: a new one */
 	char *bridge;
 	char *mac;                 /* NULL until config_finish(): derived from the guest's name */
 	struct field_list hostfwd; /* of char * */
@@ -53,6 +53,10 @@ struct nic_config {
 	uint64_t tx_bps, tx_pps; /* the same from the guest */
 	unsigned offloads;       /* 0: on, 1: off */
 	unsigned queue_size;     /* 0: the default */
+	/* of a network */
+	char *ip, *ip6;  /* NULL: derived from the MAC */
+	unsigned vlan;   /* 0: none */
+	unsigned filter; /* 0: on, 1: may send from any address */
 };
 
 struct config {

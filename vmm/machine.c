@@ -331,6 +331,8 @@ static struct machine *new_machine(const struct config *cfg, struct loop *loop, 
 	m->listener = *listener;
 	m->restart.fn = restart_now;
 	m->restart.opaque = m;
+	for (unsigned i = 0; i < CONFIG_MAX_NICS; i++)
+		m->joins[i].fd = -1;
 	return m;
 }
 
@@ -428,6 +430,7 @@ void machine_free(struct machine *m)
 		return;
 	loop_disarm(m->loop, &m->restart);
 	vm_free(m->vm);
+	machine_leave_networks(m);
 	vm_state_free(m->state);
 	loop_free(m->io_loop);
 	boot_close(m->boot);

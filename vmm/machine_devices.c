@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The devices of a guest, made from its settings.
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -13,6 +14,7 @@
 #include "virtio/net.h"
 #include "virtio/rng.h"
 #include "vmm/machine_impl.h"
+#include "vmm/machine_network.h"
 #include "vmm/vm.h"
 
 int machine_add_platform(struct machine *m, struct err *e)
@@ -77,13 +79,32 @@ static unsigned max_sockets(const struct machine *m)
 	return (unsigned)MAX(1, MIN(rl.rlim_cur / 2 / MAX(users, 1U), NETDEV_MAX_SOCKETS));
 }
 
+/* Once its tap is there, a nic joins its network; it leaves it in machine_free(). */
+static int add_network_nic(struct machine *m, const struct nic_config *nic, unsigned index,
+			   struct net_config *cfg, struct err *e)
+{
+	struct network_paths paths;
+	struct net_member member;
+	struct netdef def;
+	int rc = network_paths_get(&paths, e);
+
+	if (rc == 0)
+		rc = network_prepare(&paths, nic, m->cfg->name, index, &def, &member, e);
+	if (rc == 0)
+		rc = net_new(m->vm, m->pci, cfg, &m->nics[index], e);
+	if (rc < 0)
+		return rc;
+	(void)snprintf(member.tap, sizeof(member.tap), "%s", net_backend(m->nics[index])->host_if);
+	return network_join(&paths.dirs, &def, &member, &m->joins[index], e);
+}
+
 static int add_nic(struct machine *m, const struct nic_config *nic, unsigned index, struct err *e)
 {
 	struct net_config cfg = {
 		.id = nic->id,
 		.backend =
 			{
-				.kind = nic->kind == NIC_TAP ? NETDEV_TAP : NETDEV_USER,
+				.kind = nic->kind == NIC_USER ? NETDEV_USER : NETDEV_TAP,
 				.nr_pairs = nic->queues,
 				.tap = nic->ifname,
 				.bridge = nic->bridge,
@@ -100,7 +121,19 @@ static int add_nic(struct machine *m, const struct nic_config *nic, unsigned ind
 
 	if (mac_parse(nic->mac, cfg.mac) < 0) /* config_finish() saw to it */
 		return err_set(e, -EINVAL, "mac: missing");
+	if (nic->kind == NIC_NETWORK)
+		return add_network_nic(m, nic, index, &cfg, e);
 	return net_new(m->vm, m->pci, &cfg, &m->nics[index], e);
+}
+
+void machine_leave_networks(struct machine *m)
+{
+	struct network_paths paths;
+
+	for (unsigned i = 0; i < CONFIG_MAX_NICS; i++) {
+		if (m->joins[i].fd >= 0 && network_paths_get(&paths, NULL) == 0)
+			network_leave(&paths.dirs, &m->joins[i]);
+	}
 }
 
 /* Seldom busy, so one thread works all of them. */

@@ -4,6 +4,7 @@
 #define FERRY_VMM_MACHINE_IMPL_H
 
 #include "vmm/loop.h"
+#include "net/managed/network.h"
 #include "vmm/machine.h"
 
 struct vm_state;
@@ -25,6 +26,8 @@ struct machine {
 	struct virtio_dev *nics[CONFIG_MAX_NICS];
 	struct virtio_dev *balloon;
 
+	struct net_join joins[CONFIG_MAX_NICS]; /* of nics on managed networks; main thread */
+
 	struct vm_state *state; /* what was loaded; NULL after the start */
 	bool clock_real;        /* the guest's clock shall show the time that has passed since */
 	bool arriving;          /* its state comes from elsewhere, and has not been started */
@@ -42,5 +45,8 @@ __must_check int machine_add_platform(struct machine *m, struct err *e);
 
 /* The devices that the settings ask for. 0 or -errno with @e. */
 __must_check int machine_add_devices(struct machine *m, struct err *e);
+
+/* Their nics' taps are gone: leave the networks. */
+void machine_leave_networks(struct machine *m);
 
 #endif

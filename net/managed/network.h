@@ -57,6 +57,24 @@ __must_check int network_join(const struct net_dirs *dirs, const struct netdef *
 /* Leave; the tap may be gone. fd -1: no-op. */
 void network_leave(const struct net_dirs *dirs, struct net_join *join);
 
+/* A nic that is on a network. */
+struct network_nic {
+	char guest[64];
+	unsigned index;
+	char tap[IF_NAMESIZE];
+	char mac[18];
+	struct net_prefix v4, v6; /* family 0: not known */
+	struct netlink_link link; /* its tap's; zero if that is gone */
+};
+
+/*
+ * Call @fn for each; what is not 0 ends it. 1: the network is up, 0: it is not,
+ * or -errno.
+ */
+__must_check int network_each_nic(const struct net_dirs *dirs, const char *name,
+				  int (*fn)(void *opaque, const struct network_nic *nic),
+				  void *opaque, struct err *e);
+
 /*
  * Put right what killed processes left, and what is missing of networks that are
  * up. Returns how many things were wrong, or -errno.

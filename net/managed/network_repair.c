@@ -1,11 +1,87 @@
 // SPDX-License-Identifier: MIT
-// `ferry net repair`: what killed processes left, and what others removed.
+// What is on networks, and what of them is to be put right.
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "net/managed/journal.h"
 #include "net/managed/network_impl.h"
+
+/* --- what is there --- */
+
+struct listing {
+	const char *name;
+	int (*fn)(void *opaque, const struct network_nic *nic);
+	void *opaque;
+};
+
+/* Elements are "TAP" . VALUE; a tap's name has no quotes. */
+static void read_element(const struct netop *op, struct network_nic *nic)
+{
+	const char *value = strstr(op->arg[2], " . ");
+
+	if (!value)
+		return;
+	value += 3;
+	if (strcmp(op->arg[1], "macs") == 0)
+		(void)snprintf(nic->mac, sizeof(nic->mac), "%.17s", value);
+	else if (strcmp(op->arg[1], "v4") == 0)
+		(void)!net_prefix_parse(value, &nic->v4);
+	else if (strcmp(op->arg[1], "v6") == 0)
+		(void)!net_prefix_parse(value, &nic->v6);
+}
+
+/* A nic's journal says all about it. */
+static int read_nic(void *opaque, const struct network_lock *lock, const char *member)
+{
+	const struct listing *l = opaque;
+	const char *dot = strrchr(member, '.');
+	struct network_nic nic = { 0 };
+	char path[NETWORK_PATH];
+	struct journal *j;
+
+	(void)snprintf(path, sizeof(path), "%.100s/%s@%.100s.journal", lock->dirs->state, l->name,
+		       member);
+	if (!dot || journal_open(&j, path, NULL) < 0)
+		return 0;
+	(void)snprintf(nic.guest, sizeof(nic.guest), "%.*s", (int)(dot - member), member);
+	nic.index = (unsigned)strtoul(dot + 1, NULL, 10);
+	for (unsigned i = 0; i < journal_nr_ops(j); i++) {
+		const struct netop *op = journal_op(j, i);
+
+		if (op->kind == NETOP_ELEMENT)
+			read_element(op, &nic);
+		else if (op->kind == NETOP_PORT)
+			(void)snprintf(nic.tap, sizeof(nic.tap), "%.15s", op->arg[0]);
+	}
+	journal_close(j);
+	(void)!netlink_get_link(lock->env.nl, nic.tap, &nic.link);
+	return l->fn(l->opaque, &nic);
+}
+
+int network_each_nic(const struct net_dirs *dirs, const char *name,
+		     int (*fn)(void *opaque, const struct network_nic *nic), void *opaque,
+		     struct err *e)
+{
+	struct listing l = { .name = name, .fn = fn, .opaque = opaque };
+	char path[NETWORK_PATH];
+	struct network_lock lock;
+	int rc = network_lock(&lock, dirs, e);
+
+	if (rc < 0)
+		return rc;
+	rc = network_each_member(&lock, name, read_nic, &l);
+	network_journal_path(&lock, name, path);
+	if (rc == 0)
+		rc = access(path, F_OK) == 0;
+	network_unlock(&lock);
+	return rc;
+}
+
+/* --- putting it right --- */
 
 /* "lab" of "lab.journal". */
 static bool network_of(const char *file, char name[NETDEF_NAME_MAX + 1])

@@ -12,13 +12,14 @@ static FILE *begin(char **text, size_t *len)
 	return open_memstream(text, len);
 }
 
-static char *end(FILE *f, char *text)
+/* The text is there once the file is closed. */
+static char *end(FILE *f, char **text)
 {
 	if (!f)
 		return NULL;
 	if (fclose(f) == 0)
-		return text;
-	free(text);
+		return *text;
+	free(*text);
 	return NULL;
 }
 
@@ -69,7 +70,7 @@ char *plan_filter_rules(const struct netdef *def)
 
 	if (f && !def->unfiltered)
 		write_filter(f, def);
-	return end(f, text);
+	return end(f, &text);
 }
 
 /* The prefix with its host bits zero, as rules want it. */
@@ -144,7 +145,7 @@ char *plan_inet_rules(const struct netdef *def)
 		write_forward(f, def);
 		(void)fprintf(f, "}\n");
 	}
-	return end(f, text);
+	return end(f, &text);
 }
 
 static void write_v4(FILE *f, const struct netdef *def)
@@ -195,5 +196,5 @@ char *plan_dhcp_conf(const struct netdef *def, const char *folder)
 		write_v4(f, def);
 	if (def->v6.family && def->mode != NET_MODE_ROUTE)
 		write_v6(f, def);
-	return end(f, text);
+	return end(f, &text);
 }
