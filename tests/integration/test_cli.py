@@ -50,7 +50,7 @@ def test_wrong_usage():
             ("--timeout: '-1' is not a number", "run", "--timeout=-1"),
             ("--on-crash: 'burn' is not one of: destroy, restart", "run", "--on-crash", "burn"),
             ("--disk: a disk has no property 'fast'", "run", "--disk", "x,fast"),
-            ("--net: 'lan' is not one of", "run", "--net", "lan"),
+            ("--net: 'LAN' is none of user", "run", "--net", "LAN"),
             ("console: 'tty' is not one of", "run", "--kernel", hello, "--console", "tty"),
             ("name 'a/b'", "run", "--kernel", hello, "--name", "a/b")]:
         fails(2, reason, *argv)
