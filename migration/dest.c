@@ -71,7 +71,7 @@ static void on_talk_ended(void *opaque, const struct err *why)
 
 static int greet(struct dest *d, struct err *e)
 {
-	struct section s;
+	struct section s = { 0 };
 	char *text;
 	int rc = talk_recv(d->talk, SECTION_HELLO, &s, e);
 
@@ -188,7 +188,7 @@ static int receive_memory(struct dest *d, struct err *e)
 	int rc = start_ram(d, e);
 
 	while (rc == 0) {
-		struct section s;
+		struct section s = { 0 };
 
 		rc = talk_source(d->talk)->get(talk_source(d->talk)->opaque, &s, e);
 		if (rc < 0)

@@ -117,7 +117,7 @@ static int negotiate(struct source *s, struct err *e)
 	};
 	uint64_t sent_ns = clock_now_ns();
 	struct hello answer;
-	struct section reply;
+	struct section reply = { 0 };
 	char *text = hello_encode(&hello);
 	int rc;
 

@@ -364,15 +364,17 @@ void talk_say_cancel(struct talk *t)
 
 int talk_recv(struct talk *t, uint32_t type, struct section *ret, struct err *e)
 {
-	int rc = take(t, ret, e);
+	struct section s = { 0 };
+	int rc = take(t, &s, e);
 
 	if (rc < 0)
 		return rc;
-	if (ret->type == type)
+	if (s.type == type) {
+		*ret = s;
 		return 0;
-	(void)err_set(e, -EPROTO, "the peer sent section %u where %u belongs", ret->type, type);
-	section_fini(ret);
-	return -EPROTO;
+	}
+	section_fini(&s);
+	return err_set(e, -EPROTO, "the peer sent section %u where %u belongs", s.type, type);
 }
 
 const struct section_sink *talk_sink(struct talk *t)
@@ -418,7 +420,7 @@ int talk_take_message(const struct section *s, enum talk_message kind, uint64_t 
 int talk_recv_message(struct talk *t, enum talk_message kind, uint64_t *ret_values, unsigned nr,
 		      struct err *e)
 {
-	struct section s;
+	struct section s = { 0 };
 	int rc = take(t, &s, e);
 
 	if (rc < 0)
@@ -445,7 +447,7 @@ int talk_send_reply(struct talk *t, int code, const char *text, struct err *e)
 
 int talk_recv_reply(struct talk *t, struct err *e)
 {
-	struct section s;
+	struct section s = { 0 };
 	int rc = talk_recv(t, SECTION_REPLY, &s, e);
 
 	if (rc == 0)

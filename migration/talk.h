@@ -48,7 +48,7 @@ enum running_value { RUNNING_NS, RUNNING_VALUES };
 
 struct talk_params {
 	struct channel *ch; /* stays the caller's, who leaves it alone until talk_free() */
-	/* The peer ended it, or the network: called once, on whatever thread saw it, without locks. */
+	/* The peer ended it, or the network: once, on whatever thread saw it, without locks. */
 	void (*ended)(void *opaque, const struct err *why);
 	void *opaque;
 };

@@ -24,12 +24,13 @@ static const char *const timeout_choices[] = { "cancel", "switch", NULL };
 /* "300ms", "2s"; a plain number is milliseconds. */
 static int duration_parse(const struct field *f, void *p, const char *text, struct err *e)
 {
-	char *end = NULL;
-	unsigned long value = strtoul(text, &end, 10);
-	bool seconds = end && !strcmp(end, "s");
+	size_t digits = strspn(text, "0123456789");
+	const char *unit = text + digits;
+	unsigned long value = digits ? strtoul(text, NULL, 10) : 0;
+	bool seconds = !strcmp(unit, "s");
 
 	(void)f;
-	if (*text < '0' || *text > '9' || (*end && !seconds && strcmp(end, "ms") != 0))
+	if (!digits || (*unit && !seconds && strcmp(unit, "ms") != 0))
 		return err_set(e, -EINVAL, "'%s' is not a time: write for example 300ms or 2s",
 			       text);
 	if (value == 0 || value > MAX_DOWNTIME_MS / (seconds ? 1000 : 1))
@@ -149,17 +150,18 @@ static int add_uri(json_t *args, const char *dest, struct err *e)
 /* "zstd:7" is the name and the level. */
 static int add_compress(json_t *args, const char *text, struct err *e)
 {
-	char name[16] = "";
-	int level = 0, used = 0;
+	size_t len = text ? strcspn(text, ":") : 0;
+	const char *level = text && text[len] ? text + len + 1 : NULL;
 
 	if (!text)
 		return 0;
-	if (sscanf(text, "%15[a-z0-9]%n:%d%n", name, &used, &level, &used) < 1 || text[used])
+	if (level && (!*level || strspn(level, "0123456789") != strlen(level) || strlen(level) > 2))
 		return err_set(e, -EINVAL, "--compress: '%s' is not none, lz4 or zstd[:LEVEL]",
 			       text);
-	(void)json_object_set_new(args, "compress", json_string(name));
+	(void)json_object_set_new(args, "compress", json_stringn(text, len));
 	if (level)
-		(void)json_object_set_new(args, "compress-level", json_integer(level));
+		(void)json_object_set_new(args, "compress-level",
+					  json_integer(strtol(level, NULL, 10)));
 	return 0;
 }
 

@@ -418,8 +418,10 @@ int run_new(struct run **ret, const struct config *cfg, const struct machine_inc
 	struct run *run = calloc(1, sizeof(*run));
 	int rc;
 
-	if (!run)
-		return err_set(e, -ENOMEM, "out of memory");
+	if (!run) {
+		(void)err_set(e, -ENOMEM, "out of memory");
+		return -ENOMEM;
+	}
 	run->cfg = cfg;
 	run->incoming = in;
 	runtime_claim_init(&run->claim);

@@ -113,13 +113,14 @@ static void tell_passes(struct teleport *t)
 	mutex_unlock(&t->lock);
 	for (unsigned i = 0; i < nr; i++) {
 		const struct source_pass *pass = &news[i].pass;
+		uint64_t left_bytes = pass->dirty_pages * RAM_PAGE_BYTES;
 
 		run_event(t->run, "MIGRATION_PASS",
 			  json_pack("{s:i, s:I, s:I, s:I, s:I}", "pass", (int)news[i].number,
 				    "pages", (json_int_t)pass->pages, "bytes",
 				    (json_int_t)pass->bytes_wire, "duration-us",
 				    (json_int_t)(pass->duration_ns / NSEC_PER_USEC), "remaining",
-				    (json_int_t)(pass->dirty_pages * RAM_PAGE_BYTES)));
+				    (json_int_t)left_bytes));
 	}
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Both sides of a teleport in one process, with a wire between them that fails on demand.
-#include "handover_rig.h"
+#include "handover_rig_impl.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,9 +13,6 @@
 #include "migration/talk.h"
 #include "util/clock.h"
 #include "util/io.h"
-
-#define SIDE_SOURCE 0
-#define SIDE_DEST   1
 
 /* --- faults --- */
 
@@ -38,15 +35,15 @@ static void check_locked(struct rig *r)
 	(void)pthread_cond_broadcast(&r->changed);
 }
 
-static void cut_locked(struct rig *r)
+void rig_cut_locked(struct rig *r)
 {
-	(void)shutdown(r->sockets[SIDE_SOURCE][1], SHUT_RDWR);
-	(void)shutdown(r->sockets[SIDE_DEST][1], SHUT_RDWR);
+	(void)shutdown(r->sockets[RIG_SOURCE][1], SHUT_RDWR);
+	(void)shutdown(r->sockets[RIG_DEST][1], SHUT_RDWR);
 	(void)shutdown(r->streams[0], SHUT_RDWR);
 	(void)shutdown(r->streams[1], SHUT_RDWR);
 }
 
-static void strike(struct rig *r)
+void rig_strike(struct rig *r)
 {
 	const struct err why = { .code = -ECANCELED, .text = "cancelled" };
 	struct err e;
@@ -61,7 +58,7 @@ static void strike(struct rig *r)
 		r->dest_runs = r->dest_locked = false;
 	}
 	if (r->plan.fault != RIG_CANCEL)
-		cut_locked(r);
+		rig_cut_locked(r);
 	mutex_unlock(&r->lock);
 	if (r->plan.fault == RIG_KILL_SOURCE)
 		source_abandon(r->source);
@@ -70,7 +67,7 @@ static void strike(struct rig *r)
 }
 
 /* Note that the moment has come. True: it is the one of the plan. */
-static bool point(struct rig *r, const char *what, const char *when)
+bool rig_point(struct rig *r, const char *what, const char *when)
 {
 	char name[RIG_NAME_BYTES];
 
@@ -82,7 +79,7 @@ static bool point(struct rig *r, const char *what, const char *when)
 	return r->plan.fault != RIG_NONE && !strcmp(name, r->plan.point);
 }
 
-static bool is_whole(enum rig_fault fault)
+bool rig_is_whole(enum rig_fault fault)
 {
 	return fault <= RIG_CANCEL;
 }
@@ -90,21 +87,21 @@ static bool is_whole(enum rig_fault fault)
 /* Before an operation. 0, or -EIO where it is to fail. */
 static int before(struct rig *r, const char *op, struct err *e)
 {
-	if (!point(r, op, "before"))
+	if (!rig_point(r, op, "before"))
 		return 0;
 	if (r->plan.fault == RIG_FAIL) {
 		r->fault_hits++;
 		return err_set(e, -EIO, "%s fails", op);
 	}
-	if (is_whole(r->plan.fault))
-		strike(r);
+	if (rig_is_whole(r->plan.fault))
+		rig_strike(r);
 	return 0;
 }
 
 static void after(struct rig *r, const char *op)
 {
-	if (point(r, op, "after") && is_whole(r->plan.fault))
-		strike(r);
+	if (rig_point(r, op, "after") && rig_is_whole(r->plan.fault))
+		rig_strike(r);
 }
 
 /* --- the source's guest --- */
@@ -282,7 +279,7 @@ static int open_control(void *opaque, struct channel **ret, struct err *e)
 	int fd;
 
 	mutex_lock(&r->lock);
-	fd = take_fd(&r->sockets[SIDE_SOURCE][0]);
+	fd = take_fd(&r->sockets[RIG_SOURCE][0]);
 	mutex_unlock(&r->lock);
 	return channel_new(ret, fd, e);
 }
@@ -536,125 +533,8 @@ static void *destination(void *opaque)
 		r->dest_ended = true;
 		r->dest_locked = false;
 	}
-	(void)shutdown(r->sockets[SIDE_DEST][1], SHUT_RDWR);
+	(void)shutdown(r->sockets[RIG_DEST][1], SHUT_RDWR);
 	mutex_unlock(&r->lock);
-	return NULL;
-}
-
-/* --- the wire --- */
-
-struct wire_section {
-	uint8_t header[SECTION_HEADER_BYTES];
-	struct section s;
-};
-
-static int read_section(int fd, struct wire_section *w)
-{
-	struct err e;
-	int rc = io_read_full(fd, w->header, sizeof(w->header));
-
-	if (rc < 0 || (rc = section_parse_header(w->header, &w->s, &e)) < 0)
-		return rc;
-	w->s.payload = malloc(w->s.bytes + 1);
-	return w->s.payload ? io_read_full(fd, w->s.payload, w->s.bytes) : -ENOMEM;
-}
-
-static void write_part(int fd, const void *buf, size_t len)
-{
-	(void)!send(fd, buf, len, MSG_NOSIGNAL);
-}
-
-static void write_section(int fd, const struct wire_section *w)
-{
-	write_part(fd, w->header, sizeof(w->header));
-	write_part(fd, w->s.payload, w->s.bytes);
-}
-
-/* The plan's fault for a section: forward it, or something else. */
-static void deform(struct rig *r, int fd, struct wire_section *w, unsigned direction)
-{
-	r->fault_hits++;
-	switch ((int)r->plan.fault) {
-	case RIG_SWALLOW:
-		r->muted[direction] = true;
-		break;
-	case RIG_TWICE:
-		write_section(fd, w);
-		write_section(fd, w);
-		break;
-	case RIG_OTHER:
-		section_seal(w->header, SECTION_RAM_SYNC, 0, NULL, 0);
-		write_part(fd, w->header, sizeof(w->header));
-		break;
-	case RIG_GARBLE:
-		w->header[SECTION_HEADER_BYTES - 1] ^= 0x10; /* of the checksum */
-		write_section(fd, w);
-		break;
-	case RIG_HALF:
-		write_part(fd, w->header, sizeof(w->header) / 2);
-		mutex_lock(&r->lock);
-		cut_locked(r);
-		mutex_unlock(&r->lock);
-		break;
-	default:
-		write_section(fd, w);
-		break;
-	}
-}
-
-static bool is_alive(const struct wire_section *w)
-{
-	return w->s.type == SECTION_MESSAGE && w->s.id == MESSAGE_ALIVE;
-}
-
-static void forward(struct rig *r, struct wire_section *w, unsigned direction)
-{
-	int fd = r->sockets[!direction][1];
-	char what[RIG_NAME_BYTES];
-
-	if (is_alive(w) || r->muted[direction]) {
-		if (!r->muted[direction] || is_alive(w))
-			write_section(fd, w);
-		return;
-	}
-	(void)snprintf(what, sizeof(what), "%s %u", direction ? "d>s" : "s>d",
-		       ++r->sections[direction]);
-	if (!point(r, what, "before")) {
-		write_section(fd, w);
-	} else if (is_whole(r->plan.fault)) {
-		strike(r);
-		if (r->plan.fault == RIG_CANCEL)
-			write_section(fd, w);
-	} else {
-		deform(r, fd, w, direction);
-	}
-	if (w->s.type == SECTION_MESSAGE && w->s.id == MESSAGE_COMMIT && !r->fault_hits) {
-		mutex_lock(&r->lock);
-		r->commit_arrived = true;
-		mutex_unlock(&r->lock);
-	}
-	if (point(r, what, "after") && is_whole(r->plan.fault))
-		strike(r);
-}
-
-struct forwarder {
-	struct rig *r;
-	unsigned direction;
-};
-
-static void *forwarder_main(void *opaque)
-{
-	struct forwarder *f = opaque;
-	int from = f->r->sockets[f->direction][1];
-	int to = f->r->sockets[!f->direction][1];
-	struct wire_section w = { 0 };
-
-	while (read_section(from, &w) == 0) {
-		forward(f->r, &w, f->direction);
-		section_fini(&w.s);
-	}
-	section_fini(&w.s);
-	(void)shutdown(to, SHUT_WR);
 	return NULL;
 }
 
@@ -673,8 +553,8 @@ static void open_sockets(struct rig *r)
 	for (unsigned i = 0; i < 2; i++)
 		must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, r->sockets[i]) == 0);
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, r->streams) == 0);
-	must(channel_new(&r->dest_control, r->sockets[SIDE_DEST][0], &e) == 0);
-	r->sockets[SIDE_DEST][0] = -1;
+	must(channel_new(&r->dest_control, r->sockets[RIG_DEST][0], &e) == 0);
+	r->sockets[RIG_DEST][0] = -1;
 }
 
 #define PATIENCE_NS (100 * NSEC_PER_MSEC) /* where nobody else will end it */
@@ -698,7 +578,7 @@ static bool wait_done(struct rig *r, uint64_t ns)
 static void unplug(struct rig *r)
 {
 	MUTEX_SCOPE(&r->lock);
-	cut_locked(r);
+	rig_cut_locked(r);
 }
 
 /* To the end; what never ends is wrong, and ended here. */
@@ -759,7 +639,7 @@ unsigned rig_play(const struct rig_plan *plan, struct rig_result *ret,
 		  char ret_points[][RIG_NAME_BYTES])
 {
 	struct rig *r = malloc(sizeof(*r));
-	struct forwarder f[2];
+	struct rig_forwarder f[2];
 	const struct source_params params = {
 		.options = plan->options,
 		.guest = &source_ops,
@@ -775,13 +655,13 @@ unsigned rig_play(const struct rig_plan *plan, struct rig_result *ret,
 	init(r, plan);
 	*ret = (struct rig_result){ .state = SOURCE_SETUP };
 	for (unsigned i = 0; i < 2; i++) {
-		f[i] = (struct forwarder){ .r = r, .direction = i };
-		must(thread_start(&r->forwarders[i], "wire", forwarder_main, &f[i]) == 0);
+		f[i] = (struct rig_forwarder){ .r = r, .direction = i };
+		must(thread_start(&r->forwarders[i], "wire", rig_forward, &f[i]) == 0);
 	}
 	must(thread_start(&r->dest_thread, "dest", destination, r) == 0);
 	must(source_start(&r->source, &params, &e) == 0);
 	finish(r, ret);
-	(void)shutdown(r->sockets[SIDE_SOURCE][1], SHUT_RDWR);
+	(void)shutdown(r->sockets[RIG_SOURCE][1], SHUT_RDWR);
 	(void)pthread_join(r->dest_thread, NULL);
 	for (unsigned i = 0; i < 2; i++)
 		(void)pthread_join(r->forwarders[i], NULL);

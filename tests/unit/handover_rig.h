@@ -53,33 +53,6 @@ struct rig_plan {
 	struct source_options options;
 };
 
-struct rig {
-	struct rig_plan plan;
-	struct source *source;
-	struct channel *dest_control;
-	struct phase_gate gate;
-	pthread_t forwarders[2], dest_thread;
-	struct channel *source_stream, *dest_stream;
-
-	struct mutex lock; /* protects: the rest */
-	pthread_cond_t changed;
-	int sockets[2][2];           /* control: [source, destination][theirs, forwarder's] */
-	int streams[2];              /* one: source's, destination's */
-	bool source_dead, dest_dead; /* killed */
-	bool source_runs, dest_runs, source_locked, dest_locked;
-	bool committed;      /* the note to the listener */
-	bool commit_arrived; /* was forwarded to the destination */
-	bool dest_ended;     /* its process, without running the guest */
-	bool done;           /* the source's thread */
-	bool muted[2];
-	unsigned questions;
-	unsigned sections[2];
-	const char *wrong; /* the first thing that must not happen */
-	unsigned nr_points;
-	char points[RIG_MAX_POINTS][RIG_NAME_BYTES];
-	unsigned fault_hits;
-};
-
 /* How it ended. */
 struct rig_result {
 	enum source_state state;
