@@ -31,6 +31,13 @@ def all_rows():
         Row("touch", "first write to a page of guest memory", "us", measure.first_touch_us,
             more_is_better=False),
     ]
+    for size_mib in (256, 1024, 4096):
+        rows += [
+            Row(f"save-{size_mib}", f"save a guest of {size_mib} MiB, all of it in use", "ms",
+                measure.save_ms(size_mib), more_is_better=False),
+            Row(f"restore-{size_mib}", f"restore it, to the guest's next byte, {size_mib} MiB",
+                "ms", measure.restore_ms(size_mib), more_is_better=False, ratio_max=0.1),
+        ]
     for where, cached in (("O_DIRECT", False), ("page cache", True)):
         name = "blk" if not cached else "blk-cached"
         for rw in ("read", "write"):

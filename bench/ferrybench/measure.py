@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import pathlib
 import re
 import subprocess
 import tempfile
@@ -61,6 +62,35 @@ def first_touch_us(side, _bench):
     with side.memory("passes=1 mem=192M", "256M") as guest:
         pages = int(guest.wait_for(r"^dirty start pages=(\d+) ")[1])
         return int(guest.wait_for(r"^dirty pass=1 us=(\d+)\n")[1]) / pages
+
+
+# --- save and restore ----------------------------------------------------------------
+def saved_path(side, size_mib):
+    """Where a side's guest is saved: in memory, so that no disk is measured."""
+    return pathlib.Path(f"/dev/shm/ferrybench-{os.getpid()}-{side.name}-{size_mib}")
+
+
+def save_ms(size_mib):
+    """From the wish to the complete file, with the guest stopped."""
+    def measure(side, _bench):
+        path = saved_path(side, size_mib)
+        try:
+            return side.saved_s(size_mib, path) * 1000
+        finally:
+            path.unlink(missing_ok=True)
+    return measure
+
+
+def restore_ms(size_mib):
+    """From the start of the process to the first byte of the guest that was saved."""
+    def measure(side, _bench):
+        path = saved_path(side, size_mib)
+        try:
+            side.saved_s(size_mib, path)
+            return side.restored_s(size_mib, path) * 1000
+        finally:
+            path.unlink(missing_ok=True)
+    return measure
 
 
 # --- blk -----------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 """The two that are compared, each started as its manual says is fast."""
 import os
 import pathlib
+import subprocess
 import tempfile
 import time
 
-from ferrytest import Guest, Qemu, guest_image
+from ferrytest import Control, Guest, Qemu, guest_image
 from ferrytest.guest import QEMU_CPU
 from ferrytest.paths import FERRY
 
@@ -33,6 +34,24 @@ def first_byte_s(argv, env=None):
     _, status = os.waitpid(pid, 0)
     assert first == b"h" and status == 0, f"{argv[0]}: first byte {first!r}, status {status}"
     return took_s
+
+
+def next_byte_s(argv, env=None):
+    """The same for a guest that goes on, and has no end: it is killed."""
+    argv = [str(arg) for arg in argv]
+    start_s = time.monotonic()
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env={**os.environ, **(env or {})}) as child:
+        first = os.read(child.stdout.fileno(), 1)
+        took_s = time.monotonic() - start_s
+        child.kill()
+        assert first, child.stderr.read()
+    return took_s
+
+
+def full_memory(size_mib):
+    """Nearly all pages of RAM have contents, and the guest shows at once that it runs."""
+    return f"fill={size_mib * 15 // 16}M chatter=1"
 
 
 class FerrySide:
@@ -68,6 +87,25 @@ class FerrySide:
     def memory(words, size):
         """The dirty guest."""
         return Guest("dirty", append=words, memory=size, net="none")
+
+    @staticmethod
+    def saved_s(size_mib, path):
+        """Save a guest whose memory is full; seconds until the file is complete and durable."""
+        with Guest("idle", append=full_memory(size_mib), memory=f"{size_mib}M",
+                   net="none") as guest:
+            guest.wait_for("^idle ready", 60)
+            with guest.control() as control:
+                start_s = time.monotonic()
+                control.execute("ferry-save", file=str(path), force=True)
+                control.wait_event("SAVE_COMPLETED", 120)
+                return time.monotonic() - start_s
+
+    @staticmethod
+    def restored_s(_size_mib, path):
+        """ferry restore; seconds until the guest's first byte."""
+        with tempfile.TemporaryDirectory(prefix="ferrybench-") as runtime:
+            return next_byte_s([FERRY, "restore", path, "--ephemeral", "--console", "stdio"],
+                               {"XDG_RUNTIME_DIR": runtime})
 
 
 class QemuSide:
@@ -106,6 +144,30 @@ class QemuSide:
     def memory(words, size):
         """Its default: anonymous memory."""
         return Qemu("dirty", append=words, memory=size)
+
+    @staticmethod
+    def saved_s(size_mib, path):
+        """Migrate to a file, which the guest hardly disturbs; seconds until that has completed."""
+        with Qemu("idle", append=full_memory(size_mib), memory=f"{size_mib}M") as guest:
+            guest.wait_for("^idle ready", 60)
+            with Control(guest.socket_path(), timeout_s=120, negotiate=True) as control:
+                control.execute("migrate-set-capabilities", capabilities=[
+                    {"capability": "events", "state": True}])
+                control.execute("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
+                start_s = time.monotonic()
+                control.execute("migrate", uri=f"exec:cat >{path}")
+                while (event := control.wait_event("MIGRATION"))["data"]["status"] != "completed":
+                    assert event["data"]["status"] != "failed"
+                return time.monotonic() - start_s
+
+    @staticmethod
+    def restored_s(size_mib, path):
+        """The same machine with -incoming; seconds until the guest's first byte."""
+        with Qemu("idle", "-incoming", "defer", append=full_memory(size_mib),
+                  memory=f"{size_mib}M") as guest:
+            argv = [f"exec:cat {path}" if arg == "defer" else arg for arg in guest.argv]
+        qmp = argv.index("-qmp")
+        return next_byte_s(argv[:qmp] + argv[qmp + 2:])
 
 
 def disk_image(folder, size_bytes):
