@@ -109,7 +109,8 @@ static void check_sections(struct file_reader *r)
 	const struct {
 		uint32_t type, id;
 		const char *payload;
-	} wanted[] = { { SECTION_CONFIG, 0, "{}" }, { SECTION_VCPU, 3, "state" },
+	} wanted[] = { { SECTION_CONFIG, 0, "{}" },
+		       { SECTION_VCPU, 3, "state" },
 		       { SECTION_END, 0, "" } };
 	struct section s;
 	struct err e;
@@ -131,9 +132,11 @@ static void check_boot(struct file_reader *r)
 	char text[7] = "";
 
 	file_reader_boot(r, parts);
-	assert_int_equal(io_pread_full(parts[0].fd, text, parts[0].bytes, (off_t)parts[0].start), 0);
+	assert_int_equal(io_pread_full(parts[0].fd, text, parts[0].bytes, (off_t)parts[0].start),
+			 0);
 	assert_string_equal(text, "kernel");
-	assert_int_equal(io_pread_full(parts[1].fd, text, parts[1].bytes, (off_t)parts[1].start), 0);
+	assert_int_equal(io_pread_full(parts[1].fd, text, parts[1].bytes, (off_t)parts[1].start),
+			 0);
 	assert_string_equal(text, "initrd");
 }
 
@@ -281,7 +284,8 @@ static void test_damage(void **state)
 	file_reader_close(r);
 	end = h.sections.offset + h.sections.bytes;
 	fd = open(f->path, O_RDWR | O_CLOEXEC);
-	for (uint64_t at = 0; at < end; at = at == FILE_HEADER_BYTES - 1 ? h.sections.offset : at + 1) {
+	for (uint64_t at = 0; at < end;
+	     at = at == FILE_HEADER_BYTES - 1 ? h.sections.offset : at + 1) {
 		uint8_t byte, bad;
 		int rc;
 

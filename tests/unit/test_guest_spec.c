@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT
+// Settings of a guest that comes from elsewhere: read, changed, compared with the host.
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "util/io.h"
+#include "vmm/cpu_features.h"
+#include "vmm/guest_state.h"
+
+#define SETTINGS                                                                                   \
+	"{'name':'web','kernel':'/k','initrd':null,'append':'a b','memory':67108864,'vcpus':2,"    \
+	"'disk':[{'path':'/d,d','id':'root','serial':null,'readonly':true,'overlay':false,"        \
+	"'queues':0,'iops':7,'bps':0,'direct':'on'}],"                                             \
+	"'net':[{'backend':'tap:t0','id':'lan','mac':'02:00:00:00:00:05','bridge':'br0',"          \
+	"'queues':4,'hostfwd':[]},{'backend':'user','id':'wan','mac':'02:00:00:00:00:06',"         \
+	"'bridge':null,'queues':1,'hostfwd':['tcp:1-:2','udp:3-:4']}],"                            \
+	"'rng':true,'balloon':false,'console':'stdio','timeout':9,'on-crash':'preserve'%s}"
+#define REST  ",'disk_bytes':[1048576],'cpuid':[[1,0,0,1,2,3,4]],'msrs':[16,17],'tsc_khz':2300000"
+#define WHOLE "{'format':1,'version':'0.1.0','config':" SETTINGS "%s" REST "}"
+
+/* JSON with the quotes that C does not mind. */
+static int parse(struct guest_spec **ret, const char *text, struct err *e)
+{
+	_cleanup_free_ char *json = strdup(text);
+
+	assert_non_null(json);
+	for (char *p = json; *p; p++) {
+		if (*p == '\'')
+			*p = '"';
+	}
+	return guest_spec_parse(ret, json, strlen(json), e);
+}
+
+static struct guest_spec *parse_good(void)
+{
+	struct guest_spec *spec = NULL;
+	char text[4096];
+	struct err e = { 0 };
+
+	(void)snprintf(text, sizeof(text), WHOLE, "", "");
+	if (parse(&spec, text, &e) < 0)
+		fail_msg("%s", e.text);
+	return spec;
+}
+
+static void test_reads(void **state)
+{
+	struct guest_spec *spec = parse_good();
+	const struct disk_config *disk = spec->cfg.disks.items;
+	const struct nic_config *nics = spec->cfg.nics.items;
+
+	(void)state;
+	assert_string_equal(spec->cfg.name, "web");
+	assert_null(spec->cfg.initrd);
+	assert_int_equal(spec->cfg.memory_bytes, 64 * MIB);
+	assert_int_equal(spec->cfg.vcpus, 2);
+	assert_true(spec->cfg.rng && !spec->cfg.balloon);
+	assert_int_equal(spec->cfg.on_crash, ON_CRASH_PRESERVE);
+	assert_int_equal(spec->cfg.disks.nr, 1);
+	assert_string_equal(disk->path, "/d,d");
+	assert_true(disk->readonly);
+	assert_int_equal(disk->iops, 7);
+	assert_int_equal(disk->direct, DISK_DIRECT_ON);
+	assert_int_equal(spec->cfg.nics.nr, 2);
+	assert_string_equal(nics[0].ifname, "t0");
+	assert_int_equal(nics[0].queues, 4);
+	assert_int_equal(nics[1].hostfwd.nr, 2);
+	assert_string_equal(((char **)nics[1].hostfwd.items)[1], "udp:3-:4");
+	assert_int_equal(spec->disk_bytes[0], MIB);
+	assert_int_equal(spec->cpuid->nent, 1);
+	assert_int_equal(spec->cpuid->entries[0].edx, 4);
+	assert_int_equal(spec->nr_msrs, 2);
+	assert_int_equal(spec->tsc_khz, 2300000);
+	guest_spec_free(spec);
+}
+
+/* What config_to_json() made is what config_from_json() reads. */
+static void test_round_trip(void **state)
+{
+	struct guest_spec *spec = parse_good();
+	json_t *once = config_to_json(&spec->cfg), *twice;
+	struct config cfg;
+	struct err e;
+
+	(void)state;
+	config_init(&cfg);
+	assert_int_equal(config_from_json(&cfg, once, &e), 0);
+	twice = config_to_json(&cfg);
+	assert_true(json_equal(once, twice));
+	json_decref(once);
+	json_decref(twice);
+	config_fini(&cfg);
+	guest_spec_free(spec);
+}
+
+static void test_refuses(void **state)
+{
+	/* more settings, more beside them, what the message names */
+	static const char *const cases[][3] = {
+		{ ",'teleporter':true", "", "teleporter" },
+		{ ",'dry-run':true", "", "dry-run" },
+		{ ",'verbose':true", "", "verbose" },
+		{ ",'hugepages':'yes'", "", "hugepages" },
+		{ ",'virtio-console':1", "", "virtio-console" },
+		{ ",'memory':1", "", "not JSON" }, /* twice the same key */
+		{ ",'virtio-console':[]", ",'format':1", "not JSON" },
+		{ ",'on-reboot':'explode'", "", "on-reboot" },
+		{ ",'on-reboot':3", "", "on-reboot" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct guest_spec *spec = NULL;
+		char text[4096];
+		struct err e = { 0 };
+
+		(void)snprintf(text, sizeof(text), WHOLE, cases[i][0], cases[i][1]);
+		if (parse(&spec, text, &e) == 0)
+			fail_msg("accepted: %s%s", cases[i][0], cases[i][1]);
+		if (!strstr(e.text, cases[i][2]))
+			fail_msg("'%s' does not name %s", e.text, cases[i][2]);
+	}
+}
+
+/* The same for one text in another's place. */
+static void test_refuses_values(void **state)
+{
+	static const char *const cases[][3] = {
+		{ "'format':1", "'format':2", "format 2" },
+		{ "'version':'0.1.0'", "'version':'\\u001b[2J'", "version" },
+		{ "'version':'0.1.0'", "'version':7", "version" },
+		{ "'memory':67108864", "'memory':67108865", "memory" },
+		{ "'memory':67108864", "'memory':-4096", "memory" },
+		{ "'memory':67108864", "'memory':9223372036854775807", "memory" },
+		{ "'vcpus':2", "'vcpus':65", "vcpus" },
+		{ "'name':'web'", "'name':'../web'", "name" },
+		{ "'kernel':'/k'", "'kernel':null", "kernel" },
+		{ "'id':'root'", "'id':'lan'", "two devices" },
+		{ "'id':'root'", "'id':'a/b'", "id" },
+		{ "'path':'/d,d'", "'path':null", "path" },
+		{ "'path':'/d,d'", "'path':{}", "path" },
+		{ "'backend':'user'", "'backend':'tap:'", "name of the tap" },
+		{ "'backend':'user'", "'backend':null", "backend" },
+		{ "'hostfwd':['tcp", "'hostfwd':[1,'tcp", "hostfwd" },
+		{ "'queues':1", "'queues':3", "queues" },
+		{ "[1048576]", "[]", "disk_bytes" },
+		{ "[1048576]", "[-1]", "disk_bytes" },
+		{ "[[1,0,0,1,2,3,4]]", "[]", "cpuid" },
+		{ "[[1,0,0,1,2,3,4]]", "[[1]]", "cpuid" },
+		{ "[[1,0,0,1,2,3,4]]", "[[1,0,0,1,2,3,4294967296]]", "cpuid" },
+		{ "[16,17]", "['16']", "msrs" },
+		{ "[16,17]", "{}", "msrs" },
+		{ "2300000", "-1", "tsc_khz" },
+		{ "'console':'stdio'", "'console':'fax'", "fax" },
+		{ "'memory':67108864", "'x':[[[[[[[[[[]]]]]]]]]]", "not JSON" },
+	};
+	char good[4096];
+
+	(void)state;
+	(void)snprintf(good, sizeof(good), WHOLE, "", "");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *at = strstr(good, cases[i][0]);
+		struct guest_spec *spec = NULL;
+		char text[8192];
+		struct err e = { 0 };
+
+		assert_non_null(at);
+		(void)snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - good), good, cases[i][1],
+			       at + strlen(cases[i][0]));
+		if (parse(&spec, text, &e) == 0)
+			fail_msg("accepted: %s", cases[i][1]);
+		if (!strstr(e.text, cases[i][2]))
+			fail_msg("'%s' does not name %s", e.text, cases[i][2]);
+	}
+}
+
+/* Every beginning of a good text is none. */
+static void test_refuses_prefixes(void **state)
+{
+	struct guest_spec *spec = NULL;
+	char text[4096];
+	struct err e;
+
+	(void)state;
+	(void)snprintf(text, sizeof(text), WHOLE, "", "");
+	for (size_t len = strlen(text) - 1; len; len--) {
+		text[len] = '\0';
+		assert_true(parse(&spec, text, &e) < 0);
+	}
+}
+
+static void test_changes(void **state)
+{
+	struct guest_spec *spec = parse_good();
+	const struct disk_config *disk = spec->cfg.disks.items;
+	const struct nic_config *nics = spec->cfg.nics.items;
+	char a[] = "disk:root=/other=x", b[] = "net:lan=tap:t9,bridge=br7",
+	     c[] = "net:wan=user,hostfwd=tcp:9-:9,mac=02:00:00:00:00:99";
+	char *texts[] = { a, b, c };
+	const struct field_list maps = { .items = texts, .nr = 3 };
+	const struct guest_changes changes = { .maps = &maps, .name = "new", .detached = true };
+	struct err e = { 0 };
+
+	(void)state;
+	if (guest_spec_apply(spec, &changes, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_string_equal(spec->cfg.name, "new");
+	assert_string_equal(spec->cfg.console, "none");
+	assert_string_equal(disk->path, "/other=x");
+	assert_string_equal(nics[0].ifname, "t9");
+	assert_string_equal(nics[0].bridge, "br7");
+	assert_string_equal(nics[0].mac, "02:00:00:00:00:05");
+	assert_string_equal(nics[0].id, "lan");
+	assert_int_equal(nics[0].queues, 4);
+	assert_string_equal(nics[1].mac, "02:00:00:00:00:99");
+	assert_int_equal(nics[1].hostfwd.nr, 1);
+	guest_spec_free(spec);
+}
+
+static void test_refuses_changes(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "disk:root", "write disk:ID=PATH" },  { "disk:root=", "write disk:ID=PATH" },
+		{ "disk", "write disk:ID=PATH" },       { "", "write disk:ID=PATH" },
+		{ "disk:lan=/x", "no disk 'lan'" },     { "net:root=user", "no nic 'root'" },
+		{ "tape:root=/x", "neither disk nor" }, { "net:lan=user", "nic with 4 queues" },
+		{ "net:wan=none", "cannot take the" },  { "net:wan=tap,bridge", "bridge" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct guest_spec *spec = parse_good();
+		_cleanup_free_ char *text = strdup(cases[i][0]);
+		const struct field_list maps = { .items = &text, .nr = 1 };
+		const struct guest_changes changes = { .maps = &maps };
+		struct err e = { 0 };
+
+		if (guest_spec_apply(spec, &changes, &e) == 0)
+			fail_msg("accepted: %s", cases[i][0]);
+		if (!strstr(e.text, cases[i][1]))
+			fail_msg("'%s' does not say %s", e.text, cases[i][1]);
+		guest_spec_free(spec);
+	}
+}
+
+/* --- CPU features --- */
+
+static struct kvm_cpuid2 *make_cpuid(uint32_t edx1, uint32_t ebx7, uint32_t edx7)
+{
+	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + 3 * sizeof(cpuid->entries[0]));
+
+	assert_non_null(cpuid);
+	cpuid->nent = 3;
+	cpuid->entries[0] = (struct kvm_cpuid_entry2){
+		.function = 0, .ebx = 0x756e6547, .ecx = 0x6c65746e, .edx = 0x49656e69
+	};
+	cpuid->entries[1] = (struct kvm_cpuid_entry2){
+		.function = 1, .edx = edx1, .ecx = 1U << 27 /* osxsave: of no importance */
+	};
+	cpuid->entries[2] = (struct kvm_cpuid_entry2){ .function = 7, .ebx = ebx7, .edx = edx7 };
+	return cpuid;
+}
+
+static void test_features(void **state)
+{
+	_cleanup_free_ struct kvm_cpuid2 *guest = make_cpuid(1, 1U << 16 | 1U << 3, 1U << 0);
+	_cleanup_free_ struct kvm_cpuid2 *host = make_cpuid(0xffffffff, 1U << 3, 0);
+	char text[256], tiny[24], vendor[13];
+
+	(void)state;
+	host->entries[1].ecx = 0;
+	assert_int_equal(cpu_features_missing(guest, host, text, sizeof(text)), 2);
+	assert_string_equal(text, "avx512f, cpuid 7.0 edx bit 0");
+	assert_int_equal(cpu_features_missing(guest, host, tiny, sizeof(tiny)), 2);
+	assert_string_equal(tiny, "avx512f, ...");
+	assert_int_equal(cpu_features_missing(guest, guest, text, sizeof(text)), 0);
+	assert_string_equal(text, "");
+	cpu_features_vendor(guest, vendor);
+	assert_string_equal(vendor, "GenuineIntel");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_reads),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_refuses),
+		cmocka_unit_test(test_refuses_values),
+		cmocka_unit_test(test_refuses_prefixes),
+		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_refuses_changes),
+		cmocka_unit_test(test_features),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
