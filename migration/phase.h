@@ -49,6 +49,7 @@ struct phase_gate {
 	void *opaque;
 };
 
+/* Open, but for @hold: phases to stop at. */
 void phase_gate_init(struct phase_gate *gate, uint32_t hold, void (*on_change)(void *opaque),
 		     void *opaque);
 void phase_gate_fini(struct phase_gate *gate);

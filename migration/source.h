@@ -158,6 +158,7 @@ __must_check int source_continue(struct source *s, struct err *e);
 /* In SOURCE_UNKNOWN: somebody knows that the guest does not run there. 0 or -EINVAL. */
 __must_check int source_force_resume(struct source *s, struct err *e);
 
+/* How far it is, or how it ended. */
 void source_get_status(struct source *s, struct source_status *ret);
 
 /* The passes so far, at most @max of them, the last ones. Returns how many. */

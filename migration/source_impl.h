@@ -38,6 +38,7 @@ uint64_t source_elapsed_ns(const struct source *s);
 /* Set the state, and tell the listener. */
 void source_set_state(struct source *s, enum source_state state);
 
+/* Does the process end? */
 bool source_is_abandoned(struct source *s);
 
 /* Wait so long, or until somebody forces or abandons something. */

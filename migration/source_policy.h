@@ -48,6 +48,7 @@ enum policy_verdict {
 #define POLICY_THROTTLE_STEP  10U
 #define POLICY_THROTTLE_MAX   95U
 
+/* Before the first pass. */
 void policy_init(struct policy *p, const struct policy_params *params);
 
 /* What now? *@ret_downtime_ns: the downtime that is predicted. */

@@ -53,15 +53,16 @@ struct talk_params {
 	void *opaque;
 };
 
+/* Begin to listen and to give signs of life. 0 or -errno. */
 __must_check int talk_new(struct talk **ret, const struct talk_params *params, struct err *e);
 
 /* Cancel the channel, wait for the threads, free. NULL: no-op. */
 void talk_free(struct talk *t);
 
-/* All waiting ends, with @why; the peer hears of it from the next function, or by talk_free(). */
+/* All waiting ends, with @why. The peer is not told. Any thread. */
 void talk_cancel(struct talk *t, const struct err *why);
 
-/* Tell the peer, if it still listens, that we give up. Before talk_free(). */
+/* Tell the peer, if it still listens, that the source keeps the guest. Before talk_free(). */
 void talk_say_cancel(struct talk *t);
 
 /* Send and receive sections. 0, or -errno with why the conversation is over. */

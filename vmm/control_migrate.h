@@ -8,6 +8,7 @@
 /* Of migrate; the rest take none. */
 extern const struct control_arg control_migrate_args[];
 
+/* The commands that are called so. */
 int control_cmd_migrate(struct control_call *c);
 int control_cmd_query_migrate(struct control_call *c);
 int control_cmd_migrate_report(struct control_call *c);
