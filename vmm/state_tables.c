@@ -4,6 +4,7 @@
 
 #include "devices/vstate.h"
 #include "migration/vstate.h"
+#include "net/user_state.h"
 #include "virtio/vstate.h"
 #include "vmm/guest_state.h"
 #include "vmm/state.h"
@@ -27,6 +28,10 @@ const struct vstate_table *const state_tables[] = {
 	&vq_vstate,
 	&blk_vstate,
 	&overlay_vstate,
+	&net_vstate,
+	&user_vstate,
+	&rng_vstate,
+	&balloon_vstate,
 	NULL,
 };
 

@@ -20,13 +20,17 @@ def state(*argv):
 
 
 def save(folder):
-    """A small guest with a disk, saved. Returns the file."""
+    """A small guest with all kinds of devices, saved. Returns the file."""
     require_kvm()
     path = folder / "guest.ferry"
-    (folder / "disk.img").write_bytes(bytes(1 << 20))
-    with Guest("idle", memory="16M", vcpus=2, disk=f"{folder}/disk.img", net="none",
-               console="pty") as guest:
-        guest.ferry("save", guest.name, path)
+    for name in ("disk", "base"):
+        (folder / f"{name}.img").write_bytes(bytes(1 << 20))
+    with Guest("idle", memory="16M", vcpus=2, net="user",
+               disk=[f"{folder}/disk.img", f"{folder}/base.img,overlay"],
+               rng=True, balloon=True, virtio_console=True) as guest:
+        guest.wait_for("^idle ready")
+        with guest.ferry("save", guest.name, path) as command:
+            assert command.wait() == 0
         assert guest.wait() == 0
     return path
 
