@@ -265,8 +265,10 @@ static void test_all_are_read(void **state)
 		if (entry->d_name[0] == '.')
 			continue;
 		t = table_of(entry->d_name);
-		if (!t)
+		if (!t) {
 			fail_msg("%s: there is no such table", entry->d_name);
+			continue; /* it does not get here, which not everybody knows */
+		}
 		(void)snprintf(path, sizeof(path), FIXTURES "/%s", entry->d_name);
 		len = read_fixture(path, data);
 		st = test_calloc(1, t->bytes);
