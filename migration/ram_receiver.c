@@ -304,7 +304,7 @@ static int zero_all(struct ram_receiver *r)
 static int start_stream(struct ram_receiver *r, unsigned i)
 {
 	struct rx_stream *st = &r->streams[i];
-	char name[16];
+	char name[24];
 	int rc = ram_codec_new(&st->codec, RAM_COMPRESS_NONE, 0);
 
 	st->packed = malloc(RAM_PAYLOAD_MAX_BYTES);

@@ -240,7 +240,7 @@ void ram_sender_stats(const struct ram_sender *s, struct ram_stats *ret)
 static int start_stream(struct ram_sender *s, unsigned i, const struct ram_options *options)
 {
 	struct ram_stream *st = &s->streams[i];
-	char name[16];
+	char name[24];
 	int rc = ram_stream_init(st, options->compress, options->level);
 
 	if (rc < 0)

@@ -216,5 +216,8 @@ int ram_stream_pass(struct ram_stream *st, bool last)
 		rc = flush_data(st);
 	if (rc == 0)
 		rc = flush_zero(st);
-	return rc == 0 && last ? send_bare(st, RAM_END) : rc;
+	if (rc < 0)
+		return rc;
+	/* A pass is over when its pages are there, or its speed would be that of a buffer. */
+	return last ? send_bare(st, RAM_END) : channel_drain(st->ch);
 }
