@@ -269,6 +269,16 @@ uint64_t channel_bytes_received(const struct channel *ch)
 	return atomic_load_explicit(&ch->bytes_received, memory_order_relaxed);
 }
 
+uint64_t channel_rtt_ns(const struct channel *ch)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(ch->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return 0;
+	return info.tcpi_rtt * NSEC_PER_USEC;
+}
+
 const char *channel_describe(const struct channel *ch)
 {
 	return ch->describe;

@@ -63,6 +63,9 @@ void channel_cancel(struct channel *ch);
 uint64_t channel_bytes_sent(const struct channel *ch);
 uint64_t channel_bytes_received(const struct channel *ch);
 
+/* The path's round trip as TCP measures it; 0: unknown, or on this host. */
+uint64_t channel_rtt_ns(const struct channel *ch);
+
 /* "tcp 10.0.0.2:8002, TLS 1.3 with x509", for messages. */
 const char *channel_describe(const struct channel *ch);
 

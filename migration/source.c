@@ -115,7 +115,6 @@ static int negotiate(struct source *s, struct err *e)
 		.nr_streams = s->p.options.nr_streams,
 		.compress = s->p.options.ram.compress,
 	};
-	uint64_t sent_ns = clock_now_ns();
 	struct hello answer;
 	struct section reply = { 0 };
 	char *text = hello_encode(&hello);
@@ -129,7 +128,8 @@ static int negotiate(struct source *s, struct err *e)
 		rc = talk_recv(s->talk, SECTION_HELLO, &reply, e);
 	if (rc < 0)
 		return rc;
-	s->rtt_ns = clock_now_ns() - sent_ns;
+	/* Not how long the answer took: that is also the time of a process that was just made. */
+	s->rtt_ns = channel_rtt_ns(s->control);
 	rc = hello_decode(&reply, &answer, e);
 	section_fini(&reply);
 	return rc < 0 ? rc : check_answer(&hello, &answer, e);
