@@ -394,7 +394,7 @@ void field_list_drop(const struct field *f, struct field_list *list)
 
 static int list_parse(const struct field *f, void *p, const char *text, struct err *e)
 {
-	void *item;
+	void *item = NULL;
 	int rc = field_list_add(f, p, &item, e);
 
 	if (rc < 0)
@@ -449,7 +449,7 @@ const struct field_type field_list = {
 
 static int texts_parse(const struct field *f, void *p, const char *text, struct err *e)
 {
-	void *item;
+	void *item = NULL;
 	int rc = field_list_add(f, p, &item, e);
 
 	if (rc < 0)

@@ -29,13 +29,15 @@ struct gmem_region {
 
 /*
  * All RAM of a guest: one private anonymous mapping, cut into regions by the
- * hole below 4 GiB. The RAM of a restored guest is a private mapping of the
- * saved file: a page is the file's until it is written or discarded. It is not a memfd because the kernel uses huge pages for
+ * hole below 4 GiB. It is not a memfd because the kernel uses huge pages for
  * anonymous memory where it is asked to, but for shared memory on most hosts
- * not at all. Guest addresses come from the guest and are hostile: every
- * function below checks the whole range, overflow included, and answers
- * -EFAULT (or NULL) for anything that is not RAM. A range never spans two
- * regions, because regions are never adjacent.
+ * not at all. The RAM of a restored guest is a private mapping of the saved
+ * file: a page is the file's until it is written or discarded.
+ *
+ * Guest addresses come from the guest and are hostile: every function below
+ * checks the whole range, overflow included, and answers -EFAULT (or NULL) for
+ * anything that is not RAM. A range never spans two regions, because regions
+ * are never adjacent.
  *
  * KVM's dirty log does not see what ferry itself writes. While logging is on,
  * the writing functions therefore set bits in the map below; the migration

@@ -19,9 +19,9 @@
 
 static int try_lock(int fd, short type)
 {
-	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
+	struct flock wanted = { .l_type = type, .l_whence = SEEK_SET };
 
-	return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
+	return fcntl(fd, F_OFD_SETLK, &wanted) < 0 ? -errno : 0;
 }
 
 /*
