@@ -2,21 +2,12 @@
 """Linux as a guest: it boots, works with disk and network, and ends as it is told to."""
 import re
 import shutil
-import socket
 
-from ferrytest import Guest, Qemu, READY, each, linux_guest, timeout, tmp_dir
+from ferrytest import (BOOT_S, PROMPT, Guest, Qemu, READY, Restored, booted_linux, each,
+                       free_port, linux_guest, timeout, tmp_dir)
 
 VMMS = [Guest, Qemu]
 EXIT_CRASH = 125
-BOOT_S = 120
-PROMPT = r"guest# "
-
-
-def free_port():
-    """A TCP port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def boot(vmm, append="", **kwargs):
@@ -49,16 +40,14 @@ def test_bzimage():
 
 @timeout(300)
 def test_panic():
-    with boot(Guest, "net=none", net="none") as guest:
-        guest.wait_for(READY, BOOT_S)
+    with Restored(booted_linux(net="none")) as guest:
         guest.write("echo c > /proc/sysrq-trigger\n")
         assert guest.wait(BOOT_S) == EXIT_CRASH
 
 
 @timeout(300)
 def test_power_button():
-    with boot(Guest, "net=none", net="none") as guest:
-        guest.wait_for(PROMPT, BOOT_S)
+    with Restored(booted_linux(net="none")) as guest, guest.control():
         guest.press_power_button()
         assert guest.wait(BOOT_S) == 0
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 
-from ferrytest import Guest, NetNs, links, require_tool
+from ferrytest import Guest, NetNs, free_port, links, require_tool
 
 HOST = "10.77.0.1"
 UP = r"^net: up ip=.* features=\S+$"
@@ -18,13 +18,6 @@ LARGE_BYTES = 4000  # more than any frame on a wire of 1500
 def start(net_option, words, netns=None, **kwargs):
     """The net guest, not yet up."""
     return Guest("net", net=net_option, append=words, netns=netns, **kwargs)
-
-
-def free_port(kind=socket.SOCK_STREAM):
-    """A port of the loopback address that nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def vanishes(net, name):

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""The Linux guest: where its parts are, and how to log in."""
+"""The Linux guest: where its parts are, how to log in, and one that has booted already."""
+import fcntl
 import functools
+import hashlib
 
-from .paths import GUESTS
+from .guest import Guest
+from .paths import BUILD, FERRY, GUESTS
 from .proc import run
 
 READY = r"^guest: ready after ([\d.]+) s"
+PROMPT = r"guest# "
 SSH_S = 60
+BOOT_S = 120
 
 
 class LinuxGuest:
@@ -32,3 +37,29 @@ def linux_guest():
     folder = GUESTS / "linux"
     assert folder.is_dir(), f"no Linux guest in {folder}: run make linux-guest"
     return LinuxGuest(folder.resolve())
+
+
+def booted_linux(append="net=none", **options):
+    """A saved guest that has booted to its shell, for Restored(); made by whoever comes first.
+
+    It is kept in the build directory until ferry, the guest or what is asked for changes.
+    """
+    linux = linux_guest()
+    made_of = [linux.folder, append, sorted(options.items()), FERRY, FERRY.stat().st_mtime_ns]
+    name = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
+    folder = BUILD / "linux-booted"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.ferry"
+    with open(folder / "lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            for old in folder.glob("*.ferry"):
+                if old.stat().st_mtime_ns < FERRY.stat().st_mtime_ns:
+                    old.unlink()
+            with Guest(linux.kernel, initrd=linux.initrd, append=f"{linux.cmdline} {append}",
+                       **options) as guest:
+                guest.wait_for(READY, BOOT_S)
+                guest.wait_for(PROMPT, BOOT_S)
+                guest.save(path)
+                assert guest.wait() == 0
+    return path

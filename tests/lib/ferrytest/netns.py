@@ -34,6 +34,13 @@ def new_namespace():
     return in_thread(unshare)
 
 
+def free_port(kind=socket.SOCK_STREAM):
+    """A port of the loopback address that nobody uses now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class NetNs:
     """A network namespace with loopback up. Use as a context manager."""
 
