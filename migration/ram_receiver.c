@@ -313,7 +313,7 @@ static int start_stream(struct ram_receiver *r, unsigned i)
 	st->may_populate = !r->gm->hugepages;
 	if (rc < 0 || !st->packed || !st->plain || !st->hash)
 		return -ENOMEM;
-	(void)snprintf(name, sizeof(name), "ram-recv%u", i);
+	(void)snprintf(name, sizeof(name), "ram-recv%u", i % RAM_MAX_STREAMS);
 	rc = thread_start(&st->thread, name, stream_main, st);
 	st->started = rc == 0;
 	return rc;

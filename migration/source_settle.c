@@ -55,8 +55,8 @@ static void become_unknown(struct source *s)
 	log_warn("teleport: the commit was sent, and no answer came: nobody here knows whether the "
 		 "guest runs there. It stays paused; asking again and again ('ferry resume "
 		 "--force' or 'ferry destroy' if you know better)");
-	s->p.guest->unknown(s->p.opaque);
 	source_set_state(s, SOURCE_UNKNOWN);
+	s->p.guest->unknown(s->p.opaque);
 }
 
 bool source_settle(struct source *s)

@@ -49,7 +49,7 @@ void rig_strike(struct rig *r)
 	struct err e;
 
 	mutex_lock(&r->lock);
-	r->fault_hits++;
+	r->hit = true;
 	if (r->plan.fault == RIG_KILL_SOURCE) {
 		r->source_dead = true;
 		r->source_runs = r->source_locked = false;
@@ -90,7 +90,7 @@ static int before(struct rig *r, const char *op, struct err *e)
 	if (!rig_point(r, op, "before"))
 		return 0;
 	if (r->plan.fault == RIG_FAIL) {
-		r->fault_hits++;
+		r->hit = true;
 		return err_set(e, -EIO, "%s fails", op);
 	}
 	if (rig_is_whole(r->plan.fault))
@@ -206,7 +206,11 @@ static void throttle_source(void *opaque, unsigned percent)
 
 static void unknown_source(void *opaque)
 {
-	(void)opaque;
+	struct rig *r = opaque;
+
+	MUTEX_SCOPE(&r->lock);
+	r->unknown = true;
+	(void)pthread_cond_broadcast(&r->changed);
 }
 
 static int ram_start_source(void *opaque, struct channel *const *streams, unsigned nr,
@@ -560,8 +564,8 @@ static void open_sockets(struct rig *r)
 #define PATIENCE_NS (100 * NSEC_PER_MSEC) /* where nobody else will end it */
 #define DEADLINE_NS (20 * NSEC_PER_SEC)
 
-/* Wait so long for the source's thread. False: it still goes on. */
-static bool wait_done(struct rig *r, uint64_t ns)
+/* Wait so long for the source's thread. False: it still goes on, or waits for an answer. */
+static bool wait_done(struct rig *r, uint64_t ns, bool until_unknown)
 {
 	uint64_t at = clock_now_ns() + ns;
 	struct timespec until = { .tv_sec = (time_t)(at / NSEC_PER_SEC),
@@ -569,7 +573,7 @@ static bool wait_done(struct rig *r, uint64_t ns)
 	int rc = 0;
 
 	MUTEX_SCOPE(&r->lock);
-	while (!r->done && rc == 0)
+	while (!r->done && !(until_unknown && r->unknown) && rc == 0)
 		rc = pthread_cond_timedwait(&r->changed, &r->lock.m, &until);
 	return r->done;
 }
@@ -584,21 +588,22 @@ static void unplug(struct rig *r)
 /* To the end; what never ends is wrong, and ended here. */
 static void finish(struct rig *r, struct rig_result *ret)
 {
+	/* Nobody but a person ends a talk in which something was left out. */
 	bool patient = r->plan.fault != RIG_SWALLOW && r->plan.fault != RIG_TWICE;
 	bool silent = r->plan.listener == RIG_SILENT;
 	struct source_status st;
 
-	if (!patient && !wait_done(r, PATIENCE_NS))
+	if (!patient && !wait_done(r, PATIENCE_NS, false))
 		unplug(r);
-	if (silent ? !wait_done(r, PATIENCE_NS) : !wait_done(r, DEADLINE_NS)) {
+	if (!wait_done(r, DEADLINE_NS, silent)) {
 		source_get_status(r->source, &st);
 		ret->state = st.state;
-		if (!silent || st.state != SOURCE_UNKNOWN)
+		if (!silent || !r->unknown)
 			ret->wrong = "the source never ends";
 		source_abandon(r->source);
 		unplug(r);
 	}
-	if (!wait_done(r, DEADLINE_NS))
+	if (!wait_done(r, DEADLINE_NS, false))
 		abort();
 	source_get_status(r->source, &st);
 	if (ret->state == SOURCE_SETUP)
@@ -673,7 +678,7 @@ unsigned rig_play(const struct rig_plan *plan, struct rig_result *ret,
 	ret->dest_dead = r->dest_dead;
 	ret->commit_arrived = r->commit_arrived;
 	ret->committed = r->committed;
-	ret->hit = r->fault_hits > 0;
+	ret->hit = r->hit;
 	if (!ret->wrong)
 		ret->wrong = r->wrong;
 	nr = r->nr_points;

@@ -3,6 +3,8 @@
 #ifndef FERRY_TESTS_HANDOVER_RIG_IMPL_H
 #define FERRY_TESTS_HANDOVER_RIG_IMPL_H
 
+#include <stdatomic.h>
+
 #include "handover_rig.h"
 
 #define RIG_SOURCE 0
@@ -16,6 +18,8 @@ struct rig {
 	pthread_t forwarders[2], dest_thread;
 	struct channel *source_stream, *dest_stream;
 
+	_Atomic bool hit; /* the fault has happened */
+
 	struct mutex lock; /* protects: the rest */
 	pthread_cond_t changed;
 	int sockets[2][2];           /* control: [source, destination][theirs, forwarder's] */
@@ -26,13 +30,13 @@ struct rig {
 	bool commit_arrived; /* was forwarded to the destination */
 	bool dest_ended;     /* its process, without running the guest */
 	bool done;           /* the source's thread */
+	bool unknown;        /* it waits for an answer */
 	bool muted[2];
 	unsigned questions;
 	unsigned sections[2];
 	const char *wrong; /* the first thing that must not happen */
 	unsigned nr_points;
 	char points[RIG_MAX_POINTS][RIG_NAME_BYTES];
-	unsigned fault_hits;
 };
 
 /* Note that the moment "@what @when" has come. True: it is the one of the plan. */

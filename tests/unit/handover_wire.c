@@ -40,7 +40,7 @@ static void write_section(int fd, const struct wire_section *w)
 /* The plan's fault for a section: forward it, or something else. */
 static void deform(struct rig *r, int fd, struct wire_section *w, unsigned direction)
 {
-	r->fault_hits++;
+	r->hit = true;
 	switch ((int)r->plan.fault) {
 	case RIG_SWALLOW:
 		r->muted[direction] = true;
@@ -95,7 +95,7 @@ static void forward(struct rig *r, struct wire_section *w, unsigned direction)
 	} else {
 		deform(r, fd, w, direction);
 	}
-	if (w->s.type == SECTION_MESSAGE && w->s.id == MESSAGE_COMMIT && !r->fault_hits) {
+	if (w->s.type == SECTION_MESSAGE && w->s.id == MESSAGE_COMMIT && !r->hit) {
 		mutex_lock(&r->lock);
 		r->commit_arrived = true;
 		mutex_unlock(&r->lock);

@@ -13,7 +13,7 @@
 #include "util/clock.h"
 #include "util/compiler.h"
 
-#define WORKERS 16U
+#define WORKERS 8U
 
 static const struct source_options options = {
 	.nr_streams = 1,
