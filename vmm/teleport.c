@@ -309,7 +309,7 @@ static int check_guest(const struct run *run, struct err *e)
 	const struct run_mover *mv = run_mover(run);
 
 	if (mv && mv->busy)
-		return err_set(e, -EBUSY, "a teleport is under way already");
+		return err_set(e, -EBUSY, "it is being saved or moved already");
 	switch (machine_state(run_machine(run))) {
 	case MACHINE_RUNNING:
 	case MACHINE_PAUSED:
