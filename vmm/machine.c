@@ -369,9 +369,9 @@ int machine_new_incoming(struct machine **ret, const struct machine_incoming *in
 	return 0;
 }
 
-void machine_set_clock(struct machine *m, bool real)
+void machine_set_clock(struct machine *m, enum machine_clock clock)
 {
-	m->clock_real = real;
+	m->clock = clock;
 }
 
 void machine_set_paused(struct machine *m)
@@ -382,9 +382,14 @@ void machine_set_paused(struct machine *m)
 /* Clocks go from here on. The state has served its purpose. */
 static int start_clocks(struct machine *m, struct err *e)
 {
-	uint64_t then_ns = vm_state_realtime_ns(m->state), now_ns = clock_wall_ns();
-	int rc = vm_state_start(m->vm, m->state,
-				m->clock_real && now_ns > then_ns ? now_ns - then_ns : 0, e);
+	uint64_t age_ns = 0;
+	int rc;
+
+	if (m->clock == MACHINE_CLOCK_REALTIME)
+		age_ns = vm_state_age_by_realtime_ns(m->state);
+	else if (m->clock == MACHINE_CLOCK_ARRIVAL)
+		age_ns = vm_state_age_by_arrival_ns(m->state);
+	rc = vm_state_start(m->vm, m->state, age_ns, e);
 
 	vm_state_free(m->state);
 	m->state = NULL;

@@ -87,11 +87,15 @@ void machine_free(struct machine *m);
 /* An incoming guest stays paused when it starts, even if it was not. */
 void machine_set_paused(struct machine *m);
 
-/*
- * Shall the clock of an incoming guest show the time that has passed since it was
- * stopped? Otherwise, and if nobody says, it goes on where it was.
- */
-void machine_set_clock(struct machine *m, bool real);
+/* What the clocks of an incoming guest do, which was paused some time ago. */
+enum machine_clock {
+	MACHINE_CLOCK_CONTINUE, /* go on from the pause; if nobody says */
+	MACHINE_CLOCK_REALTIME, /* by what the wall clocks of the hosts say: a saved file */
+	MACHINE_CLOCK_ARRIVAL,  /* by the time that was measured here and there: a stream */
+};
+
+/* Choose before machine_start(). */
+void machine_set_clock(struct machine *m, enum machine_clock clock);
 
 /*
  * Let the guest run; an incoming one that its user had paused stays so. The

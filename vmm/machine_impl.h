@@ -3,8 +3,8 @@
 #ifndef FERRY_VMM_MACHINE_IMPL_H
 #define FERRY_VMM_MACHINE_IMPL_H
 
-#include "vmm/loop.h"
 #include "net/managed/network.h"
+#include "vmm/loop.h"
 #include "vmm/machine.h"
 
 struct vm_state;
@@ -29,9 +29,9 @@ struct machine {
 	struct net_join joins[CONFIG_MAX_NICS]; /* of nics on managed networks; main thread */
 
 	struct vm_state *state; /* what was loaded; NULL after the start */
-	bool clock_real;        /* the guest's clock shall show the time that has passed since */
-	bool arriving;          /* its state comes from elsewhere, and has not been started */
-	const char *held;       /* why nobody may touch it now: it is being saved; NULL: not held */
+	enum machine_clock clock;
+	bool arriving;    /* its state comes from elsewhere, and has not been started */
+	const char *held; /* why nobody may touch it now: it is being saved; NULL: not held */
 	bool started, ended;
 	bool crashed; /* an event of the VM stands until it is reset */
 	bool paused;  /* by the user */

@@ -125,7 +125,8 @@ static int load_on_main(struct call *c)
 	struct machine *m = machine_of(c->in);
 	int rc = guest_boot_load(c->in->boot, m, c->e);
 
-	machine_set_clock(m, c->flags & STOPPED_CLOCK_REAL);
+	if (c->flags & STOPPED_CLOCK_REAL)
+		machine_set_clock(m, MACHINE_CLOCK_ARRIVAL);
 	return rc < 0 ? rc : guest_state_load(m, c->arg, c->e);
 }
 

@@ -145,7 +145,8 @@ static int bring_up(struct restore *r, const char *path, struct err *e)
 		return rc;
 	if (r->o->paused)
 		machine_set_paused(run_machine(r->run));
-	machine_set_clock(run_machine(r->run), r->o->clock == RESTORE_CLOCK_REAL);
+	if (r->o->clock == RESTORE_CLOCK_REAL)
+		machine_set_clock(run_machine(r->run), MACHINE_CLOCK_REALTIME);
 	return run_start(r->run, e);
 }
 

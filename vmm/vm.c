@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/clock.h"
 #include "util/io.h"
 #include "vmm/vcpu.h"
 
@@ -305,6 +306,7 @@ void vm_pause(struct vm *vm)
 	mutex_unlock(&vm->lock);
 	if (vm->devices_paused++ > 0)
 		return;
+	vm->paused_at_ns = clock_now_ns();
 	TAILQ_FOREACH(dev, &vm->devices, link)
 	{
 		if (dev->ops->pause)
@@ -317,6 +319,7 @@ void vm_resume(struct vm *vm)
 	struct device *dev;
 
 	if (--vm->devices_paused == 0) {
+		vm->paused_at_ns = 0;
 		TAILQ_FOREACH(dev, &vm->devices, link)
 		{
 			if (dev->ops->resume)

@@ -83,6 +83,7 @@ struct vm {
 	TAILQ_HEAD(vm_devices, device) devices;
 	bool started;            /* written under lock */
 	unsigned devices_paused; /* vm_pause() calls without their resume */
+	uint64_t paused_at_ns;   /* CLOCK_MONOTONIC at the first of them; 0: none */
 
 	/* lock */
 	struct mutex lock;     /* protects: the group below; order: after device locks */

@@ -5,7 +5,8 @@
 // for each vCPU, and three timers: IA32_TSC_DEADLINE, the LAPIC's count-down and
 // the PIT. The counters are read as their distance from the host's, at the moment
 // of one kvmclock reading, and written the same way, so that no difference
-// between vCPUs comes from the time that ioctls take. KVM turns a timer into one
+// between vCPUs comes from the time that ioctls take. They go on while a guest is
+// paused, so what is saved is set back to the pause. KVM turns a timer into one
 // of the host's when it is written; therefore counters come before deadlines.
 //
 // A KVM in software may run guests on the host's own counter, and take a new
@@ -103,6 +104,11 @@ static int set_tsc(struct vm *vm, unsigned id, uint64_t tsc, uint64_t at_host_ts
 	return rc;
 }
 
+static uint64_t ticks(const struct vm_clock_state *clock, uint64_t ns)
+{
+	return (uint64_t)((unsigned __int128)ns * clock->tsc_khz / 1000000U);
+}
+
 int vm_clock_get(struct vm *vm, struct vm_clock_state *ret)
 {
 	struct kvm_clock_data data = { 0 };
@@ -112,8 +118,10 @@ int vm_clock_get(struct vm *vm, struct vm_clock_state *ret)
 	if (rc < 0)
 		return rc;
 	tsc = data.flags & KVM_CLOCK_HOST_TSC ? data.host_tsc : host_tsc();
-	ret->kvmclock_ns = data.clock;
+	ret->stood_ns = vm->paused_at_ns ? clock_now_ns() - vm->paused_at_ns : 0;
+	ret->kvmclock_ns = data.clock - MIN(ret->stood_ns, data.clock);
 	ret->realtime_ns = data.flags & KVM_CLOCK_REALTIME ? data.realtime : clock_wall_ns();
+	ret->realtime_ns -= ret->stood_ns;
 	ret->tsc_khz = vm->tsc_khz;
 	ret->nr_vcpus = vm->nr_vcpus;
 	for (unsigned i = 0; i < vm->nr_vcpus; i++) {
@@ -124,7 +132,7 @@ int vm_clock_get(struct vm *vm, struct vm_clock_state *ret)
 			return rc;
 		if (i == 0)
 			first = offset;
-		ret->tsc[i] = tsc + offset;
+		ret->tsc[i] = tsc + offset - ticks(ret, ret->stood_ns);
 	}
 	return 0;
 }
@@ -193,29 +201,28 @@ static uint64_t lapic_counts(const struct kvm_lapic_state *lapic, uint64_t ns)
 
 /*
  * KVM starts the timer with what is left of it in the current count; a one-shot
- * timer of which nothing is left goes off at once.
+ * timer of which nothing is left goes off at once. It was read @stood_ns after
+ * the pause, so it may have to go back, too; but what has gone off stays so.
  */
-static void advance_lapic_timer(struct kvm_lapic_state *lapic, uint64_t elapsed_ns)
+static void move_lapic_timer(struct kvm_lapic_state *lapic, uint64_t stood_ns, uint64_t elapsed_ns)
 {
 	uint32_t mode = get_reg(lapic, LAPIC_LVT_TIMER) & LAPIC_TIMER_MODE;
 	uint32_t initial = get_reg(lapic, LAPIC_TIMER_INITIAL);
-	uint64_t passed = lapic_counts(lapic, elapsed_ns);
+	uint64_t stood = lapic_counts(lapic, stood_ns), passed = lapic_counts(lapic, elapsed_ns);
 	uint32_t left = get_reg(lapic, LAPIC_TIMER_CURRENT);
 
 	if (initial == 0 || (mode != LAPIC_TIMER_ONESHOT && mode != LAPIC_TIMER_PERIOD))
 		return;
-	if (passed < left)
-		left -= (uint32_t)passed;
+	if (passed < stood)
+		left += left ? (uint32_t)MIN(stood - passed, (uint64_t)initial - MIN(left, initial))
+			     : 0;
+	else if (passed - stood < left)
+		left -= (uint32_t)(passed - stood);
 	else if (mode == LAPIC_TIMER_PERIOD)
-		left = initial - (uint32_t)((passed - left) % initial);
+		left = initial - (uint32_t)((passed - stood - left) % initial);
 	else
 		left = 0;
 	memcpy(lapic->regs + LAPIC_TIMER_CURRENT, &left, sizeof(left));
-}
-
-static uint64_t ticks(const struct vm_clock_state *clock, uint64_t ns)
-{
-	return (uint64_t)((unsigned __int128)ns * clock->tsc_khz / 1000000U);
 }
 
 /*
@@ -242,7 +249,7 @@ static int start_vcpu(struct vm *vm, unsigned id, const struct vm_state *st, uin
 
 	if (rc < 0)
 		return rc;
-	advance_lapic_timer(&lapic, elapsed_ns);
+	move_lapic_timer(&lapic, st->clock.stood_ns, elapsed_ns);
 	rc = kvm_set_lapic(vcpu, &lapic);
 	if (rc == 0 && st->clock.tsc_deadline[id])
 		rc = set_deadline(vcpu, st->clock.tsc_deadline[id], moved);

@@ -12,7 +12,10 @@ struct vm;
 struct vm_clock_state;
 struct vm_state;
 
-/* Read kvmclock and the time stamp counters of the paused machine. 0 or -errno. */
+/*
+ * Read kvmclock and the time stamp counters of the paused machine, and set them back
+ * to the moment of the pause. 0 or -errno.
+ */
 __must_check int vm_clock_get(struct vm *vm, struct vm_clock_state *ret);
 
 /*
@@ -22,7 +25,7 @@ __must_check int vm_clock_get(struct vm *vm, struct vm_clock_state *ret);
  */
 __must_check int vm_clock_set(struct vm *vm, const struct vm_clock_state *clock, struct err *e);
 
-/* Write clocks and timers as they are @elapsed_ns after they were read. 0 or -errno. */
+/* Write clocks and timers as they are @elapsed_ns after the pause. 0 or -errno. */
 __must_check int vm_clock_start(struct vm *vm, const struct vm_state *st, uint64_t elapsed_ns);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/clock.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm_clock.h"
 #include "vmm/vm_state_impl.h"
@@ -31,9 +32,16 @@ void vm_state_free(struct vm_state *st)
 	free(st);
 }
 
-uint64_t vm_state_realtime_ns(const struct vm_state *st)
+uint64_t vm_state_age_by_realtime_ns(const struct vm_state *st)
 {
-	return st->clock.realtime_ns;
+	uint64_t now_ns = clock_wall_ns();
+
+	return now_ns - MIN(st->clock.realtime_ns, now_ns);
+}
+
+uint64_t vm_state_age_by_arrival_ns(const struct vm_state *st)
+{
+	return st->clock.stood_ns + clock_now_ns() - st->loaded_ns;
 }
 
 /* --- out of KVM --- */
@@ -133,6 +141,7 @@ int vm_state_load_clock(struct vm_state *st, struct vstate_reader *r, struct err
 {
 	int rc = load(&vm_clock_table, &st->clock, &st->has_clock, r, e);
 
+	st->loaded_ns = clock_now_ns();
 	if (rc == 0 && st->clock.nr_vcpus != st->nr_vcpus)
 		return err_set(e, -EPROTO, "clock: is that of %u vCPUs, not %u", st->clock.nr_vcpus,
 			       st->nr_vcpus);
@@ -220,8 +229,7 @@ int vm_state_set(struct vm *vm, const struct vm_state *st, struct err *e)
 {
 	int rc;
 
-	if ((rc = check_complete(vm, st, e)) < 0 ||
-	    (rc = vm_clock_set(vm, &st->clock, e)) < 0)
+	if ((rc = check_complete(vm, st, e)) < 0 || (rc = vm_clock_set(vm, &st->clock, e)) < 0)
 		return rc;
 	/* Before the LAPICs: an IOAPIC that is written raises its interrupts again. */
 	rc = set_irqchip(vm, &st->irqchip);

@@ -27,8 +27,9 @@ struct vstate_writer;
  * to run: then the guest's time goes on from the pause (@elapsed_ns 0), or by as
  * much later as really passed.
  *
- * Time stamp counters travel as one reading for all vCPUs, taken at the same
- * moment as kvmclock, so their differences are exactly those that the guest had.
+ * Clocks travel as they were at the pause, and time stamp counters as one reading
+ * for all vCPUs, of the same moment as kvmclock, so their differences are exactly
+ * those that the guest had.
  */
 struct vm_state;
 
@@ -42,8 +43,13 @@ void vm_state_free(struct vm_state *st);
  */
 __must_check int vm_state_get(struct vm *vm, struct vm_state *st, struct err *e);
 
-/* When vm_state_get() read the clocks: CLOCK_REALTIME in ns; it travels in CLOCK. */
-uint64_t vm_state_realtime_ns(const struct vm_state *st);
+/*
+ * How long ago the machine was paused: by the hosts' CLOCK_REALTIME, 0 if that went
+ * back; or by how long it stood at the source and how long ago CLOCK was loaded here,
+ * which needs no clocks that agree, but a state that came as it was taken.
+ */
+uint64_t vm_state_age_by_realtime_ns(const struct vm_state *st);
+uint64_t vm_state_age_by_arrival_ns(const struct vm_state *st);
 
 /* The payloads of sections CLOCK, IRQCHIP and VCPU @id. */
 void vm_state_put_clock(const struct vm_state *st, struct vstate_writer *w);
@@ -69,8 +75,8 @@ __must_check int vm_state_load_vcpu(struct vm_state *st, unsigned id, struct vst
 __must_check int vm_state_set(struct vm *vm, const struct vm_state *st, struct err *e);
 
 /*
- * Start the machine's clocks and timers, @elapsed_ns after vm_state_get() read
- * them; 0 lets the guest's time go on as if it had never stopped. Then run the
+ * Start the machine's clocks and timers, @elapsed_ns after the pause; 0 lets the
+ * guest's time go on as if it had never stopped. Then run the
  * machine at once (vm_start(), vm_resume()). 0 or -errno. Main thread.
  */
 __must_check int vm_state_start(struct vm *vm, const struct vm_state *st, uint64_t elapsed_ns,

@@ -11,11 +11,15 @@
 #include "vmm/vcpu_state.h"
 #include "vmm/vm.h"
 
-/* All of the same moment. */
+/*
+ * Clocks as they were when the guest was paused. Timers were read later: theirs
+ * run on in KVM while the vCPUs stand.
+ */
 struct vm_clock_state {
 	uint64_t kvmclock_ns;
 	uint64_t realtime_ns;
-	uint32_t tsc_khz; /* 0: unknown */
+	uint64_t stood_ns; /* since the pause, when all this was read */
+	uint32_t tsc_khz;  /* 0: unknown */
 	uint32_t nr_vcpus;
 	uint64_t tsc[VM_MAX_VCPUS];
 	uint64_t tsc_deadline[VM_MAX_VCPUS]; /* IA32_TSC_DEADLINE; 0: not armed */
@@ -32,6 +36,7 @@ struct vm_state {
 	bool has_clock, has_irqchip;
 	bool has_vcpu[VM_MAX_VCPUS];
 	struct vm_clock_state clock;
+	uint64_t loaded_ns; /* CLOCK_MONOTONIC, when clock came; 0: it was not loaded */
 	struct vm_irqchip_state irqchip;
 	struct vcpu_state vcpus[]; /* without the MSRs that are in clock */
 };

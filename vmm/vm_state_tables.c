@@ -254,6 +254,7 @@ static const struct vstate_field clock_fields[] = {
 	VS_U32(3, struct vm_clock_state, tsc_khz),
 	VS_U64_ARRAY_USED(4, struct vm_clock_state, tsc, nr_vcpus),
 	VS_U64_ARRAY_USED(5, struct vm_clock_state, tsc_deadline, nr_vcpus),
+	VS_U64(6, struct vm_clock_state, stood_ns),
 };
 
 const struct vstate_table vm_clock_table = {

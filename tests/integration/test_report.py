@@ -65,6 +65,7 @@ def test_report_of_failure():
     """A teleport that goes nowhere has a report too, and its reason in it."""
     with tmp_dir() as folder, Lab() as lab, lab.host1.guest("dirty", append="mem=16M rate=20"):
         path = folder / "report.json"
+        lab.console().wait_for("^dirty start")
         result = lab.host1.teleport("g", "unix:/nonexistent/socket", report=path).result()
         assert result["exit_status"] == 1
         document = json.loads(path.read_text())

@@ -559,6 +559,45 @@ static void test_clock_modes(void **state)
 	}
 }
 
+static void body_pause_does_not_count(void *opaque)
+{
+	struct fixture *f = opaque;
+	struct kvm_clock_data at_pause = { 0 };
+	struct vm_clock_state after = { 0 };
+	uint64_t slack_ns, started_ns;
+	struct vm_state *st;
+
+	f->vm = new_vm(f, 1);
+	load(f->vm, &f->program);
+	assert_int_equal(vm_start(f->vm), 0);
+	wait_for_progress(f->vm, 0, 3);
+	vm_pause(f->vm);
+	assert_int_equal(kvm_get_clock(f->vm->vm_fd, &at_pause), 0);
+	slack_ns = clock_now_ns() - f->vm->paused_at_ns + 1000;
+	let_time_pass(30 * NSEC_PER_MSEC);
+	st = move(f);
+	assert_in_range(st->clock.stood_ns, 30 * NSEC_PER_MSEC, 20 * NSEC_PER_SEC);
+	/* As it was when the vCPUs had stopped. */
+	assert_in_range(at_pause.clock + slack_ns - st->clock.kvmclock_ns, 0, 2 * slack_ns);
+	assert_in_range(vm_state_age_by_arrival_ns(st), st->clock.stood_ns, 40 * NSEC_PER_SEC);
+	assert_in_range(vm_state_age_by_realtime_ns(st), st->clock.stood_ns, 40 * NSEC_PER_SEC);
+	started_ns = clock_now_ns();
+	start(f, st, 0);
+	assert_int_equal(vm_clock_get(f->vm, &after), 0);
+	assert_in_range(after.kvmclock_ns - st->clock.kvmclock_ns, 0,
+			clock_now_ns() - started_ns + 1000);
+	vm_state_free(st);
+}
+
+static void test_pause_does_not_count(void **state)
+{
+	struct fixture *f = *state;
+
+	KVM_OR_SKIP(f);
+	f->program = (struct program){ counting, counting_end };
+	run_on_loop(f->loop, body_pause_does_not_count, f);
+}
+
 /* vCPUs that were in step still are, to the tick: KVM's master clock depends on it. */
 static void test_in_step(void **state)
 {
@@ -743,13 +782,11 @@ static void test_spoilt(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_counting_1),      TEST(test_counting_2),
-		TEST(test_counting_4),      TEST(test_pit),
-		TEST(test_lapic_timer),     TEST(test_tsc_deadline),
-		TEST(test_same_again),      TEST(test_clock_modes),
-		TEST(test_in_step),         TEST(test_distant_deadline),
-		TEST(test_other_frequency), TEST(test_missing),
-		TEST(test_spoilt),
+		TEST(test_counting_1), TEST(test_counting_2),       TEST(test_counting_4),
+		TEST(test_pit),        TEST(test_lapic_timer),      TEST(test_tsc_deadline),
+		TEST(test_same_again), TEST(test_clock_modes),      TEST(test_pause_does_not_count),
+		TEST(test_in_step),    TEST(test_distant_deadline), TEST(test_other_frequency),
+		TEST(test_missing),    TEST(test_spoilt),
 	};
 
 	return cmocka_run_group_tests_name("vm_state", tests, NULL, NULL);
