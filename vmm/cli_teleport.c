@@ -18,7 +18,7 @@
 #define POLL_MS         100U
 #define END_TIMEOUT_S   15U
 
-static const char *const clock_choices[] = { "continue", "real", NULL };
+static const char *const clock_choices[] = { "real", "continue", NULL };
 static const char *const timeout_choices[] = { "cancel", "switch", NULL };
 
 /* "300ms", "2s"; a plain number is milliseconds. */
@@ -69,7 +69,7 @@ const struct field teleport_fields[] = {
 	  .help = "cancel (default), or switch: hand over whatever the downtime",
 	  .choices = timeout_choices },
 	{ "clock", &field_choice, OPT(clock), .arg = "HOW",
-	  .help = "continue (default) or real: the guest's clocks show the downtime",
+	  .help = "real (default): the guest's clocks count the downtime; continue: they do not",
 	  .choices = clock_choices },
 	{ "verify", &field_flag, OPT(verify),
 	  .help = "compare all memory on both sides before the hand-over" },

@@ -26,7 +26,7 @@ const struct control_arg control_migrate_args[] = {
 	{ "auto-converge", JSON_TRUE, true, "slow the vCPUs down if need be" },
 	{ "stopped", JSON_TRUE, true, "pause first" },
 	{ "verify", JSON_TRUE, true, "compare all memory before the hand-over" },
-	{ "clock", JSON_STRING, true, "continue (default) or real" },
+	{ "clock", JSON_STRING, true, "real (default) or continue" },
 	{ "timeout", JSON_INTEGER, true, "seconds that the passes may take" },
 	{ "on-timeout", JSON_STRING, true, "cancel (default) or switch" },
 	{ "hold", JSON_STRING, true, "phases to stop at" },
@@ -106,7 +106,7 @@ static int parse_numbers(const struct control_call *c, struct teleport_options *
 static int parse_choices(const struct control_call *c, struct teleport_options *o)
 {
 	static const char *const compress[] = { "none", "lz4", "zstd", NULL };
-	static const char *const clock[] = { "continue", "real", NULL };
+	static const char *const clock[] = { "real", "continue", NULL };
 	static const char *const on_timeout[] = { "cancel", "switch", NULL };
 	unsigned value;
 	int rc;
@@ -115,7 +115,7 @@ static int parse_choices(const struct control_call *c, struct teleport_options *
 	o->source.ram.compress = (enum ram_compress)value;
 	if (rc == 0)
 		rc = choice_arg(c, "clock", clock, &value);
-	o->source.clock_real = value == 1;
+	o->source.clock_real = value == 0;
 	if (rc == 0)
 		rc = choice_arg(c, "on-timeout", on_timeout, &value);
 	o->timeout_switches = value == 1;
