@@ -3,6 +3,7 @@
 #include "migration/dest.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "migration/ram.h"
 #include "migration/talk.h"
 #include "util/clock.h"
+#include "util/log.h"
 
 /*
  * Theory of operation
@@ -291,9 +293,14 @@ static int walk(struct dest *d, struct err *e)
 	int rc = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(phases) && rc == 0; i++) {
+		uint64_t start_ns;
+
 		rc = enter(d, phases[i].phase, e);
+		start_ns = clock_now_ns();
 		if (rc == 0)
 			rc = phases[i].fn(d, e);
+		log_debug("teleport: %s took %" PRIu64 " us", phase_name(phases[i].phase),
+			  (uint64_t)((clock_now_ns() - start_ns) / NSEC_PER_USEC));
 	}
 	return rc;
 }

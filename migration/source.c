@@ -273,6 +273,16 @@ static int (*const phases[NR_PHASES])(struct source *s, struct err *e) = {
 	[PHASE_RUNNING] = await_running,
 };
 
+static int take_phase(struct source *s, enum phase phase, struct err *e)
+{
+	uint64_t start_ns = clock_now_ns();
+	int rc = phases[phase](s, e);
+
+	MUTEX_SCOPE(&s->lock);
+	s->st.phase_ns[phase] = clock_now_ns() - start_ns;
+	return rc;
+}
+
 static int walk(struct source *s, struct err *e)
 {
 	int rc = 0;
@@ -280,7 +290,7 @@ static int walk(struct source *s, struct err *e)
 	for (unsigned i = 0; i < NR_PHASES && rc == 0; i++) {
 		rc = phase_gate_pass(&s->gate, (enum phase)i, e);
 		if (rc == 0)
-			rc = phases[i](s, e);
+			rc = take_phase(s, (enum phase)i, e);
 	}
 	return rc;
 }

@@ -110,6 +110,7 @@ struct source_status {
 	uint64_t elapsed_ns, setup_ns, downtime_ns, expected_downtime_ns;
 	uint64_t stopped_at_ns, running_at_ns; /* since the start */
 	uint64_t dest_downtime_ns;             /* the destination's part of the downtime */
+	uint64_t phase_ns[NR_PHASES];          /* how long each took; not while it was held */
 	struct ram_stats ram;
 	uint64_t total_bytes, remaining_bytes;
 	uint64_t dirty_pages_per_s, bytes_per_s;

@@ -25,14 +25,28 @@ static json_t *ram_json(const struct source_status *st)
 		"dirty-sync-count", (int)st->nr_passes, "page-size", (int)RAM_PAGE_BYTES);
 }
 
+/* How long each phase took, for those who wonder where the downtime went. */
+static json_t *phases_json(const struct source_status *st)
+{
+	json_t *obj = json_object();
+
+	for (unsigned i = 0; i < NR_PHASES; i++) {
+		if (st->phase_ns[i])
+			(void)json_object_set_new(obj, phase_name((enum phase)i),
+						  json_integer(us(st->phase_ns[i])));
+	}
+	return obj;
+}
+
 /* What QMP has no name for; times in microseconds. */
 static json_t *own_json(const struct source_status *st)
 {
-	return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "phase", phase_name(st->phase),
+	return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "phase", phase_name(st->phase),
 			 "held", st->held, "elapsed-us", us(st->elapsed_ns), "downtime-us",
 			 us(st->downtime_ns), "destination-downtime-us", us(st->dest_downtime_ns),
 			 "stopped-at-us", us(st->stopped_at_ns), "running-at-us",
-			 us(st->running_at_ns), "payload-bytes", (json_int_t)st->ram.bytes_payload);
+			 us(st->running_at_ns), "payload-bytes", (json_int_t)st->ram.bytes_payload, "phases-us",
+			 phases_json(st));
 }
 
 json_t *teleport_status_json(const struct source_status *st)
