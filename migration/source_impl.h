@@ -28,6 +28,8 @@ struct source {
 	bool ram_on; /* between ram_start() and ram_stop() */
 	struct channel *control, *streams[RAM_MAX_STREAMS];
 	struct source_status st;
+	uint64_t pass_start_ns; /* of the pass that is under way; 0: none is */
+	struct ram_stats pass_start;
 	uint64_t end_ns; /* of the migration; 0: it goes on */
 	struct source_pass passes[SOURCE_MAX_PASSES];
 };

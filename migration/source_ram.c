@@ -48,8 +48,16 @@ int source_pass(struct source *s, bool last, struct err *e)
 {
 	struct source_pass pass = { .start_ns = source_elapsed_ns(s), .throttle = s->st.throttle };
 	struct ram_pass ram;
-	int rc = s->p.guest->ram_pass(s->p.opaque, last, &ram, e);
+	int rc;
 
+	mutex_lock(&s->lock);
+	s->p.guest->ram_stats(s->p.opaque, &s->pass_start);
+	s->pass_start_ns = clock_now_ns();
+	mutex_unlock(&s->lock);
+	rc = s->p.guest->ram_pass(s->p.opaque, last, &ram, e);
+	mutex_lock(&s->lock);
+	s->pass_start_ns = 0;
+	mutex_unlock(&s->lock);
 	if (rc < 0)
 		return rc;
 	pass.duration_ns = source_elapsed_ns(s) - pass.start_ns;
@@ -152,6 +160,20 @@ int source_precopy(struct source *s, struct err *e)
 
 /* --- what others may know --- */
 
+/* How far the pass that is under way has come, as if it ended now. */
+static void add_pass_so_far_locked(const struct source *s, struct source_status *st)
+{
+	const struct ram_stats *then = &s->pass_start, *now = &st->ram;
+	uint64_t ns = clock_now_ns() - s->pass_start_ns;
+	uint64_t pages = now->pages_sent - then->pages_sent + now->pages_zero - then->pages_zero +
+			 now->pages_skipped - then->pages_skipped;
+
+	st->remaining_bytes -= MIN(st->remaining_bytes, pages * RAM_PAGE_BYTES);
+	if (ns >= MIN_PASS_NS)
+		st->bytes_per_s = (uint64_t)((double)(now->bytes_wire - then->bytes_wire) *
+					     NSEC_PER_SEC / (double)ns);
+}
+
 void source_get_status(struct source *s, struct source_status *ret)
 {
 	bool held = false;
@@ -161,6 +183,8 @@ void source_get_status(struct source *s, struct source_status *ret)
 	if (s->ram_on)
 		s->p.guest->ram_stats(s->p.opaque, &s->st.ram);
 	*ret = s->st;
+	if (s->ram_on && s->pass_start_ns)
+		add_pass_so_far_locked(s, ret);
 	ret->phase = at;
 	ret->held = held;
 	ret->elapsed_ns = s->end_ns ? s->end_ns : source_elapsed_ns(s);

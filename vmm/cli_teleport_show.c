@@ -57,13 +57,16 @@ static void describe(const json_t *st, char *buf, size_t len)
 {
 	const json_t *ram = ram_of(st);
 	char rate[32], dirty[32], left[32];
+	size_t used = (size_t)snprintf(buf, len, "%s/s, left %s",
+				       show_size(number(ram, "mbps") * 1e6 / 8, rate, sizeof(rate)),
+				       show_size(number(ram, "remaining"), left, sizeof(left)));
 
-	(void)snprintf(buf, len, "%s/s, dirty %s/s, left %s, downtime ~%.0f ms",
-		       show_size(number(ram, "mbps") * 1e6 / 8, rate, sizeof(rate)),
-		       show_size(number(ram, "dirty-pages-rate") * number(ram, "page-size"), dirty,
-				 sizeof(dirty)),
-		       show_size(number(ram, "remaining"), left, sizeof(left)),
-		       number(st, "expected-downtime"));
+	/* What the guest writes is known after the first pass. */
+	if (number(ram, "dirty-sync-count") > 0)
+		(void)snprintf(buf + used, len - used, ", dirty %s/s, downtime ~%.0f ms",
+			       show_size(number(ram, "dirty-pages-rate") * number(ram, "page-size"),
+					 dirty, sizeof(dirty)),
+			       number(st, "expected-downtime"));
 }
 
 static void draw_bar(struct teleport_progress *p, const json_t *st)
