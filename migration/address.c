@@ -60,7 +60,8 @@ static int parse_tcp(struct address *a, const char *text, const char *whole, str
 				       whole);
 		text = end + 1;
 	}
-	if (end == host || (size_t)(end - host) >= sizeof(a->host))
+	if (end == host || (size_t)(end - host) >= sizeof(a->host) ||
+	    strcspn(host, "[]") < (size_t)(end - host))
 		return err_set(e, -EINVAL, "'%s' has no host: " ADDRESS_EXAMPLES, whole);
 	(void)snprintf(a->host, sizeof(a->host), "%.*s", (int)(end - host), host);
 	return parse_port(a, text, whole, e);

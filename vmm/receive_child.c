@@ -22,17 +22,17 @@
  * Theory of operation
  *
  * The main thread belongs to receive_guest(), and so does the conversation's. One
- * more thread reads the socket to the listener: it keeps the streams that arrive
- * until the conversation asks for them, and ends the conversation when the
- * listener says so or is gone, unless the commit has come: a session that nobody
- * could be asked about must not begin to be decided.
+ * more thread reads the socket to the listener: it lets in the streams that arrive
+ * (TLS, at once, as their source waits for it while the conversation may be held)
+ * and keeps them until the conversation asks for them; and it ends the conversation
+ * when the listener says so or is gone, unless the commit has come: a session that
+ * nobody could be asked about must not begin to be decided.
  */
 #define VERDICT_TIMEOUT_MS 5000
 #define STREAM_TIMEOUT_NS  (20 * NSEC_PER_SEC)
-#define STREAM_RETRY_NS    (200 * NSEC_PER_MSEC)
 
 struct waiting_stream {
-	int fd;
+	struct channel *ch;
 	unsigned index;
 };
 
@@ -77,16 +77,42 @@ static int wait_verdict(const struct child *c)
 	return rc > 0 ? (int)msg.kind : rc < 0 ? rc : -EPIPE;
 }
 
+/* The peer's connection as a channel, TLS included. Consumes @fd. */
+static int open_channel(const struct child *c, int fd, struct channel **ret, struct err *e)
+{
+	struct channel *ch;
+	int rc = channel_new(&ch, fd, e);
+
+	if (rc < 0) {
+		(void)close(fd);
+		return rc;
+	}
+	rc = c->creds ? channel_start_tls(ch, c->creds, 1, NULL, e) : 0;
+	if (rc < 0)
+		channel_free(ch);
+	else
+		*ret = ch;
+	return rc;
+}
+
+/* Whoever saw our session's id can connect; without the right key he only costs time. */
 static void keep_stream(struct child *c, int fd, unsigned index)
 {
-	MUTEX_SCOPE(&c->lock);
+	struct channel *ch;
+	struct err e;
 
-	if (c->nr_streams == ARRAY_SIZE(c->streams)) {
-		(void)close(fd);
+	if (open_channel(c, fd, &ch, &e) < 0) {
+		log_warn("stream %u: %s", index, e.text);
 		return;
 	}
-	c->streams[c->nr_streams++] = (struct waiting_stream){ .fd = fd, .index = index };
+	mutex_lock(&c->lock);
+	if (c->nr_streams < ARRAY_SIZE(c->streams)) {
+		c->streams[c->nr_streams++] = (struct waiting_stream){ ch, index };
+		ch = NULL;
+	}
 	(void)pthread_cond_broadcast(&c->changed);
+	mutex_unlock(&c->lock);
+	channel_free(ch);
 }
 
 static void listener_is_gone(struct child *c)
@@ -124,72 +150,37 @@ static void *read_listener(void *opaque)
 
 /* --- for the conversation --- */
 
-/* Take stream @index out of those that wait. Under the lock. -1: not there. */
-static int take_stream_locked(struct child *c, unsigned index)
+/* Take stream @index out of those that wait. NULL: not there. */
+static struct channel *take_stream_locked(struct child *c, unsigned index)
 {
 	for (unsigned i = 0; i < c->nr_streams; i++) {
 		if (c->streams[i].index == index) {
-			int fd = c->streams[i].fd;
+			struct channel *ch = c->streams[i].ch;
 
 			c->streams[i] = c->streams[--c->nr_streams];
-			return fd;
+			return ch;
 		}
 	}
-	return -1;
+	return NULL;
 }
 
-static int wait_stream(struct child *c, unsigned index, uint64_t deadline_ns)
-{
-	struct timespec until;
-	int fd = -1;
-
-	MUTEX_SCOPE(&c->lock);
-	until = (struct timespec){ .tv_sec = (time_t)(deadline_ns / NSEC_PER_SEC),
-				   .tv_nsec = (long)(deadline_ns % NSEC_PER_SEC) };
-	while (!c->gone && (fd = take_stream_locked(c, index)) < 0) {
-		if (pthread_cond_clockwait(&c->changed, &c->lock.m, CLOCK_MONOTONIC, &until) ==
-		    ETIMEDOUT)
-			return -ETIMEDOUT;
-	}
-	return c->gone ? -ECANCELED : fd;
-}
-
-/* The peer's connection as a channel, TLS included. Consumes @fd. */
-static int open_channel(const struct child *c, int fd, struct channel **ret, struct err *e)
-{
-	struct channel *ch;
-	int rc = channel_new(&ch, fd, e);
-
-	if (rc < 0) {
-		(void)close(fd);
-		return rc;
-	}
-	rc = c->creds ? channel_start_tls(ch, c->creds, 1, NULL, e) : 0;
-	if (rc < 0)
-		channel_free(ch);
-	else
-		*ret = ch;
-	return rc;
-}
-
-/* Whoever saw our session's id can connect; without the right key he only costs time. */
 static int get_stream(void *opaque, unsigned index, struct channel **ret, struct err *e)
 {
 	uint64_t deadline_ns = clock_now_ns() + STREAM_TIMEOUT_NS;
+	const struct timespec until = { .tv_sec = (time_t)(deadline_ns / NSEC_PER_SEC),
+					.tv_nsec = (long)(deadline_ns % NSEC_PER_SEC) };
+	struct channel *ch = NULL;
 	struct child *c = opaque;
-	int rc;
+	int rc = 0;
 
-	do {
-		int fd = wait_stream(c, index, deadline_ns);
-
-		if (fd == -ECANCELED)
-			return err_set(e, fd, "'ferry receive' was ended");
-		if (fd < 0)
-			return err_set(e, fd, "stream %u did not come", index);
-		rc = open_channel(c, fd, ret, e);
-		if (rc < 0)
-			log_warn("stream %u: %s", index, e->text);
-	} while (rc < 0);
+	MUTEX_SCOPE(&c->lock);
+	while (!c->gone && !(ch = take_stream_locked(c, index)) && rc != ETIMEDOUT)
+		rc = pthread_cond_clockwait(&c->changed, &c->lock.m, CLOCK_MONOTONIC, &until);
+	if (c->gone)
+		return err_set(e, -ECANCELED, "'ferry receive' was ended");
+	if (!ch)
+		return err_set(e, -ETIMEDOUT, "stream %u did not come", index);
+	*ret = ch;
 	return 0;
 }
 
@@ -297,7 +288,7 @@ static int receive_one(const struct receive_options *o, const struct tls_credent
 	if (rc < 0)
 		tell(&c, RECEIVE_FAILED, e.text);
 	for (unsigned i = 0; i < c.nr_streams; i++)
-		(void)close(c.streams[i].fd);
+		channel_free(c.streams[i].ch);
 	channel_free(c.control);
 	(void)pthread_cond_destroy(&c.changed);
 	mutex_fini(&c.lock);

@@ -51,15 +51,11 @@ static void test_parse(void **state)
 		{ "unix:a:b", "", 0, "a:b" },
 	};
 	static const char *const bad[] = {
-		"",          "tcp:",
-		"tcp:host",  "tcp:host:",
-		"tcp::1",    "tcp:h:65536",
-		"tcp:h:1x",  "tcp:h:-1",
-		"tcp:h: 1",  "tcp:fd00::1:80",
-		"tcp:[::1]", "tcp:[::1]80",
-		"tcp:[]:80", "tcp:[::1:80",
-		"unix:",     "host:80",
-		"udp:h:1",   "tcp:h:99999999999999999999",
+		"",          "tcp:",           "tcp:host",  "tcp:host:",
+		"tcp::1",    "tcp:h:65536",    "tcp:h:1x",  "tcp:h:-1",
+		"tcp:h: 1",  "tcp:fd00::1:80", "tcp:[::1]", "tcp:[::1]80",
+		"tcp:[]:80", "tcp:[[]:0",      "tcp:a]:1",  "tcp:[::1:80",
+		"unix:",     "host:80",        "udp:h:1",   "tcp:h:99999999999999999999",
 	};
 	struct address a;
 	char shown[300];
