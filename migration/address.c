@@ -100,19 +100,21 @@ void address_show(const struct address *a, char *buf, size_t len)
 
 void address_show_sockaddr(const struct sockaddr_storage *ss, char *buf, size_t len)
 {
-	const struct sockaddr_in6 *in6 = (const void *)ss;
-	const struct sockaddr_in *in = (const void *)ss;
 	char host[INET6_ADDRSTRLEN];
+	struct sockaddr_in6 in6;
+	struct sockaddr_in in;
 
+	memcpy(&in6, ss, sizeof(in6));
+	memcpy(&in, ss, sizeof(in));
 	if (ss->ss_family == AF_INET) {
-		(void)inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-		(void)snprintf(buf, len, "%s:%u", host, ntohs(in->sin_port));
-	} else if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-		(void)inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], host, sizeof(host));
-		(void)snprintf(buf, len, "%s:%u", host, ntohs(in6->sin6_port));
+		(void)inet_ntop(AF_INET, &in.sin_addr, host, sizeof(host));
+		(void)snprintf(buf, len, "%s:%u", host, ntohs(in.sin_port));
+	} else if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) {
+		(void)inet_ntop(AF_INET, &in6.sin6_addr.s6_addr[12], host, sizeof(host));
+		(void)snprintf(buf, len, "%s:%u", host, ntohs(in6.sin6_port));
 	} else {
-		(void)inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-		(void)snprintf(buf, len, "[%s]:%u", host, ntohs(in6->sin6_port));
+		(void)inet_ntop(AF_INET6, &in6.sin6_addr, host, sizeof(host));
+		(void)snprintf(buf, len, "[%s]:%u", host, ntohs(in6.sin6_port));
 	}
 }
 

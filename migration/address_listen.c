@@ -74,12 +74,12 @@ static int listen_tcp(struct address_listener *l, const struct address *a, struc
  */
 static int lock_folder(const char *path, struct err *e)
 {
-	_cleanup_free_ char *folder = strdup(path);
+	char folder[sizeof(((struct address *)0)->path)];
 	_cleanup_close_ int fd = -1;
-	char *slash = folder ? strrchr(folder, '/') : NULL;
+	char *slash;
 
-	if (!folder)
-		return err_set(e, -ENOMEM, "out of memory");
+	(void)snprintf(folder, sizeof(folder), "%s", path);
+	slash = strrchr(folder, '/');
 	if (slash)
 		slash[slash == folder] = '\0';
 	fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

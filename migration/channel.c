@@ -140,7 +140,7 @@ void channel_iov_advance(struct iovec **iov, unsigned *nr_iov, size_t done)
 		(*iov)++;
 		(*nr_iov)--;
 	}
-	if (done) {
+	if (done && *nr_iov) {
 		(*iov)->iov_base = (char *)(*iov)->iov_base + done;
 		(*iov)->iov_len -= done;
 	}

@@ -69,7 +69,7 @@ static int recv_one(struct channel *ch, struct section *ret, struct err *e)
 int section_recv(struct channel *ch, struct section *ret, struct err *e)
 {
 	for (unsigned i = 0; i <= MAX_SKIPPED; i++) {
-		struct section s;
+		struct section s = { 0 };
 		int rc = recv_one(ch, &s, e);
 
 		if (rc < 0)

@@ -185,10 +185,8 @@ static void close_listener(struct receiver *r)
 	}
 	for (unsigned i = 0; i < r->listener.nr; i++)
 		acceptor_stop(&r->acceptors[i]);
-	while (!TAILQ_EMPTY(&r->knocks))
-		knock_free(TAILQ_FIRST(&r->knocks));
-	while (!TAILQ_EMPTY(&r->ready))
-		knock_free(TAILQ_FIRST(&r->ready));
+	knock_free_all(&r->knocks);
+	knock_free_all(&r->ready);
 	session_forget_all(r);
 	loop_disarm(r->loop, &r->linger);
 	loop_del_fd(r->loop, &r->signals);

@@ -127,6 +127,8 @@ struct knock {
 	TAILQ_ENTRY(knock) link;
 };
 
+TAILQ_HEAD(knocks, knock);
+
 /* A process that answers a question. */
 struct helper {
 	struct receiver *r;
@@ -146,8 +148,8 @@ struct receiver {
 	struct loop_fd signals; /* signalfd: no thread, as we fork */
 	sigset_t old_mask;
 
-	TAILQ_HEAD(knocks, knock) knocks, ready;
-	unsigned nr_knocks;
+	struct knocks knocks, ready;
+	unsigned nr_knocks;             /* in both */
 	TAILQ_HEAD(, session) sessions; /* the living and the ended */
 	TAILQ_HEAD(, helper) helpers;
 	unsigned nr_helpers;
@@ -167,8 +169,9 @@ int knock_accepted(void *opaque, int fd);
 /* Answer with @code and forget it. */
 void knock_answer(struct knock *k, enum preamble_code code);
 
-/* Forget it, with its descriptor. */
+/* Forget it, or all of a list, with their descriptors. */
 void knock_free(struct knock *k);
+void knock_free_all(struct knocks *list);
 
 /* receive_session.c: the processes and what is known of them. */
 

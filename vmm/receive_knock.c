@@ -25,6 +25,16 @@ void knock_free(struct knock *k)
 	free(k);
 }
 
+void knock_free_all(struct knocks *list)
+{
+	struct knock *k, *next;
+
+	for (k = TAILQ_FIRST(list); k; k = next) {
+		next = TAILQ_NEXT(k, link);
+		knock_free(k);
+	}
+}
+
 void knock_answer(struct knock *k, enum preamble_code code)
 {
 	uint8_t reply[PREAMBLE_REPLY_BYTES];

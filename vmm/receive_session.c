@@ -421,11 +421,15 @@ bool session_undecided(const struct receiver *r)
 
 void session_forget_all(struct receiver *r)
 {
-	struct helper *h;
+	struct session *s, *next_session;
+	struct helper *h, *next;
 
-	while (!TAILQ_EMPTY(&r->sessions))
-		session_free(TAILQ_FIRST(&r->sessions));
-	while ((h = TAILQ_FIRST(&r->helpers))) {
+	for (s = TAILQ_FIRST(&r->sessions); s; s = next_session) {
+		next_session = TAILQ_NEXT(s, link);
+		session_free(s);
+	}
+	for (h = TAILQ_FIRST(&r->helpers); h; h = next) {
+		next = TAILQ_NEXT(h, link);
 		loop_del_fd(r->loop, &h->pidfd);
 		close_fd(&h->pidfd.fd);
 		TAILQ_REMOVE(&r->helpers, h, link);

@@ -52,8 +52,8 @@ def test_downtime_limit():
 def test_auto_converge():
     """A guest that writes faster than can be sent is slowed down until it can go."""
     with lab_with(append="mem=16M") as (lab, _, receive):
-        result = arrive(lab, receive, 100, auto_converge=True, bandwidth="30M", max_downtime="400ms",
-                        verify=True)
+        result = arrive(lab, receive, 100, auto_converge=True, bandwidth="30M",
+                        max_downtime="400ms", verify=True)
         assert result["ram"]["dirty-sync-count"] >= 3, result
 
 

@@ -203,7 +203,7 @@ static void test_connect_cancel(void **state)
 {
 	struct address_listener l;
 	struct address a = { .kind = ADDRESS_UNIX };
-	int fds[512];
+	int fds[512], fd;
 	unsigned nr = 0;
 	struct err e;
 	int cancel = eventfd(1, EFD_CLOEXEC);
@@ -212,9 +212,9 @@ static void test_connect_cancel(void **state)
 	(void)snprintf(a.path, sizeof(a.path), "%s/sock", dir);
 	assert_int_equal(address_listen(&l, &a, &e), 0);
 	/* Nobody accepts: at some point the queue is full. */
-	while (nr < ARRAY_SIZE(fds) && (fds[nr] = address_connect(&a, 0, -1, &e)) >= 0)
-		nr++;
-	assert_int_equal(fds[nr], -ETIMEDOUT);
+	while ((fd = address_connect(&a, 0, -1, &e)) >= 0 && nr < ARRAY_SIZE(fds))
+		fds[nr++] = fd;
+	assert_int_equal(fd, -ETIMEDOUT);
 	assert_int_equal(address_connect(&a, 60000, cancel, &e), -ECANCELED);
 	while (nr)
 		(void)close(fds[--nr]);

@@ -240,22 +240,25 @@ static void test_sections(void **state)
 /* Every prefix ends in "hung up", every changed byte is found, nothing is leaked. */
 static void test_damaged_sections(void **state)
 {
-	uint8_t wire[SECTION_HEADER_BYTES + 5], bad[sizeof(wire)];
+	static const char word[] = { 'h', 'e', 'l', 'l', 'o' };
+	uint8_t wire[SECTION_HEADER_BYTES + sizeof(word)], bad[sizeof(wire)];
 	struct section s;
 	struct err e;
 
 	(void)state;
-	section_seal(wire, SECTION_HELLO, 3, "hello", 5);
-	memcpy(wire + SECTION_HEADER_BYTES, "hello", 5);
+	section_seal(wire, SECTION_HELLO, 3, word, sizeof(word));
+	memcpy(wire + SECTION_HEADER_BYTES, word, sizeof(word));
 	for (size_t i = 0; i < 2 * sizeof(wire); i++) {
 		size_t len = i < sizeof(wire) ? i : sizeof(wire);
+		void *made = NULL;
 		struct pair *p;
 		int rc;
 
 		memcpy(bad, wire, sizeof(wire));
 		if (i >= sizeof(wire))
 			bad[i - sizeof(wire)] ^= 0x10;
-		assert_int_equal(setup((void **)&p), 0);
+		assert_int_equal(setup(&made), 0);
+		p = made;
 		assert_int_equal(write(p->fd, bad, len), len);
 		(void)close(p->fd);
 		p->fd = -1;
@@ -263,7 +266,7 @@ static void test_damaged_sections(void **state)
 		assert_true(rc < 0);
 		if (i < sizeof(wire))
 			assert_int_equal(rc, -ECONNRESET);
-		(void)teardown((void **)&p);
+		(void)teardown(&made);
 	}
 }
 

@@ -24,6 +24,8 @@
 #define BIG_BYTES (3U * 1024 * 1024 + 17)
 #define KEY_A     "ferry:00112233445566778899aabbccddeeff\n"
 #define KEY_B     "ferry:ffffffffffffffffffffffffffffffff\n"
+#define HEX_32    "0000000000000000000000000000000000000000000000000000000000000000"
+#define TOO_LONG  "a:" HEX_32 HEX_32 "00"
 #define KEY_C     "other:00112233445566778899aabbccddeeff\n"
 
 static struct tls_rig rig;
@@ -397,8 +399,7 @@ static void test_key_files(void **state)
 		"a:00\nb",
 		"a:00\n:11",
 		"a123456789b123456789c123456789d123456789e123456789f123456789g12345:00",
-		"a:0000000000000000000000000000000000000000000000000000000000000000"
-		"000000000000000000000000000000000000000000000000000000000000000000",
+		TOO_LONG,
 	};
 	static const char *const good[] = { "a:00", "a:00\r\nb:11\n", "\na:0aF9\n\n" };
 	struct tls_files files;
