@@ -24,17 +24,23 @@ struct pair {
 	int fd; /* the peer's end, blocking */
 };
 
-static int setup(void **state)
+static int open_pair(struct pair *p)
 {
-	struct pair *p = calloc(1, sizeof(*p));
 	int fds[2];
 	struct err e;
 
-	if (!p || socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0 || channel_new(&p->ch, fds[0], &e))
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0 || channel_new(&p->ch, fds[0], &e) < 0)
 		return -1;
 	p->fd = fds[1];
-	*state = p;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	struct pair *p = calloc(1, sizeof(*p));
+
+	*state = p;
+	return p ? open_pair(p) : -1;
 }
 
 static int teardown(void **state)
@@ -250,23 +256,20 @@ static void test_damaged_sections(void **state)
 	memcpy(wire + SECTION_HEADER_BYTES, word, sizeof(word));
 	for (size_t i = 0; i < 2 * sizeof(wire); i++) {
 		size_t len = i < sizeof(wire) ? i : sizeof(wire);
-		void *made = NULL;
-		struct pair *p;
+		struct pair p;
 		int rc;
 
 		memcpy(bad, wire, sizeof(wire));
 		if (i >= sizeof(wire))
 			bad[i - sizeof(wire)] ^= 0x10;
-		assert_int_equal(setup(&made), 0);
-		p = made;
-		assert_int_equal(write(p->fd, bad, len), len);
-		(void)close(p->fd);
-		p->fd = -1;
-		rc = section_recv(p->ch, &s, &e);
+		assert_int_equal(open_pair(&p), 0);
+		assert_int_equal(write(p.fd, bad, len), len);
+		(void)close(p.fd);
+		rc = section_recv(p.ch, &s, &e);
 		assert_true(rc < 0);
 		if (i < sizeof(wire))
 			assert_int_equal(rc, -ECONNRESET);
-		(void)teardown(&made);
+		channel_free(p.ch);
 	}
 }
 

@@ -25,7 +25,6 @@
 #define KEY_A     "ferry:00112233445566778899aabbccddeeff\n"
 #define KEY_B     "ferry:ffffffffffffffffffffffffffffffff\n"
 #define HEX_32    "0000000000000000000000000000000000000000000000000000000000000000"
-#define TOO_LONG  "a:" HEX_32 HEX_32 "00"
 #define KEY_C     "other:00112233445566778899aabbccddeeff\n"
 
 static struct tls_rig rig;
@@ -387,6 +386,7 @@ static void test_bad_files(void **state)
 
 static void test_key_files(void **state)
 {
+	static const char too_long[] = "a:" HEX_32 HEX_32 "00";
 	static const char *const bad[] = {
 		"",
 		"\n\n",
@@ -399,7 +399,7 @@ static void test_key_files(void **state)
 		"a:00\nb",
 		"a:00\n:11",
 		"a123456789b123456789c123456789d123456789e123456789f123456789g12345:00",
-		TOO_LONG,
+		too_long,
 	};
 	static const char *const good[] = { "a:00", "a:00\r\nb:11\n", "\na:0aF9\n\n" };
 	struct tls_files files;
