@@ -54,6 +54,8 @@ enum {
 #define HOUR_PM   0x80U
 #define ALARM_ANY 0xc0U /* both top bits: matches always */
 
+#define SECONDS_PER_DAY 86400
+
 #define UPDATE_NS 244000U /* UIP is set this long before the second changes */
 
 struct rtc_state {
@@ -61,6 +63,7 @@ struct rtc_state {
 	uint8_t regs[RAM_BYTES]; /* time registers are current only while B_SET */
 	uint64_t offset_s;       /* guest's clock minus the host's, modulo 2^64 */
 	uint8_t irq_level;
+	uint64_t paused_s; /* guest's clock at the last pause, modulo 2^64; 0: never */
 };
 
 struct rtc {
@@ -109,10 +112,10 @@ static int64_t guest_seconds(const struct rtc_state *st)
 	return (int64_t)(clock_wall_ns() / NSEC_PER_SEC + st->offset_s);
 }
 
-/* Bring the time registers up to date, unless the guest is setting them. */
-static void latch_time(struct rtc_state *st)
+/* Let the time registers say @when, unless the guest is setting them. */
+static void latch_second(struct rtc_state *st, int64_t when)
 {
-	time_t now = (time_t)guest_seconds(st);
+	const time_t now = (time_t)when;
 	unsigned year;
 	struct tm tm;
 
@@ -128,6 +131,12 @@ static void latch_time(struct rtc_state *st)
 	year = ((unsigned)tm.tm_year + 1900) % 10000;
 	st->regs[REG_YEAR] = encode(st, (int)(year % 100));
 	st->regs[REG_CENTURY] = encode(st, (int)(year / 100));
+}
+
+/* Bring the time registers up to date. */
+static void latch_time(struct rtc_state *st)
+{
+	latch_second(st, guest_seconds(st));
 }
 
 /* The guest has set the time registers: derive the offset. Any bytes are fine. */
@@ -159,9 +168,9 @@ static bool field_matches(uint8_t alarm, uint8_t now)
 	return (alarm & ALARM_ANY) == ALARM_ANY || alarm == now;
 }
 
-static bool alarm_matches(struct rtc_state *st)
+static bool alarm_matches(struct rtc_state *st, int64_t when)
 {
-	latch_time(st);
+	latch_second(st, when);
 	return field_matches(st->regs[REG_SECONDS_ALARM], st->regs[REG_SECONDS]) &&
 	       field_matches(st->regs[REG_MINUTES_ALARM], st->regs[REG_MINUTES]) &&
 	       field_matches(st->regs[REG_HOURS_ALARM], st->regs[REG_HOURS]);
@@ -256,7 +265,7 @@ static void on_timer(void *opaque)
 		flags |= INT_PERIODIC;
 	/* The two clocks may differ a little: too early by the wall's is another time. */
 	if (second && clock_wall_ns() % NSEC_PER_SEC < NSEC_PER_SEC / 2)
-		flags |= INT_UPDATE | (alarm_matches(st) ? INT_ALARM : 0);
+		flags |= INT_UPDATE | (alarm_matches(st, guest_seconds(st)) ? INT_ALARM : 0);
 	st->regs[REG_C] |= flags & wanted;
 	update_irq_locked(rtc);
 	mutex_unlock(&rtc->lock);
@@ -372,11 +381,44 @@ static void rtc_pause(struct device *dev)
 	loop_unpost(rtc->vm->main_loop, &rtc->rearm);
 	loop_disarm(rtc->vm->main_loop, &rtc->timer);
 	rtc->next_second_ns = 0;
+	mutex_lock(&rtc->lock);
+	rtc->state.paused_s = (uint64_t)guest_seconds(&rtc->state);
+	mutex_unlock(&rtc->lock);
 }
 
+/*
+ * Would the alarm have come while the guest stood? It comes once a day at
+ * least, so the last day says it all, and bounds what it costs to find out.
+ */
+static bool missed_alarm(struct rtc_state *st)
+{
+	int64_t now = guest_seconds(st);
+	int64_t from = (int64_t)(st->paused_s + 1);
+
+	if (st->paused_s == 0 || from > now || st->regs[REG_B] & B_SET)
+		return false;
+	/* No calendar goes there. */
+	if (now > INT64_MAX / 2 || now < INT64_MIN / 2)
+		return false;
+	for (from = MAX(from, now - SECONDS_PER_DAY + 1); from <= now; from++) {
+		if (alarm_matches(st, from))
+			return true;
+	}
+	return false;
+}
+
+/* The clock has gone on by real time, and an alarm on that way is not lost. */
 static void rtc_resume(struct device *dev)
 {
-	rearm(container_of(dev, struct rtc, device));
+	struct rtc *rtc = container_of(dev, struct rtc, device);
+
+	mutex_lock(&rtc->lock);
+	if (awaited(&rtc->state) & INT_ALARM && missed_alarm(&rtc->state)) {
+		rtc->state.regs[REG_C] |= INT_ALARM;
+		update_irq_locked(rtc);
+	}
+	mutex_unlock(&rtc->lock);
+	rearm(rtc);
 }
 
 /* --- saved state ------------------------------------------------------------- */
@@ -386,6 +428,7 @@ static const struct vstate_field rtc_fields[] = {
 	VS_BYTES(2, struct rtc_state, regs),
 	VS_U64(3, struct rtc_state, offset_s),
 	VS_U8_MAX(4, struct rtc_state, irq_level, 1),
+	VS_U64(5 | VSTATE_OPTIONAL, struct rtc_state, paused_s),
 };
 
 const struct vstate_table rtc_vstate = {

@@ -7,12 +7,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "devices/isa.h"
 #include "devices/serial.h"
+#include "migration/vstate.h"
 #include "tests/unit/guest_event.h"
 #include "tests/unit/machine.h"
 #include "tests/unit/saved.h"
@@ -270,6 +272,69 @@ static void test_rtc_periodic_interrupt_goes_on(void **state)
 	saved_free(&s);
 }
 
+/* The alarm's second went by on the way: it comes at the resume, and once. */
+static void test_rtc_missed_alarm(void **state)
+{
+	static const uint64_t away_s[] = { 10, 86400, 1000000 };
+	struct fixture *f = *state;
+
+	MACHINE_OR_SKIP(&f->src.m);
+	for (size_t i = 0; i < ARRAY_SIZE(away_s); i++) {
+		struct saved s;
+		size_t bytes = 0;
+		uint64_t paused_s, from_s;
+		time_t due;
+		struct tm tm;
+		uint8_t *field;
+
+		rtc_put(&f->src, 11, 0x26);
+		s = saved_take(f->src.m.vm, "rtc");
+		field = saved_field(&s, "rtc", 0, 5 | VSTATE_OPTIONAL, &bytes);
+		memcpy(&paused_s, field, sizeof(paused_s));
+		from_s = paused_s - away_s[i];
+		memcpy(field, &from_s, sizeof(from_s));
+		due = (time_t)(paused_s - 3);
+		assert_non_null(gmtime_r(&due, &tm));
+		field = saved_field(&s, "rtc", 0, 2, &bytes);
+		field[1] = (uint8_t)tm.tm_sec;
+		field[3] = (uint8_t)tm.tm_min;
+		field[5] = (uint8_t)tm.tm_hour;
+		saved_give(f->dst.m.vm, "rtc", &s);
+		assert_false(machine_line(&f->dst.m, GSI_RTC));
+		saved_resume(f->dst.m.vm, "rtc");
+		assert_true(machine_line(&f->dst.m, GSI_RTC));
+		assert_int_equal(rtc_get(&f->dst, 12), 0xa0);
+		assert_int_equal(rtc_get(&f->dst, 12), 0);
+		assert_false(machine_line(&f->dst.m, GSI_RTC));
+		saved_free(&s);
+	}
+}
+
+/* One that is over, or yet to come, is not due. */
+static void test_rtc_alarm_is_not_due(void **state)
+{
+	struct fixture *f = *state;
+	struct saved s;
+	time_t due;
+	struct tm tm;
+	size_t bytes = 0;
+	uint8_t *field;
+
+	MACHINE_OR_SKIP(&f->src.m);
+	rtc_put(&f->src, 11, 0x26);
+	s = saved_take(f->src.m.vm, "rtc");
+	due = (time_t)(clock_wall_ns() / NSEC_PER_SEC) + 3600;
+	assert_non_null(gmtime_r(&due, &tm));
+	field = saved_field(&s, "rtc", 0, 2, &bytes);
+	field[1] = (uint8_t)tm.tm_sec;
+	field[3] = (uint8_t)tm.tm_min;
+	field[5] = (uint8_t)tm.tm_hour;
+	saved_give(f->dst.m.vm, "rtc", &s);
+	saved_resume(f->dst.m.vm, "rtc");
+	assert_false(machine_line(&f->dst.m, GSI_RTC));
+	saved_free(&s);
+}
+
 static void test_rtc_refuses(void **state)
 {
 	static const struct saved_lie lies[] = {
@@ -417,6 +482,8 @@ int main(void)
 		TEST(test_serial_refuses),
 		TEST(test_rtc_goes_on),
 		TEST(test_rtc_periodic_interrupt_goes_on),
+		TEST(test_rtc_missed_alarm),
+		TEST(test_rtc_alarm_is_not_due),
 		TEST(test_rtc_refuses),
 		TEST(test_power_button_goes_on),
 		TEST(test_power_button_waits),
