@@ -14,6 +14,7 @@ from .case import require_root, require_tool
 from .proc import WAIT_S, Proc, run
 
 CLONE_NEWNET = 0x40000000
+ETH_P_ALL = 3
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -78,15 +79,21 @@ class NetNs:
         """Start a program inside; see Proc."""
         return Proc(*argv, netns=self, **kwargs)
 
-    def socket(self, kind=socket.SOCK_STREAM, timeout_s=WAIT_S):
+    def socket(self, kind=socket.SOCK_STREAM, timeout_s=WAIT_S, family=socket.AF_INET, proto=0):
         """An IPv4 socket of this test process that belongs to the namespace."""
         def make():
             if libc.setns(self.fd, CLONE_NEWNET) != 0:
                 raise OSError(ctypes.get_errno(), "setns")
-            return socket.socket(socket.AF_INET, kind)
+            return socket.socket(family, kind, proto)
 
         made = in_thread(make)
         made.settimeout(timeout_s)
+        return made
+
+    def packets(self, name):
+        """A packet socket that hears every frame on the interface."""
+        made = self.socket(socket.SOCK_RAW, family=socket.AF_PACKET)
+        made.bind((name, ETH_P_ALL))
         return made
 
     def ip(self, command):
