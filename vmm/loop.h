@@ -102,8 +102,8 @@ __must_check int loop_add_fd(struct loop *loop, struct loop_fd *w);
 
 /*
  * Watch an eventfd, best one without O_NONBLOCK (some kernels do not wait on
- * others); the loop reads it, so the callback need not. @w->events is not
- * looked at. 0 or -errno.
+ * others); the loop reads it, so the callback need not. It may come without an
+ * event, too. @w->events is not looked at. 0 or -errno.
  */
 __must_check int loop_add_eventfd(struct loop *loop, struct loop_fd *w);
 

@@ -113,14 +113,31 @@ static void uring_disarm(struct loop *loop, unsigned slot)
 	io_uring_sqe_set_data64(sqe, TAG_IGNORE);
 }
 
+/*
+ * A watcher was removed, but its read had already taken an event, or did before
+ * its cancellation was submitted. Whoever watches the eventfd by now, in whichever
+ * slot, would wait for ever: all are told, and find nothing new at worst.
+ */
+static void give_back_event(struct loop *loop)
+{
+	for (unsigned i = 0; i < loop->nr_slots; i++) {
+		if (loop->slots[i].w && loop->slots[i].is_eventfd)
+			loop_dispatch_fd(loop, i, loop->slots[i].gen, LOOP_READ);
+	}
+}
+
 static void complete_slot(struct loop *loop, uint64_t tag, int res)
 {
 	unsigned slot = (unsigned)(tag & UINT32_MAX) >> 3;
 	uint32_t gen = (uint32_t)(tag >> 32);
 	struct loop_slot *s = &loop->slots[slot];
 
-	if (!s->w || s->gen != gen)
+	if (!s->w || s->gen != gen) {
+		/* Or the result of a poll: then it is as good as any spurious wake-up. */
+		if (res == (int)sizeof(s->count))
+			give_back_event(loop);
 		return;
+	}
 	s->armed = false;
 	/* Its event is taken already, and a callback that drains wants the next. */
 	if (s->is_eventfd)
