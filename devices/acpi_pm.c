@@ -43,8 +43,8 @@ struct acpi_pm {
 	struct acpi_pm_state state;
 	bool paused; /* the line stays as it is */
 	bool loaded; /* the timer starts at the resume, with the guest's other clocks */
-	uint64_t
-		offset_ns; /* the timer minus the host's clock, modulo 2^64; const while vCPUs run */
+	/* The timer minus the host's clock, modulo 2^64; const while vCPUs run. */
+	uint64_t offset_ns;
 };
 
 static void update_sci_locked(struct acpi_pm *pm)

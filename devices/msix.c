@@ -4,10 +4,10 @@
 // Theory of operation
 //
 // A vector delivers while MSI-X is enabled and neither the function nor the
-// vector is masked, and while the function may write to memory; then its irqfd is attached with the entry's message. In
-// every other case it is detached, and raises gather in its eventfd, which so is
-// the pending bit. Every change of the state calls apply_locked(); devices raise
-// without a lock.
+// vector is masked, and while the function may write to memory and is not paused;
+// then its irqfd is attached with the entry's message. In every other case it is
+// detached, and raises gather in its eventfd, which so is the pending bit. Every
+// change of the state calls apply_locked(); devices raise without a lock.
 #include "devices/msix.h"
 
 #include <assert.h>

@@ -148,10 +148,11 @@ static bool find_field(struct vstate_span fields, unsigned tag, struct vstate_wi
 uint8_t *saved_field(struct saved *s, const char *name, unsigned index, unsigned tag,
 		     size_t *ret_bytes)
 {
+	const struct vstate_span all = { s->data, s->data + s->len };
 	struct vstate_span fields = { NULL, NULL };
 	struct vstate_wire wire = { 0 };
 
-	if (!find_part((struct vstate_span){ s->data, s->data + s->len }, name, index, &fields))
+	if (!find_part(all, name, index, &fields))
 		fail_msg("there is no part %s[%u]", name, index);
 	if (!find_field(fields, tag, &wire))
 		fail_msg("%s[%u] has no field %u", name, index, tag);

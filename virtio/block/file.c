@@ -39,7 +39,7 @@ static int lock_patiently(int fd, short type)
 	return rc;
 }
 
-static int lock(struct block_file *f, struct err *e)
+static int take_lock(struct block_file *f, struct err *e)
 {
 	struct flock held = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	int rc = lock_patiently(f->fd, f->writer ? F_WRLCK : F_RDLCK);
@@ -62,7 +62,7 @@ static int lock(struct block_file *f, struct err *e)
 		       f->path);
 }
 
-static void unlock(struct block_file *f)
+static void drop_lock(struct block_file *f)
 {
 	atomic_store_explicit(&f->locked, false, memory_order_relaxed);
 	(void)!try_lock(f->fd, F_UNLCK);
@@ -138,13 +138,13 @@ int block_file_take_lock(struct block_file *f, struct err *e)
 
 	if (block_file_is_locked(f))
 		return 0;
-	rc = lock(f, e);
+	rc = take_lock(f, e);
 	if (rc < 0)
 		return rc;
 	drop_cache(f);
 	if (current_bytes(f) == f->bytes)
 		return 0;
-	unlock(f);
+	drop_lock(f);
 	return err_set(e, -ESTALE, "%s: the image has had %llu bytes, and has another size now",
 		       f->path, (unsigned long long)f->bytes);
 }
@@ -155,7 +155,7 @@ int block_file_release_lock(struct block_file *f, struct err *e)
 		return 0;
 	if (f->writer && fsync(f->fd) < 0)
 		return err_set(e, -errno, "%s: cannot be flushed: %s", f->path, strerror(errno));
-	unlock(f);
+	drop_lock(f);
 	return 0;
 }
 
@@ -215,7 +215,7 @@ int block_file_open(struct block_file *f, const struct block_image_config *cfg, 
 	rc = f->path ? inspect(f, cfg->path, e)
 		     : err_set(e, -ENOMEM, "%s: %s", cfg->path, strerror(ENOMEM));
 	if (rc == 0 && !cfg->incoming)
-		rc = lock(f, e);
+		rc = take_lock(f, e);
 	if (rc == 0)
 		rc = set_direct(f, cfg, e);
 	if (rc < 0)
@@ -230,7 +230,7 @@ void block_file_close(struct block_file *f)
 	 * under way on it any more: the next one need not wait for that.
 	 */
 	if (f->fd >= 0)
-		unlock(f);
+		drop_lock(f);
 	close_fd(&f->fd);
 	free(f->path);
 	f->path = NULL;
