@@ -188,6 +188,26 @@ static void test_nothing_fails(void **state)
 	assert_true(result.dest_runs);
 }
 
+/* Paused first, with the checksum of all memory, handed over whatever the downtime. */
+static void test_other_ways(void **state)
+{
+	static const struct source_options ways[] = {
+		{ .nr_streams = 1, .max_downtime_ns = NSEC_PER_SEC, .stopped = true },
+		{ .nr_streams = 1, .max_downtime_ns = NSEC_PER_SEC, .verify = true },
+		{ .nr_streams = 1, .max_downtime_ns = 1, .switch_after_ns = 1 },
+		{ .nr_streams = 1, .max_downtime_ns = NSEC_PER_SEC, .clock_real = true },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
+		const struct rig_plan plan = { .options = ways[i] };
+		struct rig_result result;
+
+		(void)rig_play(&plan, &result, NULL);
+		assert_null(judge(&plan, &result));
+	}
+}
+
 static void test_cuts_and_deaths(void **state)
 {
 	(void)state;
@@ -228,6 +248,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing_fails),
+		cmocka_unit_test(test_other_ways),
 		cmocka_unit_test(test_cuts_and_deaths),
 		cmocka_unit_test(test_cuts_and_deaths_with_late_answers),
 		cmocka_unit_test(test_cuts_and_deaths_without_answers),
