@@ -132,6 +132,7 @@ struct file_reader;
 __must_check int file_reader_open(struct file_reader **ret, const char *path, struct err *e);
 void file_reader_close(struct file_reader *r);
 
+/* Checked against the size of the file. The reader's. */
 const struct file_header *file_reader_header(const struct file_reader *r);
 
 /* The reader's. */

@@ -65,6 +65,7 @@ struct file_work {
 	const _Atomic bool *cancelled; /* NULL: cannot be */
 };
 
+/* Do it. -ECANCELED once @work->cancelled is set. */
 __must_check int file_work_run(const struct file_work *work, struct err *e);
 
 #endif

@@ -161,7 +161,7 @@ int file_reader_next(struct file_reader *r, struct section *ret, uint64_t *ret_o
 		     struct err *e)
 {
 	uint64_t offset = r->at;
-	struct section s;
+	struct section s = { 0 };
 	int rc = read_section(r, &s, e);
 
 	if (rc == -ENODATA)
@@ -185,7 +185,7 @@ static int get(void *opaque, struct section *ret, struct err *e)
 	struct file_reader *r = opaque;
 
 	for (;;) {
-		struct section s;
+		struct section s = { 0 };
 		int rc = file_reader_next(r, &s, NULL, e);
 
 		if (rc < 0)

@@ -111,6 +111,7 @@ void file_writer_cancel(struct file_writer *w)
 
 /* --- kernel and initrd --- */
 
+/* NOLINTBEGIN(clang-analyzer-unix.Malloc): it does not know cleanup attributes */
 static int copy_part(struct file_writer *w, const struct boot_part *part, struct file_part *ret)
 {
 	_cleanup_free_ void *buf = malloc(COPY_BYTES);
@@ -133,6 +134,7 @@ static int copy_part(struct file_writer *w, const struct boot_part *part, struct
 	w->end = ALIGN_UP(w->end + part->bytes, GMEM_PAGE_BYTES);
 	return 0;
 }
+/* NOLINTEND(clang-analyzer-unix.Malloc) */
 
 int file_writer_boot(struct file_writer *w, const struct boot_part parts[BOOT_NR_PARTS],
 		     struct err *e)

@@ -25,13 +25,14 @@ static const char *const compress_choices[] = { "none", "zstd", NULL };
 const struct field save_fields[] = {
 	{ "keep-running", &field_flag, SAVE(keep_running),
 	  .help = "let the guest go on afterwards; otherwise it ends" },
-	{ "compress", &field_choice, SAVE(compress), .arg = "HOW",
-	  .help = "none (default) or zstd", .choices = compress_choices },
+	{ "compress", &field_choice, SAVE(compress), .arg = "HOW", .help = "none (default) or zstd",
+	  .choices = compress_choices },
 	{ "force", &field_flag, SAVE(force), .help = "replace a file that is there" },
 	{ "json", &field_flag, SAVE(json), .help = "print JSON" },
 };
 const size_t save_nr_fields = ARRAY_SIZE(save_fields);
 
+/* NOLINTBEGIN(clang-analyzer-unix.Malloc): it does not know cleanup attributes */
 /* The guest's process has another working directory. 0 or -errno. */
 static int make_absolute(const char *path, char **ret)
 {
@@ -45,6 +46,7 @@ static int make_absolute(const char *path, char **ret)
 	}
 	return 0;
 }
+/* NOLINTEND(clang-analyzer-unix.Malloc) */
 
 static int begin(struct control_client *c, const char *path, const struct save_options *o,
 		 struct err *e)
@@ -55,8 +57,8 @@ static int begin(struct control_client *c, const char *path, const struct save_o
 
 	if (rc < 0)
 		return err_set(e, rc, "%s: %s", path, strerror(-rc));
-	args = json_pack("{s:s, s:b, s:b, s:s*}", "file", absolute, "keep-running",
-			 o->keep_running, "force", o->force, "compress",
+	args = json_pack("{s:s, s:b, s:b, s:s*}", "file", absolute, "keep-running", o->keep_running,
+			 "force", o->force, "compress",
 			 o->compress ? compress_choices[o->compress] : NULL);
 	if (!args)
 		return err_set(e, -EINVAL, "%s: the name is not UTF-8", path);
@@ -162,7 +164,8 @@ const struct field restore_fields[] = {
 	{ "timeout", &field_uint, RESTORE(timeout_s), .arg = "SECONDS",
 	  .help = "end the guest after so long, with status 124" },
 	{ "hugepages", &field_flag, RESTORE(hugepages), .help = "back RAM by 2 MiB huge pages" },
-	{ "json", &field_flag, RESTORE(json), .help = "report start and end as JSON on standard error" },
+	{ "json", &field_flag, RESTORE(json),
+	  .help = "report start and end as JSON on standard error" },
 	{ "verbose", &field_flag, RESTORE(verbose), .letter = 'v', .help = "log more" },
 };
 const size_t restore_nr_fields = ARRAY_SIZE(restore_fields);

@@ -153,6 +153,6 @@ bool gmem_file_is_cut(const struct gmem *gm)
 {
 	struct stat st;
 
-	return gm->file_fd >= 0 && (fstat(gm->file_fd, &st) < 0 ||
-				    (uint64_t)st.st_size < gm->file_offset + gm->bytes);
+	return gm->file_fd >= 0 &&
+	       (fstat(gm->file_fd, &st) < 0 || (uint64_t)st.st_size < gm->file_offset + gm->bytes);
 }

@@ -309,6 +309,7 @@ static int map_nic(struct config *cfg, const char *id, const char *text, struct 
 	return 0;
 }
 
+/* NOLINTBEGIN(clang-analyzer-unix.Malloc): it does not know cleanup attributes */
 /* "disk:ID=VALUE" or "net:ID=VALUE" */
 static int apply_map(struct config *cfg, const char *text, struct err *e)
 {
@@ -328,6 +329,7 @@ static int apply_map(struct config *cfg, const char *text, struct err *e)
 		return map_nic(cfg, id, value, e);
 	return err_set(e, -EINVAL, "'%s' is neither disk nor net", copy);
 }
+/* NOLINTEND(clang-analyzer-unix.Malloc) */
 
 static int apply_maps(struct config *cfg, const struct field_list *maps, struct err *e)
 {

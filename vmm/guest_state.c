@@ -101,6 +101,7 @@ static size_t put_word(uint8_t *at, const char *word)
 	size_t len = MIN(strlen(word), (size_t)MAX_WORD);
 
 	*at = (uint8_t)len;
+	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): it is counted */
 	memcpy(at + 1, word, len);
 	return len + 1;
 }

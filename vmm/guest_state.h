@@ -135,6 +135,7 @@ __must_check int guest_boot_check(const struct machine *m, struct err *e);
 /* Collects BOOT sections. */
 struct guest_boot_reader;
 
+/* An empty one; free(NULL) is fine. 0 or -errno with @e. */
 __must_check int guest_boot_reader_new(struct guest_boot_reader **ret, struct err *e);
 void guest_boot_reader_free(struct guest_boot_reader *r);
 

@@ -44,7 +44,7 @@ struct save {
 	struct file_writer *file;
 	char *config;
 	size_t config_len;
-	struct err e; /* code 0: it has worked */
+	struct err e;                  /* code 0: it has worked */
 	uint64_t held_ns, released_ns; /* CLOCK_MONOTONIC; 0: not yet */
 
 	/* main loop only */
@@ -148,8 +148,7 @@ static json_t *stats_json(const struct save *s, const struct file_stats *stats)
 	return json_pack("{s:I, s:I, s:I, s:f, s:b}", "pages", (json_int_t)stats->pages,
 			 "file-bytes", (json_int_t)stats->file_bytes, "data-bytes",
 			 (json_int_t)stats->data_bytes, "paused-ms",
-			 (double)(end_ns - s->held_ns) / NSEC_PER_MSEC, "running",
-			 s->keep_running);
+			 (double)(end_ns - s->held_ns) / NSEC_PER_MSEC, "running", s->keep_running);
 }
 
 /* The thread has done all it will do. */
@@ -183,7 +182,7 @@ static json_t *save_query(struct run_mover *mv)
 	const struct save *s = container_of(mv, struct save, mover);
 
 	return json_pack("{s:s}", "status",
-			 mv->busy	  ? "active"
+			 mv->busy        ? "active"
 			 : s->e.code < 0 ? "failed"
 					 : "completed");
 }
