@@ -256,7 +256,7 @@ static void test_damaged_sections(void **state)
 	memcpy(wire + SECTION_HEADER_BYTES, word, sizeof(word));
 	for (size_t i = 0; i < 2 * sizeof(wire); i++) {
 		size_t len = i < sizeof(wire) ? i : sizeof(wire);
-		struct pair p;
+		struct pair p = { 0 };
 		int rc;
 
 		memcpy(bad, wire, sizeof(wire));

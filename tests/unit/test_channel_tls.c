@@ -258,6 +258,55 @@ static void test_transfer(void **state)
 	transfer(&psk_a, &psk_a, "TLS1.3 with a pre-shared key");
 }
 
+/* One thread sends while another receives, on both sides at once. */
+struct half {
+	struct channel *ch;
+	uint8_t *buf;
+	int rc;
+};
+
+static void *send_half(void *opaque)
+{
+	struct half *h = opaque;
+
+	h->rc = channel_send(h->ch, h->buf, BIG_BYTES);
+	return NULL;
+}
+
+static void test_both_ways_at_once(void **state)
+{
+	uint8_t *out = calloc(1, BIG_BYTES);
+	uint8_t *in[2] = { calloc(1, BIG_BYTES), calloc(1, BIG_BYTES) };
+	struct half halves[2] = { { .buf = out }, { .buf = out } };
+	struct pair p = { 0 };
+	pthread_t threads[2];
+
+	(void)state;
+	memset(out, 0x5a, BIG_BYTES);
+	begin(&p, &host2, &host1);
+	assert_int_equal(channel_start_tls(p.client, p.creds, 0, "host2", &p.e), 0);
+	assert_int_equal(pthread_join(p.thread, NULL), 0);
+	halves[0].ch = p.client;
+	halves[1].ch = p.server.ch;
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(thread_start(&threads[i], "sender", send_half, &halves[i]), 0);
+	/* Each side is read by this thread, bit by bit, as both are in the way. */
+	for (size_t at = 0; at < BIG_BYTES; at += 4096) {
+		size_t n = at + 4096 <= BIG_BYTES ? 4096 : BIG_BYTES - at;
+
+		assert_int_equal(channel_recv(p.server.ch, in[0] + at, n), 0);
+		assert_int_equal(channel_recv(p.client, in[1] + at, n), 0);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+		assert_int_equal(halves[i].rc, 0);
+		assert_memory_equal(in[i], out, BIG_BYTES);
+		free(in[i]);
+	}
+	free(out);
+	release(&p);
+}
+
 /* The peer goes in the middle; a cancel ends what waits; nothing comes: timeout. */
 static void test_broken(void **state)
 {
@@ -421,13 +470,10 @@ static void test_key_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_who_is_let_in),
-		cmocka_unit_test(test_transfer),
-		cmocka_unit_test(test_broken),
-		cmocka_unit_test(test_garbage),
-		cmocka_unit_test(test_endless_handshake),
-		cmocka_unit_test(test_bad_files),
-		cmocka_unit_test(test_key_files),
+		cmocka_unit_test(test_who_is_let_in),     cmocka_unit_test(test_transfer),
+		cmocka_unit_test(test_both_ways_at_once), cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_garbage),           cmocka_unit_test(test_endless_handshake),
+		cmocka_unit_test(test_bad_files),         cmocka_unit_test(test_key_files),
 	};
 
 	return cmocka_run_group_tests_name("channel_tls", tests, setup, teardown);
