@@ -27,8 +27,6 @@
 
 /* The gate was closed by the end of the conversation, and by nobody here. */
 #define TALK_ENDED (-EPIPE)
-/* How long to wait until the source has heard that the guest runs. */
-#define FAREWELL_MS 5000U
 
 struct dest {
 	/* const */
@@ -39,6 +37,7 @@ struct dest {
 	struct talk *talk;
 	uint64_t values[STOPPED_VALUES]; /* of MESSAGE stopped */
 	uint64_t commit_ns;              /* when the commit came */
+	uint64_t after_ns;               /* from then until the guest ran */
 	bool locked;
 
 	/* the thread that waits for memory; joined before ram_err is read */
@@ -260,10 +259,10 @@ static int run_guest(struct dest *d, struct err *e)
 	rc = d->p.guest->run(d->p.opaque, e);
 	if (rc < 0)
 		return rc;
-	values[RUNNING_NS] = clock_now_ns() - d->commit_ns;
-	rc = talk_send_message(d->talk, MESSAGE_RUNNING, values, RUNNING_VALUES, &ignored);
+	d->after_ns = values[RUNNING_NS] = clock_now_ns() - d->commit_ns;
+	(void)!talk_send_message(d->talk, MESSAGE_RUNNING, values, RUNNING_VALUES, &ignored);
 	d->p.guest->announce(d->p.opaque);
-	d->p.peer->running(d->p.opaque, values[RUNNING_NS], rc == 0);
+	d->p.peer->running(d->p.opaque, d->after_ns, false);
 	return 0;
 }
 
@@ -327,8 +326,9 @@ int dest_receive(struct dest *d, struct err *e)
 		return e->code;
 	}
 	d->p.guest->ram_stop(d->p.opaque);
-	/* Whoever hangs up first may lose what is still on its way to the other. */
-	(void)talk_explain(d->talk, FAREWELL_MS, &end);
+	/* That something was sent does not mean that it was heard. */
+	if (talk_recv_message(d->talk, MESSAGE_HEARD, NULL, 0, &end) == 0)
+		d->p.peer->running(d->p.opaque, d->after_ns, true);
 	(void)!phase_gate_pass(d->p.gate, PHASE_DONE, &end);
 	return 0;
 }

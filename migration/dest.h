@@ -51,8 +51,8 @@ struct dest_peer_ops {
 	/* CONFIG was good: this is what the guest is called here. For messages. */
 	void (*named)(void *opaque, const char *name);
 	/*
-	 * It runs, since @after_ns from the commit. @told: the source has heard it;
-	 * else it will ask. Once, after committed().
+	 * It runs, since @after_ns from the commit. Once after committed(), and again
+	 * with @told when the source has said that it knows: else it will ask.
 	 */
 	void (*running)(void *opaque, uint64_t after_ns, bool told);
 };

@@ -30,6 +30,8 @@
 #define PAUSE_TRIES    2000U
 /* While the destination dies with our disk locks in its hands. */
 #define LOCK_RETRY_NS (50 * NSEC_PER_MSEC)
+/* How long to wait until the destination has hung up. */
+#define FAREWELL_MS 5000U
 
 uint64_t source_elapsed_ns(const struct source *s)
 {
@@ -251,6 +253,15 @@ static int commit(struct source *s, struct err *e)
 	return rc < 0 ? rc : talk_send_message(s->talk, MESSAGE_COMMIT, NULL, 0, e);
 }
 
+/* Whoever hangs up first may lose what is still on its way to the other: not we. */
+static void say_heard(struct source *s)
+{
+	struct err end = { 0 };
+
+	if (talk_send_message(s->talk, MESSAGE_HEARD, NULL, 0, &end) == 0)
+		(void)talk_explain(s->talk, FAREWELL_MS, &end);
+}
+
 static int await_running(struct source *s, struct err *e)
 {
 	uint64_t values[RUNNING_VALUES];
@@ -263,6 +274,7 @@ static int await_running(struct source *s, struct err *e)
 	s->st.downtime_ns = s->st.running_at_ns - s->st.stopped_at_ns;
 	s->st.dest_downtime_ns = values[RUNNING_NS];
 	mutex_unlock(&s->lock);
+	say_heard(s);
 	return 0;
 }
 

@@ -33,6 +33,7 @@ enum talk_message {
 	MESSAGE_RELEASED,  /* source: the disk locks are free */
 	MESSAGE_COMMIT,    /* source: the guest is yours */
 	MESSAGE_RUNNING,   /* destination: it runs: RUNNING_VALUES */
+	MESSAGE_HEARD,     /* source: it knows that, and has nothing left to ask */
 };
 #define TALK_MAX_VALUES 4U
 

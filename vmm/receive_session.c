@@ -123,8 +123,10 @@ static void on_runs(struct session *s, const struct receive_msg *msg)
 {
 	if (s->state < SESSION_COMMITTED)
 		return;
-	s->state = SESSION_RUNS;
 	s->told |= msg->flag != 0;
+	if (s->state == SESSION_RUNS)
+		return;
+	s->state = SESSION_RUNS;
 	s->r->arrived = true;
 	receiver_say(s->r,
 		     json_pack("{s:s, s:s, s:s, s:i, s:f}", "event", "arrived", "name", name_of(s),
@@ -137,6 +139,9 @@ static void on_runs(struct session *s, const struct receive_msg *msg)
 static void on_failed(struct session *s, const struct receive_msg *msg)
 {
 	s->failed = true;
+	/* Committed, but it could not run after all: its process itself says that it never will. */
+	if (s->state == SESSION_COMMITTED)
+		s->state = SESSION_COMES;
 	/* Anybody can connect and fail: only who has proven who he is may fill the log. */
 	if (s->state == SESSION_KNOCKS) {
 		log_limited(&s->r->log, LOG_WARN, "%s: %s", s->peer, msg->text);
