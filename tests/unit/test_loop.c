@@ -373,6 +373,46 @@ static void a_drain_takes_events_of_its_batch(void **state)
 	(void)alarm(0);
 }
 
+/* --- an event between two watchers ------------------------------------------------ */
+
+static void stop_on_event(void *opaque, unsigned events)
+{
+	struct fixture *f = opaque;
+
+	(void)events;
+	loop_stop(f->loop);
+}
+
+/*
+ * The kernel gives the event to the read of the watcher that was just removed, since
+ * its cancellation is only on its way. It is the next watcher's all the same.
+ */
+static void replace_watch(void *opaque)
+{
+	struct fixture *f = opaque;
+
+	loop_del_fd(f->loop, &f->watch);
+	eventfd_signal(f->watch.fd);
+	assert_int_equal(io_uring_get_events(loop_ring(f->loop)), 0);
+	assert_int_equal(loop_add_eventfd(f->loop, &f->watch), 0);
+}
+
+static void an_event_is_the_next_watchers(void **state)
+{
+	struct fixture *f = *state;
+	struct loop_timer timer = { .fn = replace_watch, .opaque = f };
+
+	(void)alarm(10); /* a hang is the failure */
+	f->watch =
+		(struct loop_fd){ .fn = stop_on_event, .opaque = f, .fd = eventfd(0, EFD_CLOEXEC) };
+	assert_int_equal(loop_add_eventfd(f->loop, &f->watch), 0);
+	loop_arm(f->loop, &timer, clock_now_ns() + NSEC_PER_MSEC);
+	assert_int_equal(loop_run(f->loop), 0);
+	loop_del_fd(f->loop, &f->watch);
+	close_fd(&f->watch.fd);
+	(void)alarm(0);
+}
+
 #define BOTH(test)                                                                                 \
 	cmocka_unit_test_setup_teardown(test, setup_uring, teardown),                              \
 		cmocka_unit_test_setup_teardown(test, setup_epoll, teardown)
@@ -391,6 +431,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(drain_waits_for_a_cancelled_request, setup_uring,
 						teardown),
 		BOTH(a_drain_takes_events_of_its_batch),
+		cmocka_unit_test_setup_teardown(an_event_is_the_next_watchers, setup_uring,
+						teardown),
 		cmocka_unit_test_setup_teardown(epoll_has_no_ring, setup_epoll, teardown),
 	};
 
