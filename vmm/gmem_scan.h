@@ -15,7 +15,7 @@
  * zeroes, or was written after the scan passed it; one that is reported may
  * still be zero. Huge pages are reported as a whole.
  *
- * What was never touched costs nothing (0.1 ms for 1 GiB), what was some 3 ns a page
+ * What was never touched costs nothing (0.1 ms for 1 GiB), what was some 6 ns a page
  * of 4 KiB. Where the kernel does not tell, every page is reported.
  */
 struct gmem_scan;
