@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the network hears of a guest that has moved."""
 import socket
+import struct
 import time
 
 from ferrytest import Lab
@@ -10,6 +11,7 @@ GUEST_ADDRESS = "10.77.0.51"
 RARP, ARP = 0x8035, 0x0806
 ROUNDS = 5
 WAIT_S = 20
+SO_TIMESTAMPNS = 35
 
 
 def kind_of(frame, mac, address):
@@ -23,6 +25,13 @@ def kind_of(frame, mac, address):
     return kind if kind == ARP and itself else None
 
 
+def receive(packets):
+    """The next frame, and when the kernel had it."""
+    frame, ancillary, _, _ = packets.recvmsg(2048, 128)
+    seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
+    return frame, seconds + nanoseconds / 1e9
+
+
 def listen(packets, mac, address):
     """Count both kinds until there are ROUNDS of each; when the first and last RARP came."""
     count = {RARP: 0, ARP: 0, None: 0}
@@ -30,10 +39,11 @@ def listen(packets, mac, address):
     until = time.monotonic() + WAIT_S
     while min(count[RARP], count[ARP]) < ROUNDS:
         assert time.monotonic() < until, count
-        kind = kind_of(packets.recv(2048), mac, address)
+        frame, when = receive(packets)
+        kind = kind_of(frame, mac, address)
         count[kind] += 1
         if kind == RARP:
-            times.append(time.monotonic())
+            times.append(when)
     return times
 
 
@@ -45,6 +55,7 @@ def test_announced():
         # The guest has told its address as soon as somebody asks for it.
         lab.peer.net.run("ping", "-c", "1", "-W", "5", GUEST_ADDRESS)
         with lab.peer.net.packets("up0") as packets:
+            packets.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             check_result(lab.host1.teleport("g", receive).result())
             receive.arrived("g")
             times = listen(packets, bytes.fromhex(mac.replace(":", "")),
