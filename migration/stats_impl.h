@@ -13,7 +13,10 @@ struct stats_buffer {
 	uint64_t nr; /* of all samples so far */
 };
 
+/* Add the next one. */
 void stats_buffer_add(struct stats_buffer *b, const struct stats_sample *sample);
+
+/* As stats_get(). */
 unsigned stats_buffer_get(const struct stats_buffer *b, struct stats_sample *ret);
 
 #endif

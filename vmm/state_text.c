@@ -156,6 +156,7 @@ static void print_config(const json_t *config, FILE *out)
 static void print_section(const json_t *section, FILE *out)
 {
 	const char *name = text(section, "name"), *device = text(section, "device");
+	const char *type = text(section, "device-type");
 	size_t i;
 	json_t *part;
 
@@ -168,7 +169,7 @@ static void print_section(const json_t *section, FILE *out)
 		(void)fputc(' ', out);
 		print_clean(device, MAX_TEXT, out);
 		(void)fputs(", ", out);
-		print_clean(text(section, "device-type"), MAX_TEXT, out);
+		print_clean(type ? type : "?", MAX_TEXT, out);
 	} else if (name && !strcmp(name, "VCPU")) {
 		(void)fprintf(out, " %lld", number(section, "id"));
 	}
@@ -176,7 +177,10 @@ static void print_section(const json_t *section, FILE *out)
 		(void)fprintf(out, ": %s", text(section, "error"));
 	(void)fputc('\n', out);
 	print_config(json_object_get(section, "config"), out);
-	json_array_foreach(json_object_get(section, "parts"), i, part) print_part(part, out);
+	json_array_foreach(json_object_get(section, "parts"), i, part)
+	{
+		print_part(part, out);
+	}
 }
 
 void state_print(const json_t *state, FILE *out)
@@ -196,5 +200,7 @@ void state_print(const json_t *state, FILE *out)
 		(void)fputc('\n', out);
 	}
 	json_array_foreach(json_object_get(state, "sections"), i, section)
+	{
 		print_section(section, out);
+	}
 }

@@ -69,7 +69,7 @@ static int get_vcpu(struct vm *vm, unsigned id, struct vm_state *st)
 
 static int get_irqchip(struct vm *vm, struct vm_irqchip_state *ret)
 {
-	struct kvm_irqchip chips[KVM_NR_IRQCHIPS];
+	struct kvm_irqchip chips[KVM_NR_IRQCHIPS] = { 0 };
 
 	for (unsigned i = 0; i < KVM_NR_IRQCHIPS; i++) {
 		int rc;

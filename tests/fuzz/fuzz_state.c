@@ -19,6 +19,7 @@
 #include "virtio/net.h"
 #include "virtio/rng.h"
 #include "vmm/console.h"
+#include "vmm/state.h"
 #include "vmm/vm_state.h"
 
 #define MEM         (1 * MIB)
@@ -180,6 +181,24 @@ static size_t change(const struct target *t, const uint8_t *data, size_t len, ui
 	return bytes;
 }
 
+/* What `ferry state` makes of it. */
+static void show(const uint8_t *data, size_t len)
+{
+	static FILE *out;
+	json_t *parts = vstate_to_json(data, len, 0, state_find_table);
+	json_t *state;
+
+	if (!out)
+		out = fopen("/dev/null", "we");
+	fuzz_require(out != NULL);
+	if (!parts)
+		return;
+	state = json_pack("{s:[{s:o}]}", "sections", "parts", parts);
+	fuzz_require(state != NULL);
+	state_print(state, out);
+	json_decref(state);
+}
+
 static void load_device(const struct target *t, struct vstate_reader *r)
 {
 	struct device *dev = t->dev;
@@ -262,7 +281,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		nr = change(t, data + 2, len - 2, bytes);
 	else
 		memcpy(bytes, data + 2, nr);
-	json_decref(vstate_to_json(bytes, nr, 0, NULL));
+	show(bytes, nr);
 	if (vstate_reader_new(&r, bytes, nr, &e) < 0)
 		return 0;
 	if (t->dev)
