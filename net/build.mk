@@ -2,16 +2,20 @@ FERRY_SRCS += \
 	net/hostif.c \
 	net/mac.c \
 	net/managed/dhcp.c \
+	net/managed/fault.c \
 	net/managed/journal.c \
 	net/managed/netdef.c \
 	net/managed/netlink.c \
 	net/managed/netlink_addr.c \
 	net/managed/netlink_link.c \
 	net/managed/netlink_list.c \
+	net/managed/netlink_object.c \
 	net/managed/netop.c \
+	net/managed/netop_holds.c \
 	net/managed/network.c \
 	net/managed/network_check.c \
 	net/managed/network_lock.c \
+	net/managed/network_mend.c \
 	net/managed/network_repair.c \
 	net/managed/nft.c \
 	net/managed/plan.c \

@@ -13,8 +13,8 @@
 
 struct net_options {
 	char *mode, *bridge, *uplink, *ipv4, *ipv6;
-	bool existing, vlan, isolated, unfiltered, no_dhcp, routed6;
-	unsigned vni;
+	bool existing, default_route, vlan, isolated, unfiltered, no_dhcp, routed6;
+	unsigned vni, mtu;
 	struct field_list peers, forwards; /* of char * */
 	bool json;
 };
@@ -52,6 +52,8 @@ const struct field net_fields[] = {
 	{ "existing", &field_flag, OPT(existing), .help = "bridge: it is there, and not ferry's" },
 	{ "uplink", &field_string, OPT(uplink), .arg = "INTERFACE",
 	  .help = "the host's interface to the network outside" },
+	{ "default-route", &field_flag, OPT(default_route),
+	  .help = "bridge: move the uplink even if it has the host's only default route" },
 	{ "ipv4", &field_string, OPT(ipv4), .arg = "ADDRESS/LEN",
 	  .help = "the host's address in it, or none (derived from the name)" },
 	{ "ipv6", &field_string, OPT(ipv6), .arg = "ADDRESS/LEN",
@@ -61,6 +63,8 @@ const struct field net_fields[] = {
 	{ "vlan", &field_flag, OPT(vlan), .help = "nics may have vlan=" },
 	{ "isolated", &field_flag, OPT(isolated), .help = "guests do not reach each other" },
 	{ "unfiltered", &field_flag, OPT(unfiltered), .help = "guests may send from any address" },
+	{ "mtu", &field_uint, OPT(mtu), .arg = "BYTES", .min = 1280, .max = 65521,
+	  .help = "largest packet, of guests too (1500, VXLAN 1450)" },
 	{ "vni", &field_uint, OPT(vni), .arg = "N", .min = 1, .max = 0xffffff,
 	  .help = "internal: number of the VXLAN that joins hosts" },
 	{ "peer", &field_texts, OPT(peers), .arg = "ADDRESS", .record = &peer_record,
@@ -109,11 +113,14 @@ static int define(struct netdef *def, const char *name, const struct net_options
 	put_text(json, "ipv4", o->ipv4);
 	put_text(json, "ipv6", o->ipv6);
 	put_flag(json, "existing", o->existing, true);
+	put_flag(json, "default-route", o->default_route, true);
 	put_flag(json, "dhcp", o->no_dhcp, false);
 	put_flag(json, "nat66", o->routed6, false);
 	put_flag(json, "vlan", o->vlan, true);
 	put_flag(json, "isolated", o->isolated, true);
 	put_flag(json, "unfiltered", o->unfiltered, true);
+	if (o->mtu)
+		(void)json_object_set_new(json, "mtu", json_integer(o->mtu));
 	if (o->vni)
 		(void)json_object_set_new(json, "vni", json_integer(o->vni));
 	put_texts(json, "peers", &o->peers);

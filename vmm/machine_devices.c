@@ -90,6 +90,8 @@ static int add_network_nic(struct machine *m, const struct nic_config *nic, unsi
 
 	if (rc == 0)
 		rc = network_prepare(&paths, nic, m->cfg->name, index, &def, &member, e);
+	if (rc == 0 && !cfg->backend.mtu)
+		cfg->backend.mtu = def.mtu;
 	if (rc == 0)
 		rc = net_new(m->vm, m->pci, cfg, &m->nics[index], e);
 	if (rc < 0)

@@ -2,20 +2,24 @@
 // dnsmasq's life: started with a file, found by its command line, ended by a signal.
 #include "net/managed/dhcp.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "net/mac.h"
 #include "util/io.h"
 
 #define END_MS 5000
@@ -97,12 +101,101 @@ static int send_signal(int pidfd, int sig)
 	return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) < 0 ? -errno : 0;
 }
 
-int dhcp_reload(const char *folder)
-{
-	_cleanup_close_ int fd = find(folder);
+/* --- hosts --- */
 
-	return fd < 0 ? fd : send_signal(fd, SIGHUP);
+static void host_path(const char *folder, const char *file, char path[PATH_MAX])
+{
+	(void)snprintf(path, PATH_MAX, "%s/hosts.d/%s", folder, file);
 }
+
+int dhcp_add_host(const char *folder, const char *file, const char *mac, const char *what)
+{
+	char path[PATH_MAX], line[256];
+
+	host_path(folder, file, path);
+	(void)snprintf(line, sizeof(line), "%s,%s\n", mac, what);
+	return write_file(path, line);
+}
+
+/* The value of "key=" in "conf". */
+static int read_conf(const char *folder, const char *key, char *value, size_t room)
+{
+	char path[PATH_MAX], text[4096];
+	const char *at;
+
+	(void)snprintf(path, sizeof(path), "%s/conf", folder);
+	if (read_some(path, text, sizeof(text)) < 0)
+		return -ENOENT;
+	at = strstr(text, key);
+	if (!at)
+		return -ENOENT;
+	at += strlen(key);
+	(void)snprintf(value, room, "%.*s", (int)strcspn(at, "\n"), at);
+	return 0;
+}
+
+/* DHCPRELEASE: RFC 2131, 4.4.4 and table 5. */
+struct release {
+	uint8_t op, htype, hlen, hops;
+	uint32_t xid;
+	uint16_t secs, flags;
+	struct in_addr ciaddr, yiaddr, siaddr, giaddr;
+	uint8_t chaddr[16], sname[64], file[128];
+	uint8_t options[4 + 3 + 6 + 1];
+};
+
+static bool fill_release(struct release *r, const char *mac, const char *what,
+			 struct in_addr server)
+{
+	const uint8_t options[] = { 99, 130, 83, 99, 53, 1, 7, 54, 4 };
+	char addr[INET_ADDRSTRLEN];
+
+	*r = (struct release){ .op = 1, .htype = 1, .hlen = MAC_BYTES };
+	(void)snprintf(addr, sizeof(addr), "%.*s", (int)strcspn(what, ","), what);
+	if (mac_parse(mac, r->chaddr) < 0 || inet_pton(AF_INET, addr, &r->ciaddr) != 1)
+		return false;
+	memcpy(r->options, options, sizeof(options));
+	memcpy(r->options + sizeof(options), &server, sizeof(server));
+	r->options[sizeof(options) + sizeof(server)] = 255;
+	return true;
+}
+
+/* As the guest itself would, had it been asked. A server that is not there needs none. */
+static void send_release(const char *folder, const char *mac, const char *what)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(67) };
+	char bridge[IF_NAMESIZE], server[INET_ADDRSTRLEN];
+	struct release r;
+
+	if (read_conf(folder, "\ninterface=", bridge, sizeof(bridge)) < 0 ||
+	    read_conf(folder, "\n# host ", server, sizeof(server)) < 0 ||
+	    inet_pton(AF_INET, server, &to.sin_addr) != 1 ||
+	    !fill_release(&r, mac, what, to.sin_addr))
+		return;
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, bridge, (socklen_t)strlen(bridge)) == 0)
+		(void)!sendto(fd, &r, sizeof(r), MSG_DONTWAIT, (struct sockaddr *)&to, sizeof(to));
+}
+
+int dhcp_del_host(const char *folder, const char *file, const char *mac, const char *what)
+{
+	_cleanup_close_ int pidfd = find(folder);
+	char path[PATH_MAX];
+
+	host_path(folder, file, path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return -errno;
+	if (pidfd < 0)
+		return 0;
+	send_release(folder, mac, what);
+	/* It sees new files by itself, but not that one has gone. */
+	(void)!send_signal(pidfd, SIGHUP);
+	return 0;
+}
+
+/* --- the server --- */
 
 /* Run it until it has gone to the background; what it says goes to @said. */
 static int run(char *const argv[], char *said, size_t room)

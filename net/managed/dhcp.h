@@ -24,8 +24,15 @@ __must_check int dhcp_start(const char *folder, const char *conf, struct err *e)
 /* End it, wait for that, remove the folder. Not there: 0. */
 __must_check int dhcp_stop(const char *folder, struct err *e);
 
-/* Make it read "hosts.d" again, for what is gone. 0, or -ESRCH where it does not run. */
-__must_check int dhcp_reload(const char *folder);
+/*
+ * Give @mac its addresses and its name: "10.0.0.5,[fd00::5],web". @file is what that is
+ * noted in. Taking it back also ends the lease that @mac has, or its IPv4 address
+ * could be nobody else's until that runs out. 0 or -errno.
+ */
+__must_check int dhcp_add_host(const char *folder, const char *file, const char *mac,
+			       const char *what);
+__must_check int dhcp_del_host(const char *folder, const char *file, const char *mac,
+			       const char *what);
 
 bool dhcp_is_running(const char *folder);
 

@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/managed/fault.h"
 #include "util/io.h"
 
 #define MAX_FILE_BYTES (JOURNAL_MAX_OPS * 640U)
@@ -72,27 +72,55 @@ int journal_create(struct journal **ret, const char *path, struct err *e)
 	return open_file(ret, path, O_CREAT | O_EXCL, e);
 }
 
-/* ["kind", "a", "b", ...] */
+/* The last operation that equals @op; j->nr: there is none. */
+static unsigned find(const struct journal *j, const struct netop *op)
+{
+	unsigned i = j->nr;
+
+	while (i > 0 && memcmp(&j->ops[i - 1], op, sizeof(*op)) != 0)
+		i--;
+	return i == 0 ? j->nr : i - 1;
+}
+
+static void take_out(struct journal *j, unsigned i)
+{
+	if (i >= j->nr)
+		return;
+	memmove(&j->ops[i], &j->ops[i + 1], (j->nr - i - 1) * sizeof(j->ops[0]));
+	j->nr--;
+}
+
+/* "kind", "a", "b", ... */
+static int read_op(struct netop *op, const char *const args[1 + NETOP_ARGS])
+{
+	enum netop_kind kind = args[0] ? netop_by_name(args[0]) : NETOP_MAX;
+
+	return kind == NETOP_MAX ? -EBADMSG
+				 : netop_set(op, kind, args[1], args[2], args[3], args[4]);
+}
+
+/* ["kind", "a", "b", ...], or the same after "undone", or another word alone. */
 static int parse_line(struct journal *j, const char *line, size_t len)
 {
 	json_t *array = json_loadb(line, len, 0, NULL);
-	const char *args[1 + NETOP_ARGS] = { NULL };
-	enum netop_kind kind;
+	const char *args[2 + NETOP_ARGS] = { NULL };
 	struct netop op;
+	bool undone;
 	int rc;
 
 	for (size_t i = 0; i < ARRAY_SIZE(args); i++)
 		args[i] = json_string_value(json_array_get(array, i));
 	if (!args[0]) {
 		rc = -EBADMSG;
-	} else if (strcmp(args[0], "complete") == 0) {
-		j->complete = true;
+	} else if (strcmp(args[0], "complete") == 0 || strcmp(args[0], "incomplete") == 0) {
+		j->complete = args[0][0] == 'c';
 		rc = 0;
 	} else {
-		kind = netop_by_name(args[0]);
-		rc = kind == NETOP_MAX ? -EBADMSG
-				       : netop_set(&op, kind, args[1], args[2], args[3], args[4]);
-		if (rc == 0)
+		undone = strcmp(args[0], "undone") == 0;
+		rc = read_op(&op, &args[undone ? 1 : 0]);
+		if (rc == 0 && undone)
+			take_out(j, find(j, &op));
+		else if (rc == 0)
 			rc = push(j, &op);
 	}
 	json_decref(array);
@@ -133,9 +161,10 @@ int journal_open(struct journal **ret, const char *path, struct err *e)
 	return 0;
 }
 
-static json_t *to_json(const struct netop *op)
+static json_t *to_json(const struct netop *op, bool undone)
 {
-	json_t *array = json_pack("[s]", netop_name(op->kind));
+	json_t *array = undone ? json_pack("[s, s]", "undone", netop_name(op->kind))
+			       : json_pack("[s]", netop_name(op->kind));
 	unsigned nr = NETOP_ARGS;
 
 	while (nr > 0 && !op->arg[nr - 1][0])
@@ -160,26 +189,46 @@ static int write_line(struct journal *j, json_t *array)
 	return io_write_full(j->fd, line, (size_t)len);
 }
 
+/* A whole line, or an error that names the file. */
+static int note(struct journal *j, json_t *array, struct err *e)
+{
+	int rc = write_line(j, array);
+
+	return rc < 0 ? err_set(e, rc, "%s: %s", j->path, strerror(-rc)) : 0;
+}
+
 int journal_do(struct journal *j, const struct netop_env *env, const struct netop *op,
 	       const char *text, struct err *e)
 {
 	int rc = push(j, op);
 
-	if (rc == 0)
-		rc = write_line(j, to_json(op));
 	if (rc < 0)
 		return err_set(e, rc, "%s: %s", j->path, strerror(-rc));
-	return netop_apply(env, op, text, e);
+	rc = note(j, to_json(op, false), e);
+	if (rc == 0)
+		rc = fault_before(j->path, j->nr - 1, e);
+	return rc < 0 ? rc : netop_apply(env, op, text, e);
+}
+
+bool journal_has(const struct journal *j, const struct netop *op)
+{
+	return find(j, op) < j->nr;
+}
+
+static int set_complete(struct journal *j, bool complete, struct err *e)
+{
+	int rc = 0;
+
+	if (j->complete != complete)
+		rc = note(j, json_pack("[s]", complete ? "complete" : "incomplete"), e);
+	if (rc == 0)
+		j->complete = complete;
+	return rc;
 }
 
 int journal_complete(struct journal *j, struct err *e)
 {
-	int rc = j->complete ? 0 : write_line(j, json_pack("[s]", "complete"));
-
-	if (rc < 0)
-		return err_set(e, rc, "%s: %s", j->path, strerror(-rc));
-	j->complete = true;
-	return 0;
+	return set_complete(j, true, e);
 }
 
 bool journal_is_complete(const struct journal *j)
@@ -197,66 +246,47 @@ const struct netop *journal_op(const struct journal *j, unsigned i)
 	return &j->ops[i];
 }
 
-/* Write what is left to a new file, and rename it over the old one. */
-static int rewrite(struct journal *j)
-{
-	char path[PATH_MAX];
-	int fd, rc = 0;
-
-	(void)snprintf(path, sizeof(path), "%s.new", j->path);
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -errno;
-	close_fd(&j->fd);
-	j->fd = fd;
-	for (unsigned i = 0; rc == 0 && i < j->nr; i++)
-		rc = write_line(j, to_json(&j->ops[i]));
-	if (rc == 0 && j->complete)
-		rc = write_line(j, json_pack("[s]", "complete"));
-	if (rc == 0 && rename(path, j->path) < 0)
-		rc = -errno;
-	return rc;
-}
-
 int journal_undo_one(struct journal *j, const struct netop_env *env, const struct netop *op,
 		     struct err *e)
 {
-	unsigned i = j->nr;
+	unsigned i = find(j, op);
 	int rc;
 
-	while (i > 0 && memcmp(&j->ops[i - 1], op, sizeof(*op)) != 0)
-		i--;
-	if (i == 0)
+	if (i == j->nr)
 		return 0;
 	rc = netop_revert(env, op, e);
-	if (rc < 0)
-		return rc;
-	memmove(&j->ops[i - 1], &j->ops[i], (j->nr - i) * sizeof(*op));
-	j->nr--;
-	rc = rewrite(j);
-	return rc < 0 ? err_set(e, rc, "%s: %s", j->path, strerror(-rc)) : 0;
+	if (rc == 0)
+		rc = note(j, to_json(op, true), e);
+	if (rc == 0)
+		take_out(j, i);
+	return rc;
 }
 
+/*
+ * Who is killed in the middle of it leaves a journal that says so: the first line
+ * is written before anything is taken back. Those of single operations are only
+ * needed where others stay.
+ */
 int journal_undo(struct journal *j, const struct netop_env *env, struct err *e)
 {
-	unsigned left = 0;
-	int first = 0;
+	int first = set_complete(j, false, e);
 
-	j->complete = false;
 	for (unsigned i = j->nr; i > 0; i--) {
+		const struct netop op = j->ops[i - 1];
 		struct err reason = { 0 };
-		int rc = netop_revert(env, &j->ops[i - 1], &reason);
+		int rc = netop_revert(env, &op, &reason);
 
-		if (rc == 0)
+		if (rc < 0) {
+			if (first == 0)
+				first = err_set(e, rc, "%s", reason.text);
 			continue;
-		/* Kept at the end of the array, in order: the front is done with. */
-		j->ops[j->nr - ++left] = j->ops[i - 1];
-		if (first == 0)
-			first = err_set(e, rc, "%s", reason.text);
+		}
+		take_out(j, i - 1);
+		if (first < 0)
+			(void)!write_line(j, to_json(&op, true));
+		fault_after_undo(j->path, i - 1);
 	}
-	memmove(j->ops, &j->ops[j->nr - left], left * sizeof(j->ops[0]));
-	j->nr = left;
-	if (left == 0)
+	if (j->nr == 0)
 		return unlink(j->path) < 0 && errno != ENOENT ? -errno : 0;
-	return rewrite(j) < 0 ? -EIO : first;
+	return first;
 }

@@ -11,7 +11,9 @@
  * A journal is a file of lines, one JSON array an operation: ["addr","br0",
  * "10.0.0.1/24"]. A line is one write(2), so a process that is killed leaves whole
  * lines, and perhaps a last one for something that was never done. The line
- * ["complete"] says that all was done. It lives in the runtime directory: a reboot
+ * ["complete"] says that all was done, ["incomplete"] that it is being taken back,
+ * and "undone" before an operation that it was. Lines are only added: whoever holds
+ * a lock on the file keeps it. It lives in the runtime directory: a reboot
  * takes the changes and the journal away together.
  */
 struct journal;
@@ -33,6 +35,9 @@ __must_check int journal_do(struct journal *j, const struct netop_env *env, cons
 /* Take the last operation that equals @op back and out of the journal; none: 0. */
 __must_check int journal_undo_one(struct journal *j, const struct netop_env *env,
 				  const struct netop *op, struct err *e);
+
+/* Is there an operation that equals @op? */
+bool journal_has(const struct journal *j, const struct netop *op);
 
 /* All was done. */
 __must_check int journal_complete(struct journal *j, struct err *e);

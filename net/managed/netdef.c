@@ -81,6 +81,17 @@ static int set_bool(void *member, const json_t *value, struct err *e)
 	return 0;
 }
 
+static int set_mtu(void *member, const json_t *value, struct err *e)
+{
+	json_int_t n = json_integer_value(value);
+
+	/* Below 1280 there is no IPv6 (RFC 8200, 5). */
+	if (!json_is_integer(value) || n < 1280 || n > 65521)
+		return err_set(e, -EINVAL, "is not a number from 1280 to 65521");
+	*(unsigned *)member = (unsigned)n;
+	return 0;
+}
+
 static int set_vni(void *member, const json_t *value, struct err *e)
 {
 	json_int_t n = json_integer_value(value);
@@ -184,6 +195,7 @@ static const struct key keys[] = {
 	{ "existing", MODE(BRIDGE), offsetof(struct netdef, foreign_bridge), set_bool },
 	{ "uplink", MODE(BRIDGE) | MODE(NAT) | MODE(ROUTE), offsetof(struct netdef, uplink),
 	  set_ifname },
+	{ "default-route", MODE(BRIDGE), offsetof(struct netdef, default_route), set_bool },
 	{ "ipv4", WITH_IP, offsetof(struct netdef, v4), set_v4 },
 	{ "ipv6", WITH_IP, offsetof(struct netdef, v6), set_v6 },
 	{ "dhcp", WITH_IP, offsetof(struct netdef, dhcp), set_bool },
@@ -191,6 +203,7 @@ static const struct key keys[] = {
 	{ "vlan", MODE(BRIDGE) | MODE(INTERNAL), offsetof(struct netdef, vlan), set_bool },
 	{ "isolated", ALL_MODES & ~MODE(INTERNAL), offsetof(struct netdef, isolated), set_bool },
 	{ "unfiltered", ALL_MODES, offsetof(struct netdef, unfiltered), set_bool },
+	{ "mtu", ALL_MODES, offsetof(struct netdef, mtu), set_mtu },
 	{ "vni", MODE(INTERNAL), offsetof(struct netdef, vni), set_vni },
 	{ "peers", MODE(INTERNAL), offsetof(struct netdef, peers), set_peers },
 	{ "forwards", MODE(NAT), offsetof(struct netdef, forwards), set_forwards },
@@ -248,6 +261,21 @@ static void set_defaults(struct netdef *def)
 		return;
 	derive_v4(def);
 	derive_v6(def);
+}
+
+/*
+ * What is left of 1500 bytes for the guests' packets: a bridged tunnel cannot tell them to
+ * send shorter ones. Ethernet, VXLAN, UDP, and IPv4 or IPv6 go before them (RFC 7348, 5).
+ */
+static unsigned vxlan_mtu(const struct netdef *def)
+{
+	unsigned mtu = 1500 - 14 - 8 - 8 - 20;
+
+	for (unsigned i = 0; i < def->nr_peers; i++) {
+		if (def->peers[i].family == AF_INET6)
+			mtu = 1500 - 14 - 8 - 8 - 40;
+	}
+	return mtu;
 }
 
 /* What single values cannot say. */
@@ -315,6 +343,8 @@ int netdef_from_json(struct netdef *def, const json_t *json, struct err *e)
 		if (rc < 0)
 			break;
 	}
+	if (d.vni && !d.mtu)
+		d.mtu = vxlan_mtu(&d);
 	if (rc == 0)
 		rc = check(&d, e);
 	if (rc < 0) {
@@ -410,6 +440,7 @@ json_t *netdef_to_json(const struct netdef *def)
 	put(json, def, "existing", json_boolean(def->foreign_bridge));
 	if (def->uplink[0])
 		put(json, def, "uplink", json_string(def->uplink));
+	put(json, def, "default-route", json_boolean(def->default_route));
 	put(json, def, "ipv4", prefix_json(&def->v4));
 	put(json, def, "ipv6", prefix_json(&def->v6));
 	put(json, def, "dhcp", json_boolean(def->dhcp));
@@ -417,6 +448,8 @@ json_t *netdef_to_json(const struct netdef *def)
 	put(json, def, "vlan", json_boolean(def->vlan));
 	put(json, def, "isolated", json_boolean(def->isolated));
 	put(json, def, "unfiltered", json_boolean(def->unfiltered));
+	if (def->mtu)
+		put(json, def, "mtu", json_integer(def->mtu));
 	if (def->vni)
 		put(json, def, "vni", json_integer(def->vni));
 	put_lists(json, def);

@@ -44,7 +44,9 @@ struct netdef {
 	bool nat66;               /* nat: translate IPv6, too; otherwise it is routed */
 	bool vlan;                /* nics may have vlan= */
 	bool isolated;            /* guests reach the host and beyond, not each other */
+	bool default_route;       /* bridge: the uplink may have the only one of the host */
 	bool unfiltered;          /* guests may send from any address */
+	unsigned mtu;             /* of guests, too; 0: the bridge's own */
 	uint32_t vni;             /* internal: the number of the VXLAN; 0: this host alone */
 	unsigned nr_peers, nr_forwards;
 	struct net_prefix peers[NETDEF_MAX_PEERS];

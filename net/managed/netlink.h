@@ -100,6 +100,8 @@ __must_check int netlink_set_up(struct netlink *nl, const char *name, bool up);
 __must_check int netlink_set_mac(struct netlink *nl, const char *name, const uint8_t mac[6]);
 __must_check int netlink_set_alias(struct netlink *nl, const char *name, const char *alias);
 
+__must_check int netlink_set_mtu(struct netlink *nl, const char *name, unsigned mtu);
+
 /* Make @name a port of @bridge; NULL: of none. */
 __must_check int netlink_set_master(struct netlink *nl, const char *name, const char *bridge);
 
@@ -114,9 +116,15 @@ struct netlink_port {
 __must_check int netlink_set_port(struct netlink *nl, const char *name,
 				  const struct netlink_port *opt);
 
-/* The address of an interface; adding what is there is no error. */
+/* Let VLANs 2 to 4094 through a port, tagged; or no longer. */
+__must_check int netlink_set_trunk(struct netlink *nl, const char *name, bool on);
+
+/*
+ * The address of an interface; adding what is there is no error. @alone: without
+ * the route to its network.
+ */
 __must_check int netlink_addr(struct netlink *nl, bool add, const char *name,
-			      const struct net_prefix *addr);
+			      const struct net_prefix *addr, bool alone);
 
 struct netlink_route {
 	struct net_prefix dst; /* len 0: the default route; family is needed */
@@ -143,6 +151,29 @@ __must_check int netlink_each_addr(struct netlink *nl, const char *name,
 __must_check int netlink_each_route(struct netlink *nl, const char *name,
 				    int (*fn)(void *opaque, const struct netlink_route *route),
 				    void *opaque);
+
+/*
+ * An address or a route as the kernel tells it, with all its attributes: to be made
+ * again, on the same interface or another one. Not those that the kernel makes itself.
+ */
+#define NETLINK_OBJECT_BYTES 512U
+
+struct netlink_object {
+	char what[NET_PREFIX_TEXT]; /* address or destination, for people */
+	bool is_route, is_on_link;  /* on link: a route without a gateway */
+	size_t len;
+	uint8_t data[NETLINK_OBJECT_BYTES]; /* ifaddrmsg or rtmsg, and attributes */
+};
+
+/* Call @fn for each of @dev's; what is not 0 ends it. -E2BIG: one is too large. */
+__must_check int netlink_each_object(struct netlink *nl, bool routes, const char *dev,
+				     int (*fn)(void *opaque, const struct netlink_object *obj),
+				     void *opaque);
+
+/* Make it on @dev; there already: 0. @same: it is the interface it was on. */
+__must_check int netlink_put_object(struct netlink *nl, const struct netlink_object *obj,
+				    const char *dev, bool same);
+
 __must_check int netlink_each_port(struct netlink *nl, const char *bridge,
 				   int (*fn)(void *opaque, const char *name,
 					     const struct netlink_link *link),

@@ -13,7 +13,8 @@ static bool put_addr(struct nl_msg *msg, int type, const struct net_prefix *p)
 	return nla_put(msg, type, (int)net_addr_bytes(p), &p->addr) < 0;
 }
 
-int netlink_addr(struct netlink *nl, bool add, const char *name, const struct net_prefix *addr)
+int netlink_addr(struct netlink *nl, bool add, const char *name, const struct net_prefix *addr,
+		 bool alone)
 {
 	struct ifaddrmsg hdr = { .ifa_family = (uint8_t)addr->family,
 				 .ifa_prefixlen = (uint8_t)addr->len };
@@ -31,6 +32,8 @@ int netlink_addr(struct netlink *nl, bool add, const char *name, const struct ne
 	if (!msg)
 		return -ENOMEM;
 	failed = put_addr(msg, IFA_LOCAL, addr) || put_addr(msg, IFA_ADDRESS, addr);
+	if (alone)
+		failed |= nla_put_u32(msg, IFA_FLAGS, hdr.ifa_flags | IFA_F_NOPREFIXROUTE) < 0;
 	if (add && addr->family == AF_INET && addr->len < 31) {
 		struct in_addr all = addr->addr.v4;
 

@@ -171,6 +171,14 @@ int netlink_set_alias(struct netlink *nl, const char *name, const char *alias)
 	return msg ? netlink_request(nl, msg, nla_put_string(msg, IFLA_IFALIAS, alias) < 0) : rc;
 }
 
+int netlink_set_mtu(struct netlink *nl, const char *name, unsigned mtu)
+{
+	int rc;
+	struct nl_msg *msg = change_link(RTM_NEWLINK, name, (struct ifinfomsg){ 0 }, &rc);
+
+	return msg ? netlink_request(nl, msg, nla_put_u32(msg, IFLA_MTU, mtu) < 0) : rc;
+}
+
 int netlink_set_master(struct netlink *nl, const char *name, const char *bridge)
 {
 	unsigned master = 0;
@@ -200,6 +208,32 @@ static int set_port_vlan(struct netlink *nl, const char *name, int type, uint16_
 		return rc;
 	spec = nla_nest_start(msg, IFLA_AF_SPEC);
 	failed = !spec || nla_put(msg, IFLA_BRIDGE_VLAN_INFO, sizeof(info), &info) < 0;
+	if (!failed)
+		nla_nest_end(msg, spec);
+	return netlink_request(nl, msg, failed);
+}
+
+static bool put_vlan(struct nl_msg *msg, uint16_t vlan, uint16_t flags)
+{
+	const struct bridge_vlan_info info = { .vid = vlan, .flags = flags };
+
+	return nla_put(msg, IFLA_BRIDGE_VLAN_INFO, sizeof(info), &info) < 0;
+}
+
+int netlink_set_trunk(struct netlink *nl, const char *name, bool on)
+{
+	const struct ifinfomsg hdr = { .ifi_family = AF_BRIDGE };
+	struct nlattr *spec;
+	struct nl_msg *msg;
+	bool failed;
+	int rc;
+
+	msg = change_link(on ? RTM_SETLINK : RTM_DELLINK, name, hdr, &rc);
+	if (!msg)
+		return rc;
+	spec = nla_nest_start(msg, IFLA_AF_SPEC);
+	failed = !spec || put_vlan(msg, 2, BRIDGE_VLAN_INFO_RANGE_BEGIN) ||
+		 put_vlan(msg, 4094, BRIDGE_VLAN_INFO_RANGE_END);
 	if (!failed)
 		nla_nest_end(msg, spec);
 	return netlink_request(nl, msg, failed);

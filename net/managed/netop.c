@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "net/mac.h"
 #include "net/managed/dhcp.h"
 #include "net/managed/netlink.h"
 #include "net/managed/nft.h"
@@ -64,8 +65,11 @@ static int revert_link(const struct netop_env *env, const struct netop *op, stru
 static int apply_bridge(const struct netop_env *env, const struct netop *op, const char *text,
 			struct err *e)
 {
-	const struct netlink_bridge opt = { .vlan_filtering = strcmp(op->arg[2], "vlan") == 0 };
-	int rc = netlink_add_bridge(env->nl, op->arg[0], &opt);
+	struct netlink_bridge opt = { .vlan_filtering = strcmp(op->arg[2], "vlan") == 0 };
+	int rc;
+
+	opt.has_mac = mac_parse(op->arg[3], opt.mac) == 0;
+	rc = netlink_add_bridge(env->nl, op->arg[0], &opt);
 
 	(void)text;
 	if (rc == -EEXIST)
@@ -153,7 +157,9 @@ static int change_addr(const struct netop_env *env, const struct netop *op, bool
 	struct net_prefix addr;
 	int rc = parse(op, 1, &addr, e);
 
-	return rc < 0 ? rc : netlink_addr(env->nl, add, op->arg[0], &addr);
+	if (rc < 0)
+		return rc;
+	return netlink_addr(env->nl, add, op->arg[0], &addr, strcmp(op->arg[2], "alone") == 0);
 }
 
 static int apply_addr(const struct netop_env *env, const struct netop *op, const char *text,
@@ -301,6 +307,22 @@ static int revert_uplink(const struct netop_env *env, const struct netop *op, st
 	return uplink_restore(env->nl, op->arg[0], op->arg[1], op->arg[2], e);
 }
 
+static int apply_trunk(const struct netop_env *env, const struct netop *op, const char *text,
+		       struct err *e)
+{
+	(void)text;
+	(void)e;
+	return netlink_set_trunk(env->nl, op->arg[0], true);
+}
+
+/* It may be in no bridge any more: then it has no VLANs. */
+static int revert_trunk(const struct netop_env *env, const struct netop *op, struct err *e)
+{
+	(void)e;
+	(void)!netlink_set_trunk(env->nl, op->arg[0], false);
+	return 0;
+}
+
 static int apply_file(const struct netop_env *env, const struct netop *op, const char *text,
 		      struct err *e)
 {
@@ -321,6 +343,48 @@ static int revert_file(const struct netop_env *env, const struct netop *op, stru
 	return unlink(op->arg[0]) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+static int apply_lease(const struct netop_env *env, const struct netop *op, const char *text,
+		       struct err *e)
+{
+	(void)env;
+	(void)text;
+	(void)e;
+	return dhcp_add_host(op->arg[0], op->arg[1], op->arg[2], op->arg[3]);
+}
+
+static int revert_lease(const struct netop_env *env, const struct netop *op, struct err *e)
+{
+	(void)env;
+	(void)e;
+	return dhcp_del_host(op->arg[0], op->arg[1], op->arg[2], op->arg[3]);
+}
+
+static int apply_mtu(const struct netop_env *env, const struct netop *op, const char *text,
+		     struct err *e)
+{
+	(void)text;
+	(void)e;
+	return netlink_set_mtu(env->nl, op->arg[0], (unsigned)strtoul(op->arg[1], NULL, 10));
+}
+
+static int apply_nothing(const struct netop_env *env, const struct netop *op, const char *text,
+			 struct err *e)
+{
+	(void)env;
+	(void)op;
+	(void)text;
+	(void)e;
+	return 0;
+}
+
+static int revert_nothing(const struct netop_env *env, const struct netop *op, struct err *e)
+{
+	(void)env;
+	(void)op;
+	(void)e;
+	return 0;
+}
+
 static const struct kind kinds[NETOP_MAX] = {
 	[NETOP_BRIDGE] = { "bridge", "make a bridge of it", apply_bridge, revert_link },
 	[NETOP_VXLAN] = { "vxlan", "make a VXLAN port of it", apply_vxlan, revert_link },
@@ -334,7 +398,11 @@ static const struct kind kinds[NETOP_MAX] = {
 	[NETOP_ELEMENT] = { "element", "change its sets", apply_element, revert_element },
 	[NETOP_DHCP] = { "dhcp", "serve addresses", apply_dhcp, revert_dhcp },
 	[NETOP_UPLINK] = { "uplink", "move it to the bridge", apply_uplink, revert_uplink },
+	[NETOP_MTU] = { "mtu", "set its MTU", apply_mtu, revert_nothing },
+	[NETOP_TRUNK] = { "trunk", "let VLANs through", apply_trunk, revert_trunk },
 	[NETOP_FILE] = { "file", "write it", apply_file, revert_file },
+	[NETOP_LEASE] = { "lease", "reserve its address", apply_lease, revert_lease },
+	[NETOP_NIC] = { "nic", "note it", apply_nothing, revert_nothing },
 };
 
 const char *netop_name(enum netop_kind kind)

@@ -24,19 +24,23 @@ struct netlink;
 #define NETOP_ARG_BYTES 112
 
 enum netop_kind {
-	NETOP_BRIDGE,  /* name, alias: a bridge of ours, up; the alias says whose */
+	NETOP_BRIDGE,  /* name, alias, "vlan" or "", MAC or "": ours, up; the alias says whose */
 	NETOP_VXLAN,   /* name, alias, number, bridge: a port that leads to other hosts */
 	NETOP_PEER,    /* vxlan, address: one of these hosts */
 	NETOP_PORT,    /* interface, bridge, "isolated" or "", VLAN or "" */
-	NETOP_ADDR,    /* interface, prefix */
+	NETOP_ADDR,    /* interface, prefix, "alone": the kernel makes no route of it */
 	NETOP_ROUTE,   /* interface, prefix, source address or "" */
 	NETOP_PROXY,   /* interface, address: ARP or neighbour solicitations are answered */
 	NETOP_SYSCTL,  /* key ("net/ipv4/ip_forward"), value, user: see sysctl.h */
-	NETOP_NFT,     /* family and name of a table ("inet ferry-lab") */
+	NETOP_NFT,     /* family and name of a table ("inet ferry-lab"), hash of its rules */
 	NETOP_ELEMENT, /* table with family, set, element */
-	NETOP_DHCP,    /* folder with a dnsmasq's files; it runs there */
+	NETOP_DHCP,    /* folder with a dnsmasq's files, hash of "conf"; it runs there */
 	NETOP_UPLINK,  /* interface, bridge, file for what it had: see uplink.h */
+	NETOP_MTU,     /* interface of ours, bytes */
+	NETOP_TRUNK,   /* port of a bridge with VLANs: carries all of them, tagged */
 	NETOP_FILE,    /* path: a small file of ours */
+	NETOP_LEASE,   /* folder of a dnsmasq, "GUEST.N", MAC, "ADDRESS,[ADDRESS],GUEST" */
+	NETOP_NIC,     /* MAC, IPv4 address, IPv6 address, tap: noted, nothing is changed */
 	NETOP_MAX
 };
 
@@ -64,6 +68,12 @@ __must_check int netop_set(struct netop *op, enum netop_kind kind, const char *a
  */
 __must_check int netop_apply(const struct netop_env *env, const struct netop *op, const char *text,
 			     struct err *e);
+
+/*
+ * Is it still so? Somebody may have deleted a bridge, flushed all rules, killed a
+ * server. 1: yes, 0: no, -ENOTSUP: it cannot be seen, and went with what it is part of.
+ */
+__must_check int netop_holds(const struct netop_env *env, const struct netop *op);
 
 /* Take it back, as far as it is there. 0, or -errno with the reason in @e. */
 __must_check int netop_revert(const struct netop_env *env, const struct netop *op, struct err *e);

@@ -64,7 +64,7 @@ static int up_locked(struct network_lock *lock, const struct netdef *def, struct
 
 	network_journal_path(lock, def->name, path);
 	if (access(path, F_OK) == 0)
-		return network_mend(lock, def, e);
+		return network_mend(lock, def, false, e);
 	return create(lock, def, e);
 }
 
@@ -80,13 +80,6 @@ int network_up(const struct net_dirs *dirs, const struct netdef *def, struct err
 	if (rc < 0)
 		(void)err_prefix(e, "network %s", def->name);
 	return rc < 0 ? rc : 0;
-}
-
-int network_create_again(struct network_lock *lock, const struct netdef *def, struct err *e)
-{
-	int rc = network_undo(lock, def->name, e);
-
-	return rc < 0 ? rc : create(lock, def, e);
 }
 
 /* --- going down --- */

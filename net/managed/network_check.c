@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: MIT
-// What may be in the way of a network; its guests' addresses; what is missing of it.
+// What may be in the way of a network; its guests' addresses.
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "net/managed/dhcp.h"
-#include "net/managed/journal.h"
 #include "net/managed/network_impl.h"
 #include "net/managed/plan_impl.h"
-#include "util/io.h"
 
 #define FIRST_GUEST 10U /* below it: the host, and whatever its owner adds */
 
@@ -51,6 +48,45 @@ static int check_route(void *opaque, const struct netlink_route *r)
 	return r->table == RT_TABLE_LOCAL ? 0 : check_addr(opaque, r->dev, &r->dst, 0);
 }
 
+/* Is there a default route by another way than @def's uplink? */
+static int other_default(void *opaque, const struct netlink_route *r)
+{
+	const struct netdef *def = opaque;
+
+	return r->dst.len == 0 && r->dst.family == AF_INET && r->table == RT_TABLE_MAIN &&
+	       strcmp(r->dev, def->uplink) != 0;
+}
+
+static int any_default(void *opaque, const struct netlink_route *r)
+{
+	(void)opaque;
+	return r->dst.len == 0 && r->dst.family == AF_INET && r->table == RT_TABLE_MAIN;
+}
+
+/* Who works on the host over the network should know before he cuts the branch he sits on. */
+static int check_uplink(struct network_lock *lock, const struct netdef *def, struct err *e)
+{
+	struct netlink *nl = lock->env.nl;
+	struct netlink_link link;
+	int rc;
+
+	if (!def->uplink[0])
+		return 0;
+	if (netlink_get_link(nl, def->uplink, &link) < 0)
+		return err_set(e, -ENODEV, "uplink %s: no such interface", def->uplink);
+	if (def->mode != NET_MODE_BRIDGE || def->default_route)
+		return 0;
+	rc = netlink_each_route(nl, def->uplink, any_default, NULL);
+	if (rc > 0)
+		rc = netlink_each_route(nl, NULL, other_default, (void *)(uintptr_t)def) == 0;
+	if (rc <= 0)
+		return rc;
+	return err_set(e, -EBUSY,
+		       "uplink %s: has the host's only default route, which would move to the "
+		       "bridge: say --default-route if that is meant",
+		       def->uplink);
+}
+
 static int check_bridge(struct network_lock *lock, const struct netdef *def, struct err *e)
 {
 	struct netlink_link link;
@@ -74,11 +110,10 @@ static int check_bridge(struct network_lock *lock, const struct netdef *def, str
 int network_check(struct network_lock *lock, const struct netdef *def, struct err *e)
 {
 	struct overlap o = { .def = def, .e = e };
-	struct netlink_link link;
 	int rc = check_bridge(lock, def, e);
 
-	if (rc == 0 && def->uplink[0] && netlink_get_link(lock->env.nl, def->uplink, &link) < 0)
-		rc = err_set(e, -ENODEV, "uplink %s: no such interface", def->uplink);
+	if (rc == 0)
+		rc = check_uplink(lock, def, e);
 	/* A routed network is the uplink's own, by intention. */
 	if (rc < 0 || def->mode == NET_MODE_ROUTE)
 		return rc;
@@ -158,63 +193,15 @@ int network_choose_addresses(const struct net_dirs *dirs, const struct netdef *d
 			     "give its address with ip=");
 	else if (def->v4.family)
 		rc = choose_v4(&lock, def, m, e);
-	if (rc == 0 && m->v6.family)
+	if (rc == 0 && m->v6.family) {
 		rc = check_wish(&lock, def, &m->v6, e);
+	} else if (rc == 0 && def->v6.family) {
+		/* What it makes of the prefix that is advertised. */
+		m->v6 = plan_eui64(&def->v6, m->mac);
+		m->v6.len = 128;
+	}
 	network_unlock(&lock);
 	if (rc < 0)
 		(void)err_prefix(e, "network %s", def->name);
 	return rc;
-}
-
-/* --- while it is up --- */
-
-static int rejoin(void *opaque, const struct network_lock *lock, const char *member)
-{
-	const struct netdef *def = opaque;
-	char path[NETWORK_PATH];
-	struct journal *j;
-
-	(void)snprintf(path, sizeof(path), "%.100s/%s@%.100s.journal", lock->dirs->state, def->name,
-		       member);
-	if (journal_open(&j, path, NULL) < 0)
-		return 0;
-	for (unsigned i = 0; i < journal_nr_ops(j); i++) {
-		const struct netop *op = journal_op(j, i);
-
-		/* Files are still there; all else went with the network. */
-		if (op->kind != NETOP_FILE)
-			(void)!netop_apply(&lock->env, op, NULL, NULL);
-	}
-	journal_close(j);
-	return 0;
-}
-
-static int restart_dhcp(struct network_lock *lock, const struct netdef *def, struct err *e)
-{
-	char folder[NETWORK_PATH];
-	_cleanup_free_ char *conf = NULL;
-	int rc;
-
-	(void)snprintf(folder, sizeof(folder), "%.200s/%s.dhcp", lock->dirs->state, def->name);
-	if (!def->dhcp || dhcp_is_running(folder))
-		return 0;
-	conf = plan_dhcp_conf(def, folder);
-	if (!conf)
-		return err_set(e, -ENOMEM, "no memory");
-	rc = dhcp_start(folder, conf, e);
-	return rc < 0 ? rc : 1;
-}
-
-int network_mend(struct network_lock *lock, const struct netdef *def, struct err *e)
-{
-	struct netlink_link link;
-	int rc;
-
-	if (netlink_get_link(lock->env.nl, def->bridge, &link) == 0)
-		return restart_dhcp(lock, def, e);
-	rc = network_create_again(lock, def, e);
-	if (rc < 0)
-		return rc;
-	rc = network_each_member(lock, def->name, rejoin, (void *)(uintptr_t)def);
-	return rc < 0 ? rc : 1;
 }

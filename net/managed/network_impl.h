@@ -10,6 +10,8 @@
 
 #define NETWORK_PATH 256
 
+struct journal;
+
 struct network_lock {
 	const struct net_dirs *dirs;
 	struct netop_env env;
@@ -30,6 +32,10 @@ void network_journal_path(const struct network_lock *lock, const char *name,
 void network_address_path(const char *state, const char *name, const struct net_prefix *addr,
 			  char path[NETWORK_PATH]);
 
+/* The journal of @member ("GUEST.N") of a network. */
+__must_check int network_open_member(const struct network_lock *lock, const char *name,
+				     const char *member, struct journal **ret);
+
 /* Nics on network @name: @fn gets "GUEST.N"; what is not 0 ends it. */
 __must_check int network_each_member(const struct network_lock *lock, const char *name,
 				     int (*fn)(void *opaque, const struct network_lock *lock,
@@ -39,14 +45,15 @@ __must_check int network_each_member(const struct network_lock *lock, const char
 /* Take all of a network back; not up: 0. */
 __must_check int network_undo(struct network_lock *lock, const char *name, struct err *e);
 
-/* The same, and make it again. */
-__must_check int network_create_again(struct network_lock *lock, const struct netdef *def,
-				      struct err *e);
-
 /* Is anything of somebody else's in the way of @def? 0, or -errno with what. */
 __must_check int network_check(struct network_lock *lock, const struct netdef *def, struct err *e);
 
-/* The network was made; make what is missing of it. 0: nothing, 1: it was mended. */
-__must_check int network_mend(struct network_lock *lock, const struct netdef *def, struct err *e);
+/*
+ * The network was made; make it what @def says, and put its nics back where something
+ * was missing. @thorough: look at the nics in any case. Returns how many
+ * things were wrong, or -errno.
+ */
+__must_check int network_mend(struct network_lock *lock, const struct netdef *def, bool thorough,
+			      struct err *e);
 
 #endif

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "net/managed/dhcp.h"
 #include "net/managed/journal.h"
 #include "net/managed/network_impl.h"
 #include "util/io.h"
@@ -78,7 +77,7 @@ static bool is_unfinished(const char *path)
 
 static void clear_up_file(struct network_lock *lock, const char *file)
 {
-	char name[64], member[128], path[NETWORK_PATH], folder[NETWORK_PATH];
+	char name[64], member[128], path[NETWORK_PATH];
 
 	if (!split(file, name, member))
 		return;
@@ -86,10 +85,7 @@ static void clear_up_file(struct network_lock *lock, const char *file)
 	if (member[0] ? is_owned(path) : !is_unfinished(path))
 		return;
 	lock->nr_mended++;
-	if (undo_file(lock, path, NULL) < 0 || !member[0])
-		return;
-	(void)snprintf(folder, sizeof(folder), "%.180s/%s.dhcp", lock->dirs->state, name);
-	(void)!dhcp_reload(folder);
+	(void)!undo_file(lock, path, NULL);
 }
 
 /* Nics before networks: their ports leave the bridge first. */
@@ -181,6 +177,16 @@ int network_each_member(const struct network_lock *lock, const char *name,
 	}
 	(void)closedir(dir);
 	return rc;
+}
+
+int network_open_member(const struct network_lock *lock, const char *name, const char *member,
+			struct journal **ret)
+{
+	char path[NETWORK_PATH];
+
+	(void)snprintf(path, sizeof(path), "%.100s/%s@%.100s" SUFFIX, lock->dirs->state, name,
+		       member);
+	return journal_open(ret, path, NULL);
 }
 
 int network_undo(struct network_lock *lock, const char *name, struct err *e)

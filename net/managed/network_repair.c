@@ -18,44 +18,27 @@ struct listing {
 	void *opaque;
 };
 
-/* Elements are "TAP" . VALUE; a tap's name has no quotes. */
-static void read_element(const struct netop *op, struct network_nic *nic)
-{
-	const char *value = strstr(op->arg[2], " . ");
-
-	if (!value)
-		return;
-	value += 3;
-	if (strcmp(op->arg[1], "macs") == 0)
-		(void)snprintf(nic->mac, sizeof(nic->mac), "%.17s", value);
-	else if (strcmp(op->arg[1], "v4") == 0)
-		(void)!net_prefix_parse(value, &nic->v4);
-	else if (strcmp(op->arg[1], "v6") == 0)
-		(void)!net_prefix_parse(value, &nic->v6);
-}
-
 /* A nic's journal says all about it. */
 static int read_nic(void *opaque, const struct network_lock *lock, const char *member)
 {
 	const struct listing *l = opaque;
 	const char *dot = strrchr(member, '.');
 	struct network_nic nic = { 0 };
-	char path[NETWORK_PATH];
 	struct journal *j;
 
-	(void)snprintf(path, sizeof(path), "%.100s/%s@%.100s.journal", lock->dirs->state, l->name,
-		       member);
-	if (!dot || journal_open(&j, path, NULL) < 0)
+	if (!dot || network_open_member(lock, l->name, member, &j) < 0)
 		return 0;
 	(void)snprintf(nic.guest, sizeof(nic.guest), "%.*s", (int)(dot - member), member);
 	nic.index = (unsigned)strtoul(dot + 1, NULL, 10);
 	for (unsigned i = 0; i < journal_nr_ops(j); i++) {
 		const struct netop *op = journal_op(j, i);
 
-		if (op->kind == NETOP_ELEMENT)
-			read_element(op, &nic);
-		else if (op->kind == NETOP_PORT)
-			(void)snprintf(nic.tap, sizeof(nic.tap), "%.15s", op->arg[0]);
+		if (op->kind != NETOP_NIC)
+			continue;
+		(void)snprintf(nic.mac, sizeof(nic.mac), "%.17s", op->arg[0]);
+		(void)!net_prefix_parse(op->arg[1], &nic.v4);
+		(void)!net_prefix_parse(op->arg[2], &nic.v6);
+		(void)snprintf(nic.tap, sizeof(nic.tap), "%.15s", op->arg[3]);
 	}
 	journal_close(j);
 	(void)!netlink_get_link(lock->env.nl, nic.tap, &nic.link);
@@ -101,7 +84,7 @@ static int mend_by_name(struct network_lock *lock, const char *name, struct err 
 	int rc = netdef_load(&def, lock->dirs->defs, name, e);
 
 	if (rc == 0)
-		rc = network_mend(lock, &def, e);
+		rc = network_mend(lock, &def, true, e);
 	/* Up, but nobody's any more. */
 	if (rc == -ENOENT)
 		rc = network_undo(lock, name, e) < 0 ? -EIO : 1;
@@ -125,7 +108,7 @@ int network_repair(const struct net_dirs *dirs, struct err *e)
 		if (!network_of(entry->d_name, name))
 			continue;
 		rc = mend_by_name(&lock, name, e);
-		nr += rc > 0;
+		nr += MAX(rc, 0);
 		if (rc < 0)
 			(void)err_prefix(e, "network %s", name);
 	}

@@ -3,6 +3,7 @@
 #include "net/managed/plan.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,16 +49,33 @@ static void plan_sysctl(struct plan *p, const char *dev, const char *what, const
 	plan_op(p, NETOP_SYSCTL, key, value, p->def->name, NULL, NULL);
 }
 
+static void plan_mtu(struct plan *p, const char *dev)
+{
+	char text[16];
+
+	(void)snprintf(text, sizeof(text), "%u", p->def->mtu);
+	if (p->def->mtu)
+		plan_op(p, NETOP_MTU, dev, text, NULL, NULL, NULL);
+}
+
 static void plan_bridge(struct plan *p)
 {
-	char alias[32], file[PATH_MAX];
+	char alias[32], file[PATH_MAX], mac[MAC_TEXT_BYTES] = "";
 
 	(void)snprintf(alias, sizeof(alias), "ferry:%s", p->def->name);
-	plan_op(p, NETOP_BRIDGE, p->def->bridge, alias, p->def->vlan ? "vlan" : "", NULL, NULL);
+	if (plan_has_addresses(p->def))
+		mac_format(plan_host_mac(p->def, (uint8_t[6]){ 0 }), mac);
+	plan_op(p, NETOP_BRIDGE, p->def->bridge, alias, p->def->vlan ? "vlan" : "", mac, NULL);
+	plan_mtu(p, p->def->bridge);
+	/* Guests alone: the host does not even have the address that each link has in IPv6. */
+	if (p->def->mode == NET_MODE_INTERNAL)
+		plan_sysctl(p, p->def->bridge, "/disable_ipv6", "1");
 	if (p->def->mode != NET_MODE_BRIDGE || !p->def->uplink[0])
 		return;
 	folder_of(p, "uplink", file);
 	plan_op(p, NETOP_UPLINK, p->def->uplink, p->def->bridge, file, NULL, NULL);
+	if (p->def->vlan)
+		plan_op(p, NETOP_TRUNK, p->def->uplink, NULL, NULL, NULL, NULL);
 }
 
 static void plan_vxlan(struct plan *p)
@@ -68,22 +86,31 @@ static void plan_vxlan(struct plan *p)
 	(void)snprintf(alias, sizeof(alias), "ferry:%s", p->def->name);
 	(void)snprintf(vni, sizeof(vni), "%u", p->def->vni);
 	plan_op(p, NETOP_VXLAN, name, alias, vni, p->def->bridge, NULL);
+	plan_sysctl(p, name, "/disable_ipv6", "1");
+	plan_mtu(p, name);
+	if (p->def->vlan)
+		plan_op(p, NETOP_TRUNK, name, NULL, NULL, NULL, NULL);
 	for (unsigned i = 0; i < p->def->nr_peers; i++)
 		plan_op(p, NETOP_PEER, name, net_addr_format(&p->def->peers[i], peer), NULL, NULL,
 			NULL);
 }
 
-/* The host's address: its network is behind the bridge, or (route) one guest after the other. */
+/*
+ * The host's address: its network is behind the bridge, or (route) one guest after the
+ * other. In IPv6 it keeps its length even there: it is what dnsmasq advertises.
+ */
 static void plan_address(struct plan *p, const struct net_prefix *addr)
 {
+	bool alone = p->def->mode == NET_MODE_ROUTE;
 	struct net_prefix host = *addr;
 	char text[NET_PREFIX_TEXT];
 
 	if (!addr->family)
 		return;
-	if (p->def->mode == NET_MODE_ROUTE)
-		host.len = addr->family == AF_INET ? 32 : 128;
-	plan_op(p, NETOP_ADDR, p->def->bridge, net_prefix_format(&host, text), NULL, NULL, NULL);
+	if (alone && addr->family == AF_INET)
+		host.len = 32;
+	plan_op(p, NETOP_ADDR, p->def->bridge, net_prefix_format(&host, text), alone ? "alone" : "",
+		NULL, NULL);
 }
 
 static void plan_forwarding(struct plan *p)
@@ -114,12 +141,25 @@ static void plan_route(struct plan *p)
 	}
 }
 
+/* 64-bit FNV-1a of a text, by which a journal tells whether it is still the same. */
+static const char *hash(const char *text, char buf[17])
+{
+	uint64_t h = 0xcbf29ce484222325;
+
+	for (; *text; text++)
+		h = (h ^ (uint8_t)*text) * 0x100000001b3;
+	(void)snprintf(buf, 17, "%016" PRIx64, h);
+	return buf;
+}
+
 static void plan_text(struct plan *p, enum netop_kind kind, const char *a, char *text)
 {
+	char version[17];
+
 	if (!text && p->rc == 0)
 		p->rc = err_set(p->e, -ENOMEM, "no memory");
 	if (text && text[0])
-		plan_op(p, kind, a, NULL, NULL, NULL, text);
+		plan_op(p, kind, a, hash(text, version), NULL, NULL, text);
 	free(text);
 }
 
@@ -155,8 +195,16 @@ int plan_network(const struct netdef *def, const char *dir, plan_fn fn, void *op
 
 /* --- a member --- */
 
-/* The address of a host's own choice in its link, RFC 4291, appendix A. */
-static struct net_prefix eui64(const struct net_prefix *net, const uint8_t mac[6])
+const uint8_t *plan_host_mac(const struct netdef *def, uint8_t ret[6])
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "network %s", def->name);
+	mac_derive(text, 0, ret);
+	return ret;
+}
+
+struct net_prefix plan_eui64(const struct net_prefix *net, const uint8_t mac[6])
 {
 	struct net_prefix p = *net;
 	uint8_t *low = &p.addr.v6.s6_addr[8];
@@ -166,8 +214,27 @@ static struct net_prefix eui64(const struct net_prefix *net, const uint8_t mac[6
 	return p;
 }
 
+/* An address may be a source, and the target of an advertisement, of this nic alone. */
+static void plan_filter_v6(struct plan *p, const struct net_member *m, const struct net_prefix *own)
+{
+	char table[48], addr[NET_PREFIX_TEXT], number[PLAN_V6_NUMBER], element[NETOP_ARG_BYTES];
+
+	(void)plan_table(p, "bridge", table);
+	(void)net_addr_format(own, addr);
+	(void)plan_v6_number(own, number);
+	(void)snprintf(element, sizeof(element), "\"%s\" . %s", m->tap, addr);
+	plan_op(p, NETOP_ELEMENT, table, "v6", element, NULL, NULL);
+	(void)snprintf(element, sizeof(element), "\"%s\" . %s", m->tap, number);
+	plan_op(p, NETOP_ELEMENT, table, "targets", element, NULL, NULL);
+	plan_op(p, NETOP_ELEMENT, table, "taken", addr, NULL, NULL);
+	plan_op(p, NETOP_ELEMENT, table, "taken_targets", number, NULL, NULL);
+}
+
 static void plan_filter(struct plan *p, const struct net_member *m)
 {
+	const struct net_prefix link_local = { .family = AF_INET6,
+					       .addr.v6 = { { { 0xfe, 0x80 } } },
+					       .len = 64 };
 	char table[48], mac[MAC_TEXT_BYTES], addr[NET_PREFIX_TEXT], element[NETOP_ARG_BYTES];
 	struct net_prefix own;
 
@@ -182,39 +249,45 @@ static void plan_filter(struct plan *p, const struct net_member *m)
 			       net_addr_format(&m->v4, addr));
 		plan_op(p, NETOP_ELEMENT, table, "v4", element, NULL, NULL);
 	}
-	if (p->def->v6.family) {
-		own = m->v6.family ? m->v6 : eui64(&p->def->v6, m->mac);
-		(void)snprintf(element, sizeof(element), "\"%s\" . %s", m->tap,
-			       net_addr_format(&own, addr));
-		plan_op(p, NETOP_ELEMENT, table, "v6", element, NULL, NULL);
+	if (m->v6.family) {
+		plan_filter_v6(p, m, &m->v6);
+		own = plan_eui64(&link_local, m->mac);
+		plan_filter_v6(p, m, &own);
 	}
 	/* Last: from here on only what is in the sets gets through. */
 	(void)snprintf(element, sizeof(element), "\"%s\"", m->tap);
 	plan_op(p, NETOP_ELEMENT, table, "nics", element, NULL, NULL);
 }
 
-/* dnsmasq watches the folder of these. */
 static void plan_lease(struct plan *p, const struct net_member *m)
 {
 	char v4[NET_PREFIX_TEXT + 4] = "", v6[NET_PREFIX_TEXT + 4] = "", addr[NET_PREFIX_TEXT];
-	char path[PATH_MAX], mac[MAC_TEXT_BYTES];
-	_cleanup_free_ char *line = NULL;
+	char folder[PATH_MAX], file[NETOP_ARG_BYTES], mac[MAC_TEXT_BYTES], what[NETOP_ARG_BYTES];
 
-	if (!p->def->dhcp || (!m->v4.family && !m->v6.family) || p->rc < 0)
+	if (!p->def->dhcp || (!m->v4.family && !m->v6.family))
 		return;
 	mac_format(m->mac, mac);
-	(void)snprintf(path, sizeof(path), "%s/%s.dhcp/hosts.d/%s.%u", p->dir, p->def->name,
-		       m->guest, m->index);
+	folder_of(p, "dhcp", folder);
+	(void)snprintf(file, sizeof(file), "%.63s.%u", m->guest, m->index);
 	if (m->v4.family)
-		(void)snprintf(v4, sizeof(v4), ",%s", net_addr_format(&m->v4, addr));
+		(void)snprintf(v4, sizeof(v4), "%s,", net_addr_format(&m->v4, addr));
 	if (m->v6.family)
-		(void)snprintf(v6, sizeof(v6), ",[%s]", net_addr_format(&m->v6, addr));
-	if (asprintf(&line, "%s%s%s,%s\n", mac, v4, v6, m->guest) < 0) {
-		line = NULL;
-		p->rc = err_set(p->e, -ENOMEM, "no memory");
-		return;
-	}
-	plan_op(p, NETOP_FILE, path, NULL, NULL, NULL, line);
+		(void)snprintf(v6, sizeof(v6), "[%s],", net_addr_format(&m->v6, addr));
+	(void)snprintf(what, sizeof(what), "%.20s%.45s%.40s", v4, v6, m->guest);
+	plan_op(p, NETOP_LEASE, folder, file, mac, what, NULL);
+}
+
+/* For those who want to know who is there. */
+static void plan_nic(struct plan *p, const struct net_member *m)
+{
+	char mac[MAC_TEXT_BYTES], v4[NET_PREFIX_TEXT] = "", v6[NET_PREFIX_TEXT] = "";
+
+	mac_format(m->mac, mac);
+	if (m->v4.family)
+		(void)net_addr_format(&m->v4, v4);
+	if (m->v6.family)
+		(void)net_addr_format(&m->v6, v6);
+	plan_op(p, NETOP_NIC, mac, v4, v6, m->tap, NULL);
 }
 
 /* Ports of the host that lead to this guest. */
@@ -256,6 +329,7 @@ int plan_member(const struct netdef *def, const char *dir, const struct net_memb
 	struct plan p = { .def = def, .dir = dir, .fn = fn, .opaque = opaque, .e = e };
 	char vlan[8] = "";
 
+	plan_nic(&p, m);
 	plan_filter(&p, m);
 	plan_lease(&p, m);
 	plan_forwards(&p, m);

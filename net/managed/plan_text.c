@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "net/managed/plan_impl.h"
+#include "util/io.h"
 
 /* A growing text; "" where nothing was written. */
 static FILE *begin(char **text, size_t *len)
@@ -23,43 +24,96 @@ static char *end(FILE *f, char **text)
 	return NULL;
 }
 
+const char *plan_v6_number(const struct net_prefix *addr, char buf[PLAN_V6_NUMBER])
+{
+	(void)snprintf(buf, PLAN_V6_NUMBER, "0x");
+	for (unsigned i = 0; i < 16; i++)
+		(void)snprintf(buf + 2 + (size_t)2 * i, 3, "%02x", addr->addr.v6.s6_addr[i]);
+	return buf;
+}
+
+/* The host's addresses in the sets of those that belong to somebody. */
+static void write_taken(FILE *f, const struct netdef *def)
+{
+	struct net_prefix link_local = { .family = AF_INET6, .addr.v6 = { { { 0xfe, 0x80 } } } };
+	char own[NET_PREFIX_TEXT], link[NET_PREFIX_TEXT], own_number[PLAN_V6_NUMBER],
+		link_number[PLAN_V6_NUMBER];
+	uint8_t mac[6];
+
+	link_local = plan_eui64(&link_local, plan_host_mac(def, mac));
+	(void)fprintf(f,
+		      "  set taken { type ipv6_addr; elements = { %s, %s }; }\n"
+		      "  set taken_targets { typeof @th,64,128; elements = { %s, %s }; }\n",
+		      net_addr_format(&def->v6, own), net_addr_format(&link_local, link),
+		      plan_v6_number(&def->v6, own_number),
+		      plan_v6_number(&link_local, link_number));
+}
+
+static void write_v4_filter(FILE *f)
+{
+	(void)fprintf(f, "    ether type arp iifname . arp saddr ip @v4 accept\n"
+			 "    ether type arp arp saddr ip 0.0.0.0 accept\n"
+			 "    ether type ip iifname . ip saddr @v4 accept\n"
+			 "    ether type ip ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept\n");
+}
+
+/*
+ * An advertisement says who has an address: bytes 8 to 23 of the ICMPv6 message (RFC
+ * 4861, 4.4). A link-local address is the guest's to choose (RFC 7217), as
+ * long as it is nobody else's that is known.
+ */
+static void write_v6_filter(FILE *f)
+{
+	(void)fprintf(f, "    icmpv6 type nd-neighbor-advert iifname . @th,64,128 != @targets jump "
+			 "advert\n"
+			 "    ether type ip6 iifname . ip6 saddr @v6 accept\n"
+			 "    ip6 saddr @taken drop\n"
+			 "    ip6 saddr { ::, fe80::/10 } accept\n");
+}
+
 /*
  * What a guest may send. A set has a line for each nic that is filtered; frames
  * of other ports (the uplink, VXLAN) and of the host pass. Whoever has no address
  * yet may ask for one (RFC 2131: from 0.0.0.0; RFC 4862: from ::), nobody but the
  * host may hand them out, and an address that belongs to one nic is no other's.
+ * Where ferry hands out the addresses, nothing else passes: frames in a VLAN's or
+ * another protocol's clothes would not be looked into.
  */
 static void write_filter(FILE *f, const struct netdef *def)
 {
 	(void)fprintf(f,
 		      "table bridge ferry-%s {\n"
 		      "  set nics { type ifname; }\n"
-		      "  set macs { type ifname . ether_addr; }\n"
-		      "  set v4 { type ifname . ipv4_addr; }\n"
-		      "  set v6 { type ifname . ipv6_addr; }\n"
-		      "  chain from_guest {\n"
-		      "    iifname . ether saddr != @macs drop\n"
-		      "    udp sport 67 udp dport 68 drop\n"
-		      "    udp sport 547 udp dport 546 drop\n"
-		      "    icmpv6 type { nd-router-advert, nd-redirect } drop\n",
+		      "  set macs { type ifname . ether_addr; }\n",
 		      def->name);
 	if (def->v4.family)
-		(void)fprintf(f, "    ether type arp iifname . arp saddr ip @v4 accept\n"
-				 "    ether type arp arp saddr ip 0.0.0.0 accept\n"
-				 "    ether type arp drop\n"
-				 "    ether type ip iifname . ip saddr @v4 accept\n"
-				 "    ether type ip ip saddr 0.0.0.0 udp dport 67 accept\n"
-				 "    ether type ip drop\n");
+		(void)fprintf(f, "  set v4 { type ifname . ipv4_addr; }\n");
+	if (def->v6.family) {
+		(void)fprintf(f, "  set v6 { type ifname . ipv6_addr; }\n"
+				 "  set targets { typeof iifname . @th,64,128; }\n");
+		write_taken(f, def);
+		(void)fprintf(f, "  chain advert {\n"
+				 "    @th,64,128 @taken_targets drop\n"
+				 "    @th,64,10 != 0x3fa drop\n"
+				 "  }\n");
+	}
+	(void)fprintf(f, "  chain from_guest {\n"
+			 "    iifname . ether saddr != @macs drop\n"
+			 "    udp sport 67 udp dport 68 drop\n"
+			 "    udp sport 547 udp dport 546 drop\n"
+			 "    icmpv6 type { nd-router-advert, nd-redirect } drop\n");
+	if (def->v4.family)
+		write_v4_filter(f);
 	if (def->v6.family)
-		(void)fprintf(f, "    ether type ip6 iifname . ip6 saddr @v6 accept\n"
-				 "    ether type ip6 ip6 saddr { ::, fe80::/10 } accept\n"
-				 "    ether type ip6 drop\n");
-	(void)fprintf(f, "  }\n"
-			 "  chain prerouting {\n"
-			 "    type filter hook prerouting priority -300; policy accept;\n"
-			 "    iifname @nics jump from_guest\n"
-			 "  }\n"
-			 "}\n");
+		write_v6_filter(f);
+	(void)fprintf(f,
+		      "%s  }\n"
+		      "  chain prerouting {\n"
+		      "    type filter hook prerouting priority -300; policy accept;\n"
+		      "    iifname @nics jump from_guest\n"
+		      "  }\n"
+		      "}\n",
+		      plan_has_addresses(def) ? "    drop\n" : "");
 }
 
 char *plan_filter_rules(const struct netdef *def)
@@ -81,27 +135,36 @@ static const char *network(const struct net_prefix *p, char buf[NET_PREFIX_TEXT]
 	return net_prefix_format(&net, buf);
 }
 
+/*
+ * A port of the host is one at its addresses, not at those of its loopback: what
+ * listens there alone stays reachable. Guests that use such a port themselves come
+ * back to their own network, and must seem to come from the host, or the answer
+ * would take the short way and be refused.
+ */
 static void write_nat(FILE *f, const struct netdef *def)
 {
+	static const char *const hooks[] = { "prerouting", "output" };
 	char net[NET_PREFIX_TEXT];
 
 	(void)fprintf(f, "  map tcp_forwards { type inet_service : ipv4_addr . inet_service; }\n"
-			 "  map udp_forwards { type inet_service : ipv4_addr . inet_service; }\n"
-			 "  chain dstnat {\n"
-			 "    type nat hook prerouting priority -100; policy accept;\n"
-			 "    fib daddr type local dnat ip to tcp dport map @tcp_forwards\n"
-			 "    fib daddr type local dnat ip to udp dport map @udp_forwards\n"
-			 "  }\n"
-			 "  chain output {\n"
-			 "    type nat hook output priority -100; policy accept;\n"
-			 "    fib daddr type local dnat ip to tcp dport map @tcp_forwards\n"
-			 "    fib daddr type local dnat ip to udp dport map @udp_forwards\n"
-			 "  }\n"
-			 "  chain srcnat {\n"
+			 "  map udp_forwards { type inet_service : ipv4_addr . inet_service; }\n");
+	for (size_t i = 0; i < ARRAY_SIZE(hooks); i++)
+		(void)fprintf(f,
+			      "  chain %s {\n"
+			      "    type nat hook %s priority -100; policy accept;\n"
+			      "    ip daddr 127.0.0.0/8 accept\n"
+			      "    fib daddr type local dnat ip to tcp dport map @tcp_forwards\n"
+			      "    fib daddr type local dnat ip to udp dport map @udp_forwards\n"
+			      "  }\n",
+			      hooks[i], hooks[i]);
+	(void)fprintf(f, "  chain postrouting {\n"
 			 "    type nat hook postrouting priority 100; policy accept;\n");
 	if (def->v4.family) {
 		(void)network(&def->v4, net);
-		(void)fprintf(f, "    ip saddr %s ip daddr != %s masquerade\n", net, net);
+		(void)fprintf(f,
+			      "    ip saddr %s ip daddr != %s masquerade\n"
+			      "    ip saddr %s ip daddr %s ct status dnat masquerade\n",
+			      net, net, net, net);
 	}
 	if (def->v6.family && def->nat66) {
 		(void)network(&def->v6, net);
@@ -174,7 +237,8 @@ static void write_v6(FILE *f, const struct netdef *def)
 
 	(void)fprintf(f, "enable-ra\nra-param=%s,%s60%s\n", def->bridge, "high,",
 		      def->mode == NET_MODE_HOSTONLY ? ",0" : "");
-	(void)fprintf(f, "dhcp-range=%s,slaac,%u\n", net_addr_format(&net, addr), def->v6.len);
+	(void)fprintf(f, "dhcp-range=%s,slaac%s,%u\n", net_addr_format(&net, addr),
+		      def->mode == NET_MODE_ROUTE ? ",off-link" : "", def->v6.len);
 }
 
 char *plan_dhcp_conf(const struct netdef *def, const char *folder)
@@ -182,6 +246,7 @@ char *plan_dhcp_conf(const struct netdef *def, const char *folder)
 	size_t len;
 	char *text = NULL;
 	FILE *f = begin(&text, &len);
+	char addr[NET_PREFIX_TEXT];
 
 	if (!f)
 		return NULL;
@@ -192,9 +257,11 @@ char *plan_dhcp_conf(const struct netdef *def, const char *folder)
 		      "no-hosts\nno-ping\ndhcp-authoritative\ndhcp-no-override\n"
 		      "domain=%s.ferry\nlocal=/%s.ferry/\nexpand-hosts\nuser=root\n",
 		      def->name, def->bridge, folder, folder, folder, def->name, def->name);
-	if (def->v4.family)
+	if (def->v4.family) {
+		(void)fprintf(f, "# host %s\n", net_addr_format(&def->v4, addr));
 		write_v4(f, def);
-	if (def->v6.family && def->mode != NET_MODE_ROUTE)
+	}
+	if (def->v6.family)
 		write_v6(f, def);
 	return end(f, &text);
 }

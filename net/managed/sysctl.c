@@ -49,6 +49,13 @@ static int read_value(const char *key, char value[VALUE_BYTES])
 	return 0;
 }
 
+bool sysctl_is(const char *key, const char *value)
+{
+	char now[VALUE_BYTES];
+
+	return read_value(key, now) == 0 && strcmp(now, value) == 0;
+}
+
 static int write_value(const char *key, const char *value)
 {
 	char path[PATH_MAX];

@@ -3,6 +3,8 @@
 #ifndef FERRY_NET_MANAGED_SYSCTL_H
 #define FERRY_NET_MANAGED_SYSCTL_H
 
+#include <stdbool.h>
+
 #include "util/compiler.h"
 #include "util/err.h"
 
@@ -16,6 +18,9 @@
 /* @user needs /proc/sys/@key to be @value. 0, or -errno with the setting in @e. */
 __must_check int sysctl_need(const char *dir, const char *key, const char *value, const char *user,
 			     struct err *e);
+
+/* Is it @value now? */
+bool sysctl_is(const char *key, const char *value);
 
 /* @user no longer needs it; never did: 0. */
 __must_check int sysctl_drop(const char *dir, const char *key, const char *user, struct err *e);

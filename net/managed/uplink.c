@@ -4,140 +4,125 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <linux/if_addr.h>
-#include <linux/rtnetlink.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "net/mac.h"
 #include "net/managed/netlink.h"
 
 #define CARRIER_WAIT_MS 2000
 
 /* --- what an interface has --- */
 
-static bool is_link_local(const struct net_prefix *p)
+static const char digits[] = "0123456789abcdef";
+
+static json_t *to_hex(const uint8_t *data, size_t len)
 {
-	return p->family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&p->addr.v6);
+	char text[2 * NETLINK_OBJECT_BYTES + 1];
+
+	for (size_t i = 0; i < len; i++) {
+		text[2 * i] = digits[data[i] >> 4];
+		text[2 * i + 1] = digits[data[i] & 15];
+	}
+	return json_stringn(text, 2 * len);
 }
 
-static int save_addr(void *opaque, const char *dev, const struct net_prefix *addr, unsigned flags)
+static bool from_hex(const char *text, struct netlink_object *obj)
 {
-	char text[NET_PREFIX_TEXT];
+	size_t len = strlen(text);
 
-	(void)dev;
-	(void)flags;
-	/* Each interface makes its own. */
-	if (is_link_local(addr))
-		return 0;
-	return json_array_append_new(opaque, json_string(net_prefix_format(addr, text)));
+	if (len % 2 != 0 || len / 2 > sizeof(obj->data) || strspn(text, digits) != len)
+		return false;
+	obj->len = len / 2;
+	for (size_t i = 0; i < obj->len; i++)
+		obj->data[i] = (uint8_t)((strchr(digits, text[2 * i]) - digits) << 4 |
+					 (strchr(digits, text[2 * i + 1]) - digits));
+	return true;
 }
 
-static json_t *addr_or_null(const struct net_prefix *p)
+static int save_object(void *opaque, const struct netlink_object *obj)
 {
-	char text[NET_PREFIX_TEXT];
-
-	return p->family ? json_string(net_addr_format(p, text)) : json_null();
-}
-
-static int save_route(void *opaque, const struct netlink_route *r)
-{
-	char dst[NET_PREFIX_TEXT];
-
-	/* The kernel makes those of an address itself. */
-	if (r->protocol == RTPROT_KERNEL || is_link_local(&r->dst))
-		return 0;
-	return json_array_append_new(
-		opaque,
-		json_pack("{s:s, s:o, s:o, s:i, s:i, s:i}", "dst", net_prefix_format(&r->dst, dst),
-			  "via", addr_or_null(&r->via), "src", addr_or_null(&r->src), "metric",
-			  (int)r->metric, "table", (int)r->table, "protocol", r->protocol));
+	return json_array_append_new(opaque,
+				     json_pack("{s:s, s:b, s:b, s:o}", "what", obj->what, "route",
+					       obj->is_route, "on-link", obj->is_on_link, "kernel",
+					       to_hex(obj->data, obj->len)));
 }
 
 static int save(struct netlink *nl, const char *dev, const char *file)
 {
-	json_t *addrs = json_array(), *routes = json_array(), *all = NULL;
+	json_t *objects = json_array(), *all = NULL;
 	struct netlink_link link;
 	int rc = netlink_get_link(nl, dev, &link);
 
 	if (rc == 0)
-		rc = netlink_each_addr(nl, dev, save_addr, addrs);
+		rc = netlink_each_object(nl, false, dev, save_object, objects);
 	if (rc == 0)
-		rc = netlink_each_route(nl, dev, save_route, routes);
+		rc = netlink_each_object(nl, true, dev, save_object, objects);
 	if (rc == 0) {
-		all = json_pack("{s:O, s:O, s:b, s:b}", "addresses", addrs, "routes", routes,
-				"carrier", link.carrier, "up", (link.flags & IFF_UP) != 0);
+		all = json_pack("{s:O, s:b, s:b}", "objects", objects, "carrier", link.carrier,
+				"up", (link.flags & IFF_UP) != 0);
 		rc = !all || json_dump_file(all, file, JSON_INDENT(1)) < 0 ? -EIO : 0;
 	}
 	json_decref(all);
-	json_decref(addrs);
-	json_decref(routes);
+	json_decref(objects);
 	return rc;
 }
 
 /* --- giving it to another --- */
 
-static int give_addrs(struct netlink *nl, const json_t *addrs, const char *from, const char *to)
+static int read_object(const json_t *entry, struct netlink_object *obj)
 {
-	size_t i;
-	json_t *entry;
-	int rc = 0;
+	const char *what, *kernel;
+	int route, on_link;
 
-	json_array_foreach(addrs, i, entry)
-	{
-		struct net_prefix p;
-
-		if (!json_is_string(entry) || net_prefix_parse(json_string_value(entry), &p) < 0)
-			return -EINVAL;
-		if (rc == 0)
-			rc = netlink_addr(nl, true, to, &p);
-		if (rc == 0)
-			rc = netlink_addr(nl, false, from, &p);
-	}
-	return rc;
-}
-
-static int read_route(const json_t *entry, struct netlink_route *r)
-{
-	const char *dst, *via = NULL, *src = NULL;
-	int metric, table, protocol;
-
-	/* s?: null and absent are alike */
-	if (json_unpack((json_t *)(uintptr_t)entry, "{s:s, s?:s?, s?:s?, s:i, s:i, s:i}", "dst",
-			&dst, "via", &via, "src", &src, "metric", &metric, "table", &table,
-			"protocol", &protocol) < 0 ||
-	    net_prefix_parse(dst, &r->dst) < 0 || (via && net_prefix_parse(via, &r->via) < 0) ||
-	    (src && net_prefix_parse(src, &r->src) < 0))
+	if (json_unpack((json_t *)(uintptr_t)entry, "{s:s, s:b, s:b, s:s}", "what", &what, "route",
+			&route, "on-link", &on_link, "kernel", &kernel) < 0 ||
+	    !from_hex(kernel, obj))
 		return -EINVAL;
-	r->metric = (uint32_t)metric;
-	r->table = (uint32_t)table;
-	r->protocol = (uint8_t)protocol;
+	(void)snprintf(obj->what, sizeof(obj->what), "%s", what);
+	obj->is_route = route;
+	obj->is_on_link = on_link;
 	return 0;
 }
 
-/* Routes on the link first: the others' gateways are behind them. */
-static int give_routes(struct netlink *nl, const json_t *routes, const char *to)
-{
-	int rc = 0;
+/* Where it is to be, and where it was: the addresses leave there. */
+struct direction {
+	const char *from, *to;
+	bool back; /* to where it was at first */
+};
 
-	for (int on_link = 1; on_link >= 0; on_link--) {
+static int give_object(struct netlink *nl, const struct netlink_object *obj,
+		       const struct direction *d)
+{
+	struct net_prefix addr;
+	int rc = netlink_put_object(nl, obj, d->to, d->back);
+
+	if (rc < 0 || obj->is_route)
+		return rc;
+	rc = net_prefix_parse(obj->what, &addr);
+	return rc < 0 ? rc : netlink_addr(nl, false, d->from, &addr, false);
+}
+
+/* Addresses, then routes on the link, then those through gateways, which are behind these. */
+static int give(struct netlink *nl, const json_t *objects, const struct direction *d)
+{
+	for (unsigned pass = 0; pass < 3; pass++) {
 		size_t i;
 		json_t *entry;
 
-		json_array_foreach(routes, i, entry)
+		json_array_foreach(objects, i, entry)
 		{
-			struct netlink_route r = { 0 };
+			struct netlink_object obj;
+			int rc = read_object(entry, &obj);
 
-			if (read_route(entry, &r) < 0)
-				return -EINVAL;
-			(void)snprintf(r.dev, sizeof(r.dev), "%s", to);
-			if (rc == 0 && (r.via.family == 0) == on_link)
-				rc = netlink_route(nl, true, &r);
+			if (rc == 0 && pass == (obj.is_route ? obj.is_on_link ? 1U : 2U : 0U))
+				rc = give_object(nl, &obj, d);
+			if (rc < 0)
+				return rc;
 		}
 	}
-	return rc;
+	return 0;
 }
 
 static bool has_carrier(struct netlink *nl, const char *name)
@@ -160,6 +145,7 @@ static int wait_for_carrier(struct netlink *nl, const char *bridge)
 
 static int move(struct netlink *nl, const char *dev, const char *bridge, const json_t *had)
 {
+	const struct direction there = { .from = dev, .to = bridge };
 	struct netlink_link link;
 	int rc = netlink_get_link(nl, dev, &link);
 
@@ -172,9 +158,7 @@ static int move(struct netlink *nl, const char *dev, const char *bridge, const j
 	if (rc == 0)
 		rc = netlink_set_up(nl, bridge, true);
 	if (rc == 0)
-		rc = give_addrs(nl, json_object_get(had, "addresses"), dev, bridge);
-	if (rc == 0)
-		rc = give_routes(nl, json_object_get(had, "routes"), bridge);
+		rc = give(nl, json_object_get(had, "objects"), &there);
 	if (rc == 0 && json_is_true(json_object_get(had, "carrier")))
 		rc = wait_for_carrier(nl, bridge);
 	return rc;
@@ -182,6 +166,7 @@ static int move(struct netlink *nl, const char *dev, const char *bridge, const j
 
 static int restore(struct netlink *nl, const char *dev, const char *bridge, const json_t *had)
 {
+	const struct direction back = { .from = bridge, .to = dev, .back = true };
 	struct netlink_link link, master;
 	int rc = 0;
 
@@ -191,9 +176,7 @@ static int restore(struct netlink *nl, const char *dev, const char *bridge, cons
 	    link.master == master.index)
 		rc = netlink_set_master(nl, dev, NULL);
 	if (rc == 0)
-		rc = give_addrs(nl, json_object_get(had, "addresses"), bridge, dev);
-	if (rc == 0)
-		rc = give_routes(nl, json_object_get(had, "routes"), dev);
+		rc = give(nl, json_object_get(had, "objects"), &back);
 	if (rc == 0 && !json_is_true(json_object_get(had, "up")))
 		rc = netlink_set_up(nl, dev, false);
 	return rc;
@@ -227,7 +210,8 @@ int uplink_move(struct netlink *nl, const char *dev, const char *bridge, const c
 		return err_set(e, rc, "uplink %s: no such interface", dev);
 	if (link.master)
 		return err_set(e, -EBUSY, "uplink %s: is a port of another bridge already", dev);
-	rc = save(nl, dev, file);
+	/* If the bridge was deleted under it, the file says what it had, not the interface. */
+	rc = access(file, F_OK) == 0 ? 0 : save(nl, dev, file);
 	had = rc == 0 ? json_load_file(file, 0, NULL) : NULL;
 	if (!had)
 		return err_set(e, rc < 0 ? rc : -EIO, "uplink %s: cannot note its addresses in %s",

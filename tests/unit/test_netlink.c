@@ -175,8 +175,8 @@ static void check_addr_and_route(struct netlink *nl, const char *addr, const cha
 	struct net_prefix a = prefix(addr), via = net_prefix_nth(&a, 9);
 	struct netlink_route r = { .dst = prefix(dst), .via = via, .dev = "br1" };
 
-	assert_int_equal(netlink_addr(nl, true, "br1", &a), 0);
-	assert_int_equal(netlink_addr(nl, true, "br1", &a), 0);
+	assert_int_equal(netlink_addr(nl, true, "br1", &a, false), 0);
+	assert_int_equal(netlink_addr(nl, true, "br1", &a, false), 0);
 	assert_int_equal(netlink_each_addr(nl, "br1", find_addr, &a), 1);
 	assert_int_equal(netlink_route(nl, true, &r), 0);
 	assert_int_equal(netlink_route(nl, true, &r), 0);
@@ -187,8 +187,8 @@ static void check_addr_and_route(struct netlink *nl, const char *addr, const cha
 	assert_int_equal(netlink_neigh_proxy(nl, true, "br1", &via), 0);
 	assert_int_equal(netlink_neigh_proxy(nl, false, "br1", &via), 0);
 	assert_int_equal(netlink_neigh_proxy(nl, false, "br1", &via), 0);
-	assert_int_equal(netlink_addr(nl, false, "br1", &a), 0);
-	assert_int_equal(netlink_addr(nl, false, "br1", &a), 0);
+	assert_int_equal(netlink_addr(nl, false, "br1", &a, false), 0);
+	assert_int_equal(netlink_addr(nl, false, "br1", &a, false), 0);
 	assert_int_equal(netlink_each_addr(nl, "br1", find_addr, &a), 0);
 }
 
@@ -212,8 +212,8 @@ static void test_nothing_there(void **state)
 
 	assert_int_equal(netlink_set_up(nl, "none0", true), -ENODEV);
 	assert_int_equal(netlink_set_master(nl, "lo", "none0"), -ENODEV);
-	assert_int_equal(netlink_addr(nl, true, "none0", &a), -ENODEV);
-	assert_int_equal(netlink_addr(nl, false, "none0", &a), 0);
+	assert_int_equal(netlink_addr(nl, true, "none0", &a, false), -ENODEV);
+	assert_int_equal(netlink_addr(nl, false, "none0", &a, false), 0);
 	assert_int_equal(netlink_route(nl, true, &r), -ENODEV);
 	assert_int_equal(netlink_add_macvtap(nl, "mv0", "none0", (uint8_t[]){ 2, 0, 0, 0, 0, 1 }),
 			 -ENODEV);

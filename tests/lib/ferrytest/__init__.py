@@ -9,13 +9,14 @@ from .keys import Keys
 from .lab import Lab
 from .leaks import fds, links, memory_of, no_leaks, unix_sockets
 from .linux import BOOT_S, PROMPT, READY, booted_linux, linux_guest
+from .nethost import NetHost
 from .netns import NetNs, free_port
 from .proc import Proc, descendants, run
 from .receive import Receive
 
 __all__ = [
-    "BOOT_S", "Control", "Guest", "HungFs", "Keys", "Lab", "NetNs", "Proc", "PROMPT", "Qemu",
-    "QemuPC", "READY", "Receive", "Restored", "Skip", "alone", "booted_linux", "descendants",
+    "BOOT_S", "Control", "Guest", "HungFs", "Keys", "Lab", "NetHost", "NetNs", "Proc", "PROMPT",
+    "Qemu", "QemuPC", "READY", "Receive", "Restored", "Skip", "alone", "booted_linux", "descendants",
     "each", "fds", "free_port", "guest_image", "links", "linux_guest", "memory_of", "no_leaks",
     "require_file", "require_kvm", "require_root", "require_tool", "run", "timeout", "tmp_dir",
     "unix_sockets",

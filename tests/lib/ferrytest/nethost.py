@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""A host with managed networks, and what a person would look at on it.
+
+    with NetHost() as host, host.unchanged():
+        host.net_command("create", "lab", "--mode", "nat")
+        with host.guest("ip=dhcp", net="lab") as guest:
+            guest.wait_for("^net: up")
+        host.net_command("delete", "lab")
+
+Each is a network namespace with its own folders for definitions and state, so that
+any number of them live on one machine.
+"""
+import contextlib
+import difflib
+import json
+import os
+import pathlib
+import re
+import tempfile
+
+from .guest import Guest
+from .netns import NetNs
+from .paths import FERRY
+from .proc import Proc, run
+
+SYSCTLS = [
+    "net.ipv4.ip_forward", r"net.ipv[46].conf.*.(forwarding|proxy_arp|proxy_ndp|accept_ra)",
+    "net.ipv6.conf.*.disable_ipv6", r"net.ipv4.conf.*.(route_localnet|rp_filter)",
+]
+
+# What a person types to see the host's network: links, addresses, routes, neighbours, rules.
+LISTINGS = [
+    ["ip", "-d", "link"], ["ip", "addr"], ["ip", "route", "show", "table", "all"],
+    ["ip", "-6", "route", "show", "table", "all"], ["ip", "neigh", "show", "proxy"],
+    ["ip", "-6", "neigh", "show", "proxy"], ["ip", "neigh", "show", "nud", "permanent"],
+    ["bridge", "fdb"], ["nft", "list", "ruleset"],
+    ["sysctl", "-a", "-r", "|".join(f"^({name})$" for name in SYSCTLS)],
+]
+
+
+class NetHost(NetNs):
+    """A NetNs in which `ferry` has folders of its own. Use as a context manager."""
+
+    def __init__(self):
+        super().__init__()
+        self.holder = tempfile.TemporaryDirectory(prefix="ferrytest-nethost-")
+        self.folder = pathlib.Path(self.holder.name)
+        self.runtime = self.folder / "run"
+        self.runtime.mkdir(mode=0o700)
+        self.defs = self.folder / "networks"
+        self.state = self.runtime / "ferry" / "net"
+        self.env = {"XDG_RUNTIME_DIR": str(self.runtime), "FERRY_NETWORKS": str(self.defs)}
+
+    def close(self):
+        super().close()
+        self.holder.cleanup()
+
+    def __exit__(self, *_):
+        # What is still up has a dnsmasq that nothing else would end.
+        with contextlib.suppress(AssertionError):
+            for path in sorted(self.defs.glob("*.json")):
+                self.net_command("delete", path.stem)
+        self.close()
+
+    # --- ferry ---
+
+    def net_command(self, *argv, check=True, env=None):
+        """`ferry net ...` to its end; what it printed."""
+        return run(*self.prefix(), FERRY, "net", *argv, check=check,
+                   env={**os.environ, **self.env, **(env or {})})
+
+    def net_json(self, *argv):
+        """The same, with --json, read."""
+        return json.loads(self.net_command(*argv, "--json"))
+
+    def start_net_command(self, *argv, env=None):
+        """The same as a Proc."""
+        return Proc(FERRY, "net", *argv, netns=self, env={**self.env, **(env or {})})
+
+    def refused(self, *argv, words=(), status=1):
+        """`ferry net ...` must fail with one line that has all these words, and change nothing."""
+        with self.unchanged(), self.start_net_command(*argv) as command:
+            assert command.wait() == status, command.err.text
+            lines = [line for line in command.err.text.splitlines() if line]
+        assert len(lines) == (1 if status == 1 else 2), lines
+        for word in words:
+            assert word in lines[0], lines[0]
+
+    def guest(self, words, net, name="g", **kwargs):
+        """The net guest on a network of this host, told `words`."""
+        return Guest("net", net=net, append=words, name=name, netns=self, runtime=self.runtime,
+                     env=self.env, **kwargs)
+
+    def nic(self, network, guest="g", index=0):
+        """What `ferry net show` says of a guest's nic; None: it is not there."""
+        for nic in self.net_json("show", network)["nics"]:
+            if (nic["guest"], nic["nic"]) == (guest, index):
+                return nic
+        return None
+
+    # --- the host ---
+
+    def listing(self):
+        """All of LISTINGS, and ferry's files."""
+        text = ""
+        for argv in LISTINGS:
+            text += f"# {' '.join(argv)}\n{self.run(*argv)}"
+        # Timers run, lifetimes pass.
+        text = re.sub(r"(_timer +|valid_lft |preferred_lft )\d[\d.]*", r"\1N", text)
+        files = [path for folder in (self.defs, self.state) if folder.exists()
+                 for path in sorted(folder.rglob("*")) if path.name != "lock"]
+        return text + "".join(f"{path}\n" for path in files)
+
+    def settle(self):
+        """Wait until the kernel has looked for duplicates of the host's IPv6 addresses."""
+        self.run("sh", "-c", "until ! ip -6 addr show tentative | grep -q inet6; do :; done")
+
+    @contextlib.contextmanager
+    def unchanged(self):
+        """The host must look the same after the block as before it, to the byte."""
+        self.settle()
+        before = self.listing()
+        yield before
+        self.settle()
+        after = self.listing()
+        assert before == after, "the host has changed:\n" + "\n".join(
+            difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after",
+                                 lineterm="", n=2))
+
+    def pid_of_dnsmasq(self, network):
+        """The dnsmasq of a network."""
+        return int((self.state / f"{network}.dhcp" / "pid").read_text(encoding="ascii"))
