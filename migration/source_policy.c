@@ -3,6 +3,7 @@
 #include "migration/source_policy.h"
 
 #include "migration/ram.h"
+#include "util/clock.h"
 #include "util/compiler.h"
 
 /* Until it was measured: 1 GiB/s. */
@@ -11,6 +12,14 @@
 #define MIN_MEASURED_BYTES (1 * MIB)
 /* The guest has to go slower after so many passes that did not help. */
 #define BAD_PASSES 2U
+/*
+ * A pass more though the limit is kept: so many at most, and only if it leaves at most
+ * three quarters, and the rest takes long enough for anybody to care.
+ */
+#define EXTRA_PASSES  8U
+#define EXTRA_MIN_NS  (4 * NSEC_PER_MSEC)
+#define EXTRA_LEAVES  3U
+#define EXTRA_OF_EACH 4U
 
 void policy_init(struct policy *p, const struct policy_params *params)
 {
@@ -47,15 +56,25 @@ static void converge(struct policy *p, const struct policy_pass *pass)
 				  : POLICY_THROTTLE_FIRST;
 }
 
+/* What is left would fit. Would less be left after another pass? */
+static bool is_worth_a_pass(struct policy *p, const struct policy_pass *pass, uint64_t downtime_ns)
+{
+	if (downtime_ns < p->p.fixed_ns + EXTRA_MIN_NS || p->extra == EXTRA_PASSES ||
+	    pass->pages_left * EXTRA_OF_EACH > pass->pages_sent * EXTRA_LEAVES)
+		return false;
+	p->extra++;
+	return true;
+}
+
 enum policy_verdict policy_decide(struct policy *p, const struct policy_pass *pass,
 				  uint64_t *ret_downtime_ns)
 {
 	measure(p, pass);
 	*ret_downtime_ns = predict(p, pass);
-	if (*ret_downtime_ns <= p->p.max_downtime_ns)
-		return POLICY_SWITCH;
 	if (p->p.switch_after_ns && pass->elapsed_ns >= p->p.switch_after_ns)
 		return POLICY_SWITCH;
+	if (*ret_downtime_ns <= p->p.max_downtime_ns)
+		return is_worth_a_pass(p, pass, *ret_downtime_ns) ? POLICY_PASS : POLICY_SWITCH;
 	converge(p, pass);
 	return POLICY_PASS;
 }

@@ -11,7 +11,8 @@
  *
  * After each pass it is known what was written meanwhile. Would sending that, and
  * the state, take longer than the downtime that is allowed? Then there is one
- * more pass. Where the guest writes as fast as memory is sent, that never
+ * more pass. If not, there are still a few as long as each leaves clearly less than
+ * the one before: the limit is what is allowed, not what is wanted. Where the guest writes as fast as memory is sent, that never
  * ends: auto-converge lets the vCPUs rest, more with each step, and after
  * switch_after_ns the guest is handed over whatever the downtime. (A timeout that
  * gives up is not looked at here: it does not wait for the end of a pass.)
@@ -28,6 +29,7 @@ struct policy {
 	uint64_t ns_per_mib; /* of contents; as measured */
 	unsigned bad_passes; /* in a row, that left about as much as they sent */
 	unsigned throttle;   /* percent */
+	unsigned extra;      /* passes that were made though the limit was kept */
 };
 
 /* A pass, when it is over. */

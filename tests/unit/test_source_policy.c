@@ -57,6 +57,39 @@ static void test_rest_is_small_enough(void **state)
 	assert_int_equal(ms, 100);
 }
 
+/* The limit is kept after the first pass; each one more leaves half as much. */
+static void test_goes_on_while_it_helps(void **state)
+{
+	struct policy p = new_policy(
+		(struct policy_params){ .max_downtime_ns = 100 * MS, .fixed_ns = 10 * MS });
+	uint64_t ms;
+
+	(void)state;
+	assert_int_equal(decide(&p, pass(100, 100, 50), &ms), POLICY_PASS);
+	assert_int_equal(decide(&p, pass(50, 50, 25), &ms), POLICY_PASS);
+	assert_int_equal(decide(&p, pass(25, 25, 20), &ms), POLICY_SWITCH);
+	assert_int_equal(ms, 30);
+}
+
+/* Nor for ever, nor for nothing, nor beyond the time that it may take. */
+static void test_goes_on_within_reason(void **state)
+{
+	const struct policy_params params = { .max_downtime_ns = 100 * MS,
+					      .switch_after_ns = 1000 * MS };
+	struct policy p = new_policy(params);
+	unsigned passes = 0;
+	uint64_t ms;
+
+	(void)state;
+	while (decide(&p, pass(100, 100, 50), &ms) == POLICY_PASS)
+		assert_true(++passes < 100);
+	assert_true(passes > 1);
+	p = new_policy(params);
+	assert_int_equal(decide(&p, pass(100, 100, 3), &ms), POLICY_SWITCH);
+	p = new_policy(params);
+	assert_int_equal(decide(&p, pass(1000, 1000, 50), &ms), POLICY_SWITCH);
+}
+
 /* A slow pass counts at once, a fast one by half. */
 static void test_speed(void **state)
 {
@@ -154,6 +187,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rest_is_small_enough),
+		cmocka_unit_test(test_goes_on_while_it_helps),
+		cmocka_unit_test(test_goes_on_within_reason),
 		cmocka_unit_test(test_speed),
 		cmocka_unit_test(test_small_passes_do_not_count),
 		cmocka_unit_test(test_state_alone_may_be_too_long),
