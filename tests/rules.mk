@@ -87,6 +87,10 @@ sanitized-tests: $(O)/ferry $(GUESTS) $(UNIT_BINS)
 	$(Q)UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1 \
 	  $(RUN_TESTS) unit integration
 
+SOAK ?= 200
+soak: $(O)/ferry $(GUESTS) ## SOAK=200 rounds of teleports, there and back
+	$(Q)SOAK=$(SOAK) $(RUN_TESTS) -v soak
+
 bench: $(O)/ferry $(GUESTS) ## ferry and QEMU side by side (BENCH='--pairs 9': more options)
 	$(Q)FERRY=$(O)/ferry BUILD=$(O) bench/run --doc docs/performance.md $(BENCH)
 
@@ -98,4 +102,4 @@ $(O)/bench/ram: $(O)/bench/ram.o $(LIB)
 bench-ram: $(O)/bench/ram ## memory streams against iperf3 over loopback
 	$(Q)BUILD=$(O) bench/ram-streams $(BENCH)
 
-.PHONY: bench-ram unit integration e2e fuzz fuzz-merge test all-tests test-programs asan tsan sanitized-tests bench
+.PHONY: soak bench-ram unit integration e2e fuzz fuzz-merge test all-tests test-programs asan tsan sanitized-tests bench

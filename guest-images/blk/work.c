@@ -98,7 +98,7 @@ unsigned int work_permille(const struct work *work)
 
 bool work_finished(const struct work *work)
 {
-	return work_permille(work) >= 1000;
+	return work->stopped || work_permille(work) >= 1000;
 }
 
 static bool work_due(uint64_t one_in, uint64_t n)
@@ -224,11 +224,18 @@ static bool work_reset_due(const struct work *work)
 	return done < wanted && work_permille(work) * (wanted + 1) >= (done + 1) * 1000;
 }
 
+static void work_look_at_button(struct work *work)
+{
+	if (work->button_vector && irq_count(work->button_vector) && power_button_pressed())
+		work->stopped = true;
+}
+
 static void work_loop(struct work *work)
 {
 	uint64_t progress_ns = clock_ns();
 
 	while (work->in_flight || !work_finished(work)) {
+		work_look_at_button(work);
 		work_submit_all(work);
 		blk_kick(work->blk);
 		if (work_reset_due(work)) {
@@ -260,6 +267,7 @@ static void work_check_features(const struct work *work)
 int work_run(struct work *work)
 {
 	work_check_features(work);
+	work->button_vector = power_button_enable();
 	if (!work->p.expect_ioerr && param_number("fill", 1))
 		pattern_fill(work, work->generation);
 	work->stats.start_ns = clock_ns();

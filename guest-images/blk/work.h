@@ -43,6 +43,8 @@ struct work {
 	uint64_t next_block; /* of a sequential run */
 	uint64_t random;
 	uint32_t generation; /* the last one that was written */
+	unsigned int button_vector;
+	bool stopped; /* by the power button */
 };
 
 /* Reads the parameters; allocates slots and buffers. Ends the guest if they make no sense. */
@@ -51,7 +53,7 @@ void work_init(struct work *work, struct blk *blk);
 /* Random or sequential requests, every read verified. Returns an enum guest_exit. */
 int work_run(struct work *work);
 
-/* Whether the limit of time or operations is reached, and how far that is, 0 to 1000. */
+/* Whether the limit of time or operations is reached, or the button was pressed, and how far that is, 0 to 1000. */
 bool work_finished(const struct work *work);
 unsigned int work_permille(const struct work *work);
 

@@ -21,6 +21,8 @@ struct dirty {
 	uint64_t slice_pages;
 	uint64_t start_ns;
 	uint64_t written_bytes;
+	uint64_t tick_ns; /* 0: none */
+	uint64_t next_tick_ns;
 	uint64_t pass; /* the one that is being written, from 1 */
 	unsigned int button_vector;
 };
@@ -75,6 +77,20 @@ static void keep_rate(const struct dirty *dirty)
 			dirty->written_bytes % dirty->rate_bytes * NS_PER_S / dirty->rate_bytes);
 }
 
+/* Whoever hears nothing for longer than a tick knows that the guest stood still. */
+static void tick(struct dirty *dirty)
+{
+	uint64_t now_ns;
+
+	if (!dirty->tick_ns)
+		return;
+	now_ns = clock_ns();
+	if (now_ns < dirty->next_tick_ns)
+		return;
+	print("dirty tick\n");
+	dirty->next_tick_ns = now_ns + dirty->tick_ns;
+}
+
 /* False: the power button was pressed. */
 static bool write_range(struct dirty *dirty, struct memory_range range)
 {
@@ -90,6 +106,7 @@ static bool write_range(struct dirty *dirty, struct memory_range range)
 			continue;
 		in_slice = 0;
 		keep_rate(dirty);
+		tick(dirty);
 		if (button_pressed(dirty))
 			return false;
 	}
@@ -127,6 +144,7 @@ static void set_up(struct dirty *dirty)
 	dirty->button_vector = power_button_enable();
 	find_memory(dirty, param_number("mem", UINT64_MAX));
 	dirty->rate_bytes = param_number("rate", 0) * MIB;
+	dirty->tick_ns = param_number("tick", 0) * NS_PER_MS;
 	dirty->slice_pages =
 		dirty->rate_bytes ? dirty->rate_bytes / PAGE_BYTES / slices_per_s : NO_RATE_PAGES;
 	print("dirty start pages=%lu rate_mib=%lu\n", dirty->pages, dirty->rate_bytes / MIB);

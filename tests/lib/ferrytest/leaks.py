@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 
 from .proc import descendants, run
 
@@ -34,6 +35,20 @@ def memory_of(pid):
     with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as rollup:
         rows = [line.split() for line in list(rollup)[1:]]
     return {row[0].rstrip(":"): int(row[1]) for row in rows if len(row) == 3}
+
+
+def mapped_kib(pid, ram_bytes=0, field="Pss"):
+    """Sum of a field over all mappings but the guest's RAM, which its size tells from the others."""
+    total, found, counts = 0, 0, True
+    with open(f"/proc/{pid}/smaps", encoding="utf-8") as smaps:
+        for line in smaps:
+            if mapping := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+                counts = int(mapping[2], 16) - int(mapping[1], 16) != ram_bytes
+                found += not counts
+            elif line.startswith(f"{field}:") and counts:
+                total += int(line.split()[1])
+    assert found == bool(ram_bytes), f"{found} mappings of {ram_bytes} bytes in process {pid}"
+    return total
 
 
 def files_below(folder):

@@ -8,7 +8,7 @@ import sys
 
 from .paths import LOGS
 from .runner import FAIL, PASS, SKIP, Runner
-from .suites import SUITES
+from .suites import DEFAULT_SUITES, SUITES
 
 LOG_TAIL_LINES = 60
 
@@ -17,7 +17,7 @@ def arguments(argv):
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="tests/run", description="Run tests of ferry.")
     parser.add_argument("suites", nargs="*", metavar="suite",
-                        help=f"any of: {' '.join(SUITES)} (default: all)")
+                        help=f"any of: {' '.join(SUITES)} (default: all but soak)")
     parser.add_argument("-k", metavar="PATTERN", default="",
                         help="only tests whose name matches this regular expression")
     parser.add_argument("-j", metavar="N", type=int, default=min(4, os.cpu_count() or 1),
@@ -67,7 +67,7 @@ def main(argv=None):
     """Run what the command line asks for; the exit status says if all is well."""
     args = arguments(argv)
     wanted = re.compile(args.k)
-    cases = [case for suite in args.suites or SUITES for case in SUITES[suite]()
+    cases = [case for suite in args.suites or DEFAULT_SUITES for case in SUITES[suite]()
              if wanted.search(case.name)]
     if args.list:
         print(*(case.name for case in cases), sep="\n")

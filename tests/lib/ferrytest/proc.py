@@ -63,12 +63,16 @@ def run(*argv, check=True, timeout_s=WAIT_S, **kwargs):
 
 
 class Stream:
-    """Collects what comes from a descriptor, in a thread, so that the writer never blocks."""
+    """Collects what comes from a descriptor, in a thread, so that the writer never blocks.
+
+    arrivals: the time of each read, by time.monotonic().
+    """
 
     def __init__(self, name, fd):
         self.name = name
         self.fd = fd
         self.text = ""
+        self.arrivals = []
         self.mark = 0
         self.closed = False
         self.changed = threading.Condition()
@@ -84,6 +88,7 @@ class Stream:
                 data = b""
             with self.changed:
                 self.text += data.decode("utf-8", "replace")
+                self.arrivals += [time.monotonic()] if data else []
                 self.closed = not data
                 self.changed.notify_all()
             if not data:

@@ -159,4 +159,7 @@ SUITES = {
     "integration": lambda: python_suite("integration"),
     "e2e": lambda: python_suite("e2e"),
     "fuzz": fuzz_suite,
+    "soak": lambda: python_suite("soak"),
 }
+# What runs when nothing is asked for: what takes minutes does not.
+DEFAULT_SUITES = [name for name in SUITES if name != "soak"]
