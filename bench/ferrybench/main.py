@@ -148,12 +148,13 @@ class Runner:
                 f"{self.args.seconds:g} s each run. Host: {host.describe()}. {noise}\n")
 
 
-def update_doc(path, text):
+def update_doc(path, text, marks=(BEGIN, END)):
     """Replace what is between the marks."""
+    begin, end = marks
     old = path.read_text(encoding="utf-8")
-    assert BEGIN in old and END in old, f"{path} has no place for the table"
-    head, _, rest = old.partition(BEGIN)
-    path.write_text(f"{head}{BEGIN}\n{text}{END}{rest.partition(END)[2]}", encoding="utf-8")
+    assert begin in old and end in old, f"{path} has no place for the table"
+    head, _, rest = old.partition(begin)
+    path.write_text(f"{head}{begin}\n{text}{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 def main():

@@ -10,6 +10,7 @@ import tempfile
 import time
 
 from ferrytest import NetNs
+from ferrytest.leaks import mapped_kib
 from ferrytest.netns import CLONE_NEWNET, in_thread, libc
 
 from .sides import RAM_MIB
@@ -40,21 +41,7 @@ def overhead_mib(side, _bench):
     """Proportional set size without the guest's RAM, of an idle guest."""
     with side.idle() as guest:
         guest.wait_for("^idle ready")
-        return pss_kib(guest.pid, RAM_MIB << 20) / 1024
-
-
-def pss_kib(pid, ram_bytes):
-    """Sum of Pss over all mappings but the guest's RAM, which its size tells from the others."""
-    total, found, counts = 0, 0, True
-    with open(f"/proc/{pid}/smaps", encoding="utf-8") as smaps:
-        for line in smaps:
-            if mapping := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
-                counts = int(mapping[2], 16) - int(mapping[1], 16) != ram_bytes
-                found += not counts
-            elif line.startswith("Pss:") and counts:
-                total += int(line.split()[1])
-    assert found == 1, f"{found} mappings of {ram_bytes} bytes in process {pid}"
-    return total
+        return mapped_kib(guest.pid, RAM_MIB << 20) / 1024
 
 
 def first_touch_us(side, _bench):

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""The rows of bench/teleport, and their tables."""
+import argparse
+import dataclasses
+import json
+import pathlib
+import re
+import statistics
+
+from ferrytest import Skip, require_kvm, require_root, require_tool
+
+from . import host
+from .main import say, update_doc
+from .moves import GUEST_ADDR, LIMIT_MS, PING_MS, TICK_MS, Scene, ferry_move, iperf_mib_s, qemu_move
+from .table import Row, markdown, number
+
+BEGIN, END = "<!-- teleport: written by make bench-teleport -->", "<!-- end of teleport -->"
+TICK = f"tick={TICK_MS}"
+
+
+def dirty(rate, mem_mib=128):
+    """A guest that writes so many MiB a second, over and over the same memory."""
+    return f"mem={mem_mib}M {TICK}" + (f" rate={rate}" if rate else "")
+
+
+SCENES = {
+    "idle-256": ("idle, 256 MiB", Scene("idle", TICK)),
+    "idle-1024": ("idle, 1 GiB, 0.9 in use", Scene("idle", f"{TICK} fill=920M", 1024)),
+    "idle-1024-s4": ("the same, 4 streams",
+                     Scene("idle", f"{TICK} fill=920M", 1024, streams=4)),
+    "idle-4096": ("idle, 4 GiB, 1 in use", Scene("idle", f"{TICK} fill=1024M", 4096)),
+    "dirty-10": ("10 MiB/s, 256 MiB", Scene("dirty", dirty(10, 32))),
+    "dirty-100": ("100 MiB/s, 256 MiB", Scene("dirty", dirty(100))),
+    "dirty-max": ("as fast as it can, 256 MiB", Scene("dirty", dirty(0, 64))),
+    "dirty-max-s4": ("the same, 4 streams", Scene("dirty", dirty(0, 64), streams=4)),
+    "dirty-100-2": ("100 MiB/s, 2 vCPUs", Scene("dirty", dirty(100), vcpus=2)),
+    "dirty-100-4": ("100 MiB/s, 4 vCPUs", Scene("dirty", dirty(100), vcpus=4)),
+    "dirty-1024": ("100 MiB/s, 1 GiB", Scene("dirty", dirty(100, 512), 1024)),
+    "dirty-1024-s4": ("the same, 4 streams",
+                      Scene("dirty", dirty(100, 512), 1024, streams=4)),
+    "dirty-4096": ("100 MiB/s, 4 GiB", Scene("dirty", dirty(100, 512), 4096)),
+    "ping": ("it answers a ping each 10 ms", Scene("net", f"ip={GUEST_ADDR}/24", nic=True)),
+}
+QUICK = ("idle-256", "dirty-100", "ping")
+RATES = {"idle-1024": 1, "idle-1024-s4": 4}
+
+
+@dataclasses.dataclass
+class Measured:
+    """All pairs of a scene."""
+
+    key: str
+    title: str
+    scene: Scene
+    pairs: list = dataclasses.field(default_factory=list)
+    iperf: list = dataclasses.field(default_factory=list)  # one figure for each pair
+
+    def row(self, field, **aims):
+        """One figure of them, as a row."""
+        return Row(self.key, self.title, "", None, more_is_better=False, **aims,
+                   pairs=[(getattr(f, field), getattr(q, field)) for f, q in self.pairs])
+
+
+def memory_mib_s(moved):
+    """How fast memory went, while it went."""
+    return moved.wire_mib / ((moved.total_ms - moved.own_ms) / 1000)
+
+
+# --- tables --------------------------------------------------------------------------
+def downtime_table(measured):
+    """What somebody sees of it."""
+    return markdown([m.row("silence_ms", ratio_max=0.5) for m in measured])
+
+
+def limit_row(m):
+    """Own figures, and whether ferry keeps the limit: always, not only half of the time."""
+    ours, theirs = ([pair[i].own_ms for pair in m.pairs] for i in (0, 1))
+    return [m.title, number(statistics.median(ours)), number(max(ours)),
+            "met" if max(ours) <= LIMIT_MS else "MISSED", number(statistics.median(theirs)),
+            number(max(theirs))]
+
+
+def cost_row(m):
+    """Medians of the rest."""
+    cells = [m.title]
+    for field in ("longest_ms", "total_ms", "passes", "wire_mib", "cpu_s"):
+        cells.append(" / ".join(number(statistics.median(getattr(pair[i], field)
+                                                         for pair in m.pairs)) for i in (0, 1)))
+    return cells
+
+
+def rate_rows(m):
+    """Beside iperf3."""
+    row = Row(m.key, "", "", None, ratio_min=0.8)
+    row.pairs = [(memory_mib_s(pair[0]), rate) for pair, rate in zip(m.pairs, m.iperf)]
+    theirs = [memory_mib_s(pair[1]) / rate for pair, rate in zip(m.pairs, m.iperf)]
+    ratios = row.ratios()
+    return [str(m.scene.streams), number(statistics.median(f for f, _ in row.pairs)),
+            number(statistics.median(m.iperf)),
+            f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})", row.aim(),
+            "met" if row.met() else "MISSED", f"{statistics.median(theirs):.2f}"]
+
+
+def ping_row(m, side):
+    """The gap without the downtime."""
+    gaps = [pair[side].silence_ms for pair in m.pairs]
+    over = [pair[side].silence_ms - pair[side].own_ms for pair in m.pairs]
+    met = "met" if statistics.median(over) <= PING_MS else "MISSED"
+    return [("ferry", "QEMU 7.2")[side], number(statistics.median(gaps)),
+            number(statistics.median(pair[side].own_ms for pair in m.pairs)),
+            f"{statistics.median(over):.1f} ({min(over):.1f}–{max(over):.1f})",
+            f"≤ {PING_MS}" if side == 0 else "", met if side == 0 else ""]
+
+
+def plain(head, rows):
+    """A table of cells."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def report(measured, runner):
+    """All tables."""
+    done = [m for m in measured if m.pairs]
+    parts = ["The downtime as it is seen from outside (ms): from the guest's last word here to its\n"
+             f"first there, where it says something every {TICK_MS} ms; of the pings the longest gap.\n"
+             "\n" + downtime_table(done)]
+    parts.append(f"The monitors' own figures of the downtime (ms; the limit was {LIMIT_MS}).\n\n" +
+                 plain(["", "ferry, median", "most", f"≤ {LIMIT_MS}", "QEMU, median", "most"],
+                       map(limit_row, done)))
+    parts.append("What it cost, ferry / QEMU (medians).\n\n" +
+                 plain(["", "longest silence ms", "total ms", "passes", "MiB sent", "CPU seconds of both processes"],
+                       map(cost_row, done)))
+    if rates := [m for m in done if m.iperf]:
+        parts.append("Memory beside iperf3 on the same path (MiB/s).\n\n" +
+                     plain(["streams", "ferry", "iperf3", "ferry / iperf3", "aim", "",
+                            "QEMU / iperf3"], map(rate_rows, rates)))
+    if pings := [m for m in done if m.scene.nic]:
+        parts.append("Somebody pings the guest every 10 ms (ms).\n\n" +
+                     plain(["", "gap", "downtime", "gap less downtime", "aim", ""],
+                           [ping_row(m, side) for m in pings for side in (0, 1)]))
+    return "\n".join(parts) + "\n" + runner.footer()
+
+
+# --- running -------------------------------------------------------------------------
+class Runner:
+    """Measures, and remembers how quiet it was."""
+
+    def __init__(self, args):
+        self.args = args
+        self.noisy = self.runs = 0
+
+    def quiet(self, function, *words):
+        """Call it when the machine is quiet, or has not become so."""
+        self.runs += 1
+        self.noisy += not host.wait_for_quiet(self.args.patience)
+        return function(*words)
+
+    def pair(self, m):
+        """ferry, QEMU, and iperf3 where the rate is compared."""
+        # In turn, also in who is first: memory that was just freed is cheaper than fresh memory.
+        sides = [ferry_move, qemu_move]
+        order = sides[::-1] if len(m.pairs) % 2 else sides
+        figures = {side: self.quiet(side, m.scene) for side in order}
+        pair = tuple(figures[side] for side in sides)
+        if m.key in RATES:
+            m.iperf.append(self.quiet(iperf_mib_s, RATES[m.key], 2))
+        m.pairs.append(pair)
+        say(f"{m.key:14} " + "  ".join(
+            f"{name} {x.silence_ms:.0f} own {x.own_ms:.1f} total {x.total_ms:.0f} ms"
+            for name, x in zip(("ferry", "QEMU"), pair)) + f"  {pair[0].phases_us}")
+
+    def measure(self, measured):
+        """Round after round, so that all rows see the same hours; returns what failed."""
+        failed = set()
+        for _ in range(self.args.pairs):
+            for m in measured:
+                try:
+                    self.pair(m)
+                except Exception as error:  # pylint: disable=broad-except
+                    say(f"{m.key}: FAILED: {type(error).__name__}: {error}")
+                    failed.add(m.key)
+        return failed
+
+    def footer(self):
+        """What to know about the figures."""
+        noise = (f"{self.noisy} of {self.runs} runs began while somebody else used the machine."
+                 if self.noisy else "The machine was otherwise idle.")
+        return f"{self.args.pairs} pairs of each. Host: {host.describe()}. {noise}\n"
+
+
+def parse_args():
+    """Options."""
+    parser = argparse.ArgumentParser(description="Move the same guests by ferry and by QEMU.")
+    parser.add_argument("--quick", action="store_true", help="one pair of a few rows")
+    parser.add_argument("--pairs", type=int, help="of each row (3)")
+    parser.add_argument("-k", metavar="REGEX", default="", help="only rows whose key matches")
+    parser.add_argument("--list", action="store_true", help="show the keys")
+    parser.add_argument("--patience", type=float, default=2,
+                        help="wait so many seconds for a quiet machine before each run (2)")
+    parser.add_argument("--doc", type=pathlib.Path, help="put the tables into this document")
+    parser.add_argument("--json", type=pathlib.Path, help="write every figure to this file")
+    args = parser.parse_args()
+    args.pairs = args.pairs or (1 if args.quick else 3)
+    return args
+
+
+def main():
+    """Returns the exit status."""
+    args = parse_args()
+    measured = [Measured(key, title, scene) for key, (title, scene) in SCENES.items()
+                if re.search(args.k, key) and (not args.quick or args.k or key in QUICK)]
+    if args.list:
+        print(*(m.key for m in measured), sep="\n")
+        return 0
+    try:
+        require_kvm()
+        require_root()
+        require_tool("qemu-system-x86_64", "iperf3", "ping", "ip")
+    except Skip as reason:
+        print(f"skipped: {reason}")
+        return 77
+    runner = Runner(args)
+    failed = runner.measure(measured)
+    text = report(measured, runner)
+    print(text)
+    if args.doc and not failed:
+        update_doc(args.doc, text, (BEGIN, END))
+    if args.json:
+        figures = {m.key: {"pairs": [[dataclasses.asdict(x) for x in pair] for pair in m.pairs],
+                           "iperf": m.iperf} for m in measured}
+        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return 1 if failed else 0
