@@ -10,8 +10,8 @@ import signal
 import struct
 import subprocess
 
-from ferrytest import (Guest, NetNs, Restored, each, guest_image, no_leaks, require_root, run,
-                       timeout, tmp_dir)
+from ferrytest import (Guest, NetNs, Receive, Restored, each, guest_image, no_leaks,
+                       require_root, run, timeout, tmp_dir)
 from ferrytest.hungfs import libc, mount
 from ferrytest.paths import FERRY
 
@@ -177,6 +177,21 @@ def test_tap():
             netns.run("ping", "-c", "3", "-i", "0.1", "10.9.0.2")
 
 
+@timeout(90)
+def test_new_macs():
+    """Two guests from one file: the second has another address once it has reset."""
+    with tmp_dir() as folder:
+        with Guest("net", append="ip=dhcp", net="user") as guest:
+            mac = guest.wait_for(r"^net: up .* mac=(\S+)")[1]
+            guest.save(folder / "g")
+        with Restored(folder / "g", name="other") as same, \
+                Restored(folder / "g", name="another", new_macs=True) as new:
+            for one, wanted in (same, True), (new, False):
+                with one.control() as control:
+                    control.execute("system_reset")
+                assert (one.wait_for(r"net: up .* mac=(\S+)")[1] == mac) is wanted
+
+
 # --- several ---
 
 def test_both_go_on():
@@ -196,6 +211,22 @@ def test_several_from_one_file():
         for guest in guests:
             goes_on(guest)
         assert path.read_bytes() == before
+
+
+@each(words=[[], ["--compress", "zstd"]])
+def test_restored_guest_teleports(words):
+    """What is only in the file travels too; then what arrived is saved, and goes on."""
+    with saved_dirty(*words, mem="16M") as path, tmp_dir() as folder, \
+            Restored(path, paused=True) as guest, \
+            Receive(listen=f"unix:{folder}/in", env={"XDG_RUNTIME_DIR": str(folder)}) as there:
+        with guest.ferry("teleport", guest.name, there.address, "--verify") as move:
+            assert move.wait() == 0, move.err.text
+        assert guest.wait() == 0
+        run(FERRY, "save", guest.name, folder / "again",
+            env={**os.environ, "XDG_RUNTIME_DIR": str(folder)})
+        with Restored(folder / "again", "--console", "stdio") as again, again.control() as control:
+            control.execute("cont")
+            goes_on(again)
 
 
 def test_file_may_be_replaced_while_it_is_used():
