@@ -256,11 +256,12 @@ int file_writer_ram(struct file_writer *w, struct gmem *gm, struct err *e)
 	return rc < 0 ? fail(w, rc, e) : 0;
 }
 
+/* Not every file system can, or needs to, make a name durable: EINVAL then. */
 static int sync_dir(const struct file_writer *w)
 {
 	_cleanup_close_ int fd = open(w->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+	return fd < 0 || (fsync(fd) < 0 && errno != EINVAL) ? -errno : 0;
 }
 
 /* Give the unnamed file the name @path. 0 or -errno. */
@@ -322,8 +323,12 @@ int file_writer_commit(struct file_writer *w, struct err *e)
 	if (atomic_load(&w->cancelled))
 		return err_set(e, -ECANCELED, "cancelled");
 	rc = give_name(w);
-	if (rc == 0)
-		rc = sync_dir(w);
+	if (rc < 0)
+		return fail(w, rc, e);
+	rc = sync_dir(w);
+	/* The guest will go on: no file may say that it has stopped here. */
+	if (rc < 0)
+		(void)unlink(w->path);
 	return rc < 0 ? fail(w, rc, e) : 0;
 }
 
