@@ -274,9 +274,19 @@ static const struct form *find_form(const char *path)
 
 int report_check_name(const char *path, struct err *e)
 {
-	if (find_form(path))
-		return 0;
-	return err_set(e, -EINVAL, "%s: a report's name ends with .svg, .json or .csv", path);
+	const char *slash = strrchr(path, '/');
+	char *folder;
+	int rc;
+
+	if (!find_form(path))
+		return err_set(e, -EINVAL, "%s: a report's name ends with .svg, .json or .csv",
+			       path);
+	folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	if (!folder)
+		return err_set(e, -ENOMEM, "out of memory");
+	rc = access(folder, W_OK) < 0 ? -errno : 0;
+	free(folder);
+	return rc < 0 ? err_set(e, rc, "%s: cannot be written there: %s", path, strerror(-rc)) : 0;
 }
 
 static int put_file(const struct report *r, const struct form *form, FILE *out)

@@ -46,7 +46,10 @@ json_t *report_to_json(const struct report *r);
 /* Fill @ret, to be fini'd, from such a document. 0, or -EPROTO, -ENOMEM with @e: then untouched. */
 __must_check int report_from_json(struct report *ret, const json_t *doc, struct err *e);
 
-/* Can a file of that name be written: .svg, .json or .csv? 0 or -EINVAL with @e. */
+/*
+ * Can a file of that name be written: .svg, .json or .csv, in a directory that is
+ * there? 0, or -EINVAL or another -errno with @e.
+ */
 __must_check int report_check_name(const char *path, struct err *e);
 
 /* Write it, replacing what is there, or nothing at all. 0 or -errno with @e. */

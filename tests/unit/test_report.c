@@ -260,7 +260,9 @@ static void test_files(void **state)
 	assert_non_null(strstr(e.text, ".svg, .json or .csv"));
 	assert_int_equal(report_write(&r, path, &e), -EINVAL);
 	(void)snprintf(path, sizeof(path), "%s/missing/r.svg", dir);
+	assert_int_equal(report_check_name(path, &e), -ENOENT);
 	assert_int_equal(report_write(&r, path, &e), -ENOENT);
+	assert_int_equal(report_check_name("r.svg", &e), 0);
 	assert_int_equal(rmdir(dir), 0); /* nothing is left */
 	report_fini(&r);
 }
