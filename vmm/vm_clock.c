@@ -37,6 +37,9 @@
 /* As far as KVM regards two frequencies as the same (its tsc_tolerance_ppm). */
 #define TSC_TOLERANCE_PPM 250U
 
+#define READ_TRIES  5U
+#define READ_MAX_NS (20 * NSEC_PER_USEC)
+
 static uint64_t host_tsc(void)
 {
 	return __builtin_ia32_rdtsc();
@@ -109,16 +112,40 @@ static uint64_t ticks(const struct vm_clock_state *clock, uint64_t ns)
 	return (uint64_t)((unsigned __int128)ns * clock->tsc_khz / 1000000U);
 }
 
+/*
+ * kvmclock, the host's counter and CLOCK_MONOTONIC of one moment: whoever was
+ * interrupted between them tries again.
+ */
+static int read_clocks(struct vm *vm, struct kvm_clock_data *ret, uint64_t *ret_now_ns)
+{
+	uint64_t before_ns = 0;
+
+	for (unsigned i = 0; i < READ_TRIES; i++) {
+		int rc;
+
+		before_ns = clock_now_ns();
+		*ret = (struct kvm_clock_data){ 0 };
+		rc = kvm_get_clock(vm->vm_fd, ret);
+		if (rc < 0)
+			return rc;
+		if (!(ret->flags & KVM_CLOCK_HOST_TSC))
+			ret->host_tsc = host_tsc();
+		if (clock_now_ns() - before_ns < READ_MAX_NS)
+			break;
+	}
+	*ret_now_ns = before_ns;
+	return 0;
+}
+
 int vm_clock_get(struct vm *vm, struct vm_clock_state *ret)
 {
-	struct kvm_clock_data data = { 0 };
-	uint64_t tsc, first = 0;
-	int rc = kvm_get_clock(vm->vm_fd, &data);
+	struct kvm_clock_data data;
+	uint64_t now_ns, first = 0;
+	int rc = read_clocks(vm, &data, &now_ns);
 
 	if (rc < 0)
 		return rc;
-	tsc = data.flags & KVM_CLOCK_HOST_TSC ? data.host_tsc : host_tsc();
-	ret->stood_ns = vm->paused_at_ns ? clock_now_ns() - vm->paused_at_ns : 0;
+	ret->stood_ns = vm->paused_at_ns ? now_ns - vm->paused_at_ns : 0;
 	ret->kvmclock_ns = data.clock - MIN(ret->stood_ns, data.clock);
 	ret->realtime_ns = data.flags & KVM_CLOCK_REALTIME ? data.realtime : clock_wall_ns();
 	ret->realtime_ns -= ret->stood_ns;
@@ -132,7 +159,7 @@ int vm_clock_get(struct vm *vm, struct vm_clock_state *ret)
 			return rc;
 		if (i == 0)
 			first = offset;
-		ret->tsc[i] = tsc + offset - ticks(ret, ret->stood_ns);
+		ret->tsc[i] = data.host_tsc + offset - ticks(ret, ret->stood_ns);
 	}
 	return 0;
 }

@@ -573,7 +573,7 @@ static void body_pause_does_not_count(void *opaque)
 	wait_for_progress(f->vm, 0, 3);
 	vm_pause(f->vm);
 	assert_int_equal(kvm_get_clock(f->vm->vm_fd, &at_pause), 0);
-	slack_ns = clock_now_ns() - f->vm->paused_at_ns + 1000;
+	slack_ns = clock_now_ns() - f->vm->paused_at_ns + NSEC_PER_MSEC;
 	let_time_pass(30 * NSEC_PER_MSEC);
 	st = move(f);
 	assert_in_range(st->clock.stood_ns, 30 * NSEC_PER_MSEC, 20 * NSEC_PER_SEC);
