@@ -12,7 +12,7 @@ from ferrytest import (BOOT_S, PROMPT, READY, Restored, booted_linux, each, free
 def answers(guest, question, pattern):
     """Type a command; the match of what it prints on a line of its own."""
     guest.write(question + "\n")
-    return guest.wait_for(rf"^{pattern}\r?$", BOOT_S)
+    return guest.wait_for(rf"^{pattern}\r?\n", BOOT_S)
 
 
 @timeout(300)
