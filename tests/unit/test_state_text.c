@@ -44,7 +44,8 @@ static void test_lines(void **state)
 		  "section DEVICE a, ?: cut off\n" },
 		{ "[{\"parts\": [{\"name\": \"p\", \"index\": 2, \"known\": false}]}]",
 		  "  p[2], unknown\n" },
-		{ "[{\"parts\": [{\"name\": \"p\", \"index\": 0, \"known\": true, \"xxh3\": \"ab\"}]}]",
+		{ "[{\"parts\": [{\"name\": \"p\", \"index\": 0, \"known\": true, "
+		  "\"xxh3\": \"ab\"}]}]",
 		  "  p[0], opaque, XXH3 ab\n" },
 		{ "[{\"parts\": [{\"name\": \"p\", \"fields\": [{\"name\": \"f\", \"offset\": 100, "
 		  "\"bytes\": 9, \"value\": 5}]}]}]",
@@ -55,13 +56,15 @@ static void test_lines(void **state)
 		{ "[{\"parts\": [{\"name\": \"p\", \"fields\": [{\"name\": \"f\", \"value\": "
 		  "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]}]}]}]",
 		  "f = [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 ... (17)]\n" },
-		{ "[{\"parts\": [{\"name\": \"p\", \"fields\": [{\"name\": \"f\", \"value\": []}]}]}]",
+		{ "[{\"parts\": [{\"name\": \"p\", \"fields\": [{\"name\": \"f\", "
+		  "\"value\": []}]}]}]",
 		  "f = []\n" },
 		{ "[{\"parts\": [{\"name\": \"p\", \"fields\": [{\"name\": \"f\", \"value\": "
 		  "[{\"name\": \"inner\", \"value\": \"0x1\"}]}]}]}]",
 		  "        inner = 0x1\n" },
 		{ "[{\"parts\": [{\"name\": \"p\", \"fields\": [{\"name\": \"f\", \"value\": "
-		  "[[{\"name\": \"inner\", \"value\": 1}], [{\"name\": \"inner\", \"value\": 2}]]}]}]}]",
+		  "[[{\"name\": \"inner\", \"value\": 1}], "
+		  "[{\"name\": \"inner\", \"value\": 2}]]}]}]}]",
 		  "[1]\n" },
 		{ "[{\"name\": \"CONFIG\", \"config\": {\"vcpus\": 2}}]", "vcpus = 2\n" },
 	};
