@@ -102,6 +102,14 @@ static int set_vni(void *member, const json_t *value, struct err *e)
 	return 0;
 }
 
+/* Neither the network nor its broadcast address (RFC 1122, 3.2.1.3). */
+static bool is_host(const struct net_prefix *p)
+{
+	uint32_t mask = UINT32_MAX >> p->len, low = ntohl(p->addr.v4.s_addr) & mask;
+
+	return low != 0 && low != mask;
+}
+
 static int set_prefix(void *member, const json_t *value, int family, unsigned longest,
 		      struct err *e)
 {
@@ -117,6 +125,11 @@ static int set_prefix(void *member, const json_t *value, int family, unsigned lo
 		return err_set(e, -EINVAL, "'%.60s' is not %s with its prefix length (8 to %u)",
 			       text ? text : "",
 			       family == AF_INET ? "an IPv4 address" : "an IPv6 address", longest);
+	if (family == AF_INET && !is_host(&p))
+		return err_set(e, -EINVAL,
+			       "'%.60s' is the first or last address of its network, which no "
+			       "host can have",
+			       text);
 	*(struct net_prefix *)member = p;
 	return 0;
 }
@@ -154,6 +167,19 @@ static int set_peers(void *member, const json_t *value, struct err *e)
 	return 0;
 }
 
+/* A port of the host leads to one guest: is that of the forward after the last one free? */
+static int check_port(const struct netdef *def, struct err *e)
+{
+	const struct net_forward *f = &def->forwards[def->nr_forwards];
+
+	for (unsigned i = 0; i < def->nr_forwards; i++) {
+		if (def->forwards[i].udp == f->udp && def->forwards[i].host_port == f->host_port)
+			return err_set(e, -EINVAL, "%s:%u is forwarded twice",
+				       f->udp ? "udp" : "tcp", f->host_port);
+	}
+	return 0;
+}
+
 static int set_forwards(void *member, const json_t *value, struct err *e)
 {
 	struct netdef *def =
@@ -170,6 +196,8 @@ static int set_forwards(void *member, const json_t *value, struct err *e)
 		const char *text = json_string_value(entry);
 		int rc = net_forward_parse(text ? text : "", &def->forwards[def->nr_forwards], e);
 
+		if (rc == 0)
+			rc = check_port(def, e);
 		if (rc < 0)
 			return rc;
 		def->nr_forwards++;

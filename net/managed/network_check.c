@@ -103,7 +103,7 @@ static int check_bridge(struct network_lock *lock, const struct netdef *def, str
 	if (rc < 0)
 		return err_set(e, rc, "bridge %s: no such interface", def->bridge);
 	if (strcmp(link.kind, "bridge") != 0)
-		return err_set(e, -EINVAL, "%s: exists, but is not a bridge", def->bridge);
+		return err_set(e, -EEXIST, "%s: exists, but is not a bridge", def->bridge);
 	return 0;
 }
 

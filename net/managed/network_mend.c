@@ -89,24 +89,26 @@ static int make(void *opaque, const struct netop *op, const char *text, struct e
 
 struct rejoining {
 	const char *network;
+	bool remade; /* something of the network was: what cannot be seen is done again, too */
 	unsigned nr_mended;
 };
 
-/* A nic's: files are still there, and their text is not known here. */
+/* A nic's operations. Files are still there, and their text is not known here. */
 static int rejoin(void *opaque, const struct network_lock *lock, const char *member)
 {
 	struct rejoining *r = opaque;
+	bool mended = false;
 	struct journal *j;
-	unsigned mended = 0;
 
 	if (network_open_member(lock, r->network, member, &j) < 0)
 		return 0;
 	for (unsigned i = 0; i < journal_nr_ops(j); i++) {
 		const struct netop *op = journal_op(j, i);
+		int held = netop_holds(&lock->env, op);
 
-		if (op->kind == NETOP_FILE || netop_holds(&lock->env, op) == 1)
+		if (op->kind == NETOP_FILE || held == 1 || (held < 0 && !r->remade && !mended))
 			continue;
-		mended = 1;
+		mended |= held == 0;
 		(void)!netop_apply(&lock->env, op, NULL, NULL);
 	}
 	journal_close(j);
@@ -141,7 +143,8 @@ int network_mend(struct network_lock *lock, const struct netdef *def, bool thoro
 	rc = mend(lock, def, &m, e);
 	journal_close(m.journal);
 	free(m.wanted);
-	if (rc == 0 && (m.nr_mended || thorough))
+	nics.remade = m.nr_mended > 0;
+	if (rc == 0 && (nics.remade || thorough))
 		rc = network_each_member(lock, def->name, rejoin, &nics);
 	return rc < 0 ? rc : (int)(m.nr_mended + nics.nr_mended);
 }

@@ -139,7 +139,8 @@ static const char *network(const struct net_prefix *p, char buf[NET_PREFIX_TEXT]
  * A port of the host is one at its addresses, not at those of its loopback: what
  * listens there alone stays reachable. Guests that use such a port themselves come
  * back to their own network, and must seem to come from the host, or the answer
- * would take the short way and be refused.
+ * would take the short way and be refused. What stays on the bridge is not touched, though
+ * it comes through here where bridge-nf-call-iptables is set, as kernels have it.
  */
 static void write_nat(FILE *f, const struct netdef *def)
 {
@@ -162,13 +163,14 @@ static void write_nat(FILE *f, const struct netdef *def)
 	if (def->v4.family) {
 		(void)network(&def->v4, net);
 		(void)fprintf(f,
-			      "    ip saddr %s ip daddr != %s masquerade\n"
+			      "    oifname != \"%s\" ip saddr %s masquerade\n"
 			      "    ip saddr %s ip daddr %s ct status dnat masquerade\n",
-			      net, net, net, net);
+			      def->bridge, net, net, net);
 	}
 	if (def->v6.family && def->nat66) {
 		(void)network(&def->v6, net);
-		(void)fprintf(f, "    ip6 saddr %s ip6 daddr != %s masquerade\n", net, net);
+		(void)fprintf(f, "    oifname != \"%s\" ip6 saddr %s masquerade\n", def->bridge,
+			      net);
 	}
 	(void)fprintf(f, "  }\n");
 }
