@@ -7,8 +7,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h> /* glibc's struct tcp_info ends before tcpi_min_rtt */
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -276,7 +276,8 @@ uint64_t channel_rtt_ns(const struct channel *ch)
 
 	if (getsockopt(ch->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
 		return 0;
-	return info.tcpi_rtt * NSEC_PER_USEC;
+	/* The smoothed one remembers for long that the first packet waited for ARP. */
+	return (info.tcpi_min_rtt ? info.tcpi_min_rtt : info.tcpi_rtt) * NSEC_PER_USEC;
 }
 
 const char *channel_describe(const struct channel *ch)

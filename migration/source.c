@@ -130,8 +130,6 @@ static int negotiate(struct source *s, struct err *e)
 		rc = talk_recv(s->talk, SECTION_HELLO, &reply, e);
 	if (rc < 0)
 		return rc;
-	/* Not how long the answer took: that is also the time of a process that was just made. */
-	s->rtt_ns = channel_rtt_ns(s->control);
 	rc = hello_decode(&reply, &answer, e);
 	section_fini(&reply);
 	return rc < 0 ? rc : check_answer(&hello, &answer, e);

@@ -18,7 +18,6 @@ struct source {
 	struct talk *talk;
 	bool paused;   /* by us */
 	bool released; /* the disk locks */
-	uint64_t rtt_ns;
 
 	struct mutex lock;      /* protects: the rest; order: a leaf */
 	pthread_cond_t changed; /* forced or abandoned */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "migration/channel.h"
 #include "migration/source_impl.h"
 #include "migration/source_policy.h"
 #include "util/clock.h"
@@ -143,17 +144,18 @@ static int start_ram(struct source *s, struct err *e)
 
 int source_precopy(struct source *s, struct err *e)
 {
-	const struct policy_params params = {
+	struct policy_params params = {
 		.max_downtime_ns = s->p.options.max_downtime_ns,
 		.switch_after_ns = s->p.options.switch_after_ns,
 		.auto_converge = s->p.options.auto_converge,
-		.fixed_ns = FIXED_NS + FIXED_MESSAGES * s->rtt_ns,
 	};
 	struct policy policy;
 	int rc = start_ram(s, e);
 
 	if (rc < 0 || s->paused)
 		return rc;
+	/* Not how long answers took: that is also the time of a process that was just made. */
+	params.fixed_ns = FIXED_NS + FIXED_MESSAGES * channel_rtt_ns(s->control);
 	policy_init(&policy, &params);
 	return make_passes(s, &policy, e);
 }
