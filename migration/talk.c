@@ -18,6 +18,13 @@
 /* How long a failure waits for the peer's explanation, and our last word for its way out. */
 #define EXPLAIN_MS    200U
 #define LAST_WORDS_MS 500U
+/*
+ * What the peer said and nobody has taken yet. It sends a machine's state in some
+ * twenty sections: if the reader had to wait for each to be taken, every one would
+ * cost the downtime two changes of threads.
+ */
+#define QUEUE_SECTIONS 64U
+#define QUEUE_BYTES    (1 * MIB) /* unless it is a single one */
 
 struct talk {
 	/* const after talk_new() */
@@ -29,10 +36,13 @@ struct talk {
 
 	struct mutex send_lock; /* protects: sending on the channel; order: before lock */
 
-	struct mutex lock; /* protects: the rest; order: a leaf */
-	pthread_cond_t changed;
-	bool full; /* slot holds a section that nobody took yet */
-	struct section slot;
+	struct mutex lock;      /* protects: the rest; order: a leaf */
+	pthread_cond_t filled;  /* the queue is not empty any more, or it is over */
+	pthread_cond_t drained; /* there may be room in it, or it is over */
+	pthread_cond_t ended;   /* it is over */
+	struct section queue[QUEUE_SECTIONS];
+	unsigned first, nr_queued;
+	uint64_t queued_bytes;
 	struct err end; /* code: why it is over; 0: it is not */
 	bool sending;   /* somebody is inside of the channel's send */
 	bool refused;   /* by the peer's own words */
@@ -41,9 +51,11 @@ struct talk {
 
 /* --- the end --- */
 
-static void wake_locked(struct talk *t)
+static void wake_all_locked(struct talk *t)
 {
-	(void)pthread_cond_broadcast(&t->changed);
+	(void)pthread_cond_broadcast(&t->filled);
+	(void)pthread_cond_broadcast(&t->drained);
+	(void)pthread_cond_broadcast(&t->ended);
 }
 
 /* The first reason stands. False: there was one. */
@@ -54,7 +66,7 @@ static bool set_end(struct talk *t, const struct err *why, bool refused)
 		return false;
 	t->end = *why;
 	t->refused = refused;
-	wake_locked(t);
+	wake_all_locked(t);
 	return true;
 }
 
@@ -104,7 +116,7 @@ int talk_explain(struct talk *t, unsigned timeout_ms, struct err *e)
 
 	MUTEX_SCOPE(&t->lock);
 	while (!t->end.code && rc == 0)
-		rc = pthread_cond_timedwait(&t->changed, &t->lock.m, &until);
+		rc = pthread_cond_timedwait(&t->ended, &t->lock.m, &until);
 	if (t->end.code)
 		*e = t->end;
 	return e->code;
@@ -153,18 +165,28 @@ static bool is_farewell(const struct section *s, struct err *e)
 	return true;
 }
 
+static bool has_room_locked(const struct talk *t, uint64_t bytes)
+{
+	return t->nr_queued == 0 ||
+	       (t->nr_queued < QUEUE_SECTIONS && t->queued_bytes + bytes <= QUEUE_BYTES);
+}
+
 /* Put @s where the conversation finds it; wait until there is room. False: it is over. */
 static bool offer(struct talk *t, const struct section *s)
 {
-	MUTEX_SCOPE(&t->lock);
-	while (t->full && !t->quit && !t->end.code)
-		(void)pthread_cond_wait(&t->changed, &t->lock.m);
-	if (t->quit || t->end.code)
-		return false;
-	t->slot = *s;
-	t->full = true;
-	wake_locked(t);
-	return true;
+	bool over;
+
+	mutex_lock(&t->lock);
+	while (!has_room_locked(t, s->bytes) && !t->quit && !t->end.code)
+		(void)pthread_cond_wait(&t->drained, &t->lock.m);
+	over = t->quit || t->end.code;
+	if (!over) {
+		t->queue[(t->first + t->nr_queued++) % QUEUE_SECTIONS] = *s;
+		t->queued_bytes += s->bytes;
+	}
+	mutex_unlock(&t->lock);
+	(void)pthread_cond_signal(&t->filled);
+	return !over;
 }
 
 /* One section from the peer. False: it was the last. */
@@ -207,7 +229,7 @@ static bool next_tick(struct talk *t)
 
 	MUTEX_SCOPE(&t->lock);
 	while (!t->quit && !t->end.code && rc == 0)
-		rc = pthread_cond_timedwait(&t->changed, &t->lock.m, &until);
+		rc = pthread_cond_timedwait(&t->ended, &t->lock.m, &until);
 	return !t->quit && !t->end.code;
 }
 
@@ -229,19 +251,32 @@ static int put_section(void *opaque, uint32_t type, uint32_t id, const void *pay
 	return talk_send(opaque, type, id, payload, bytes, e);
 }
 
+/* The oldest of the queue, which is not empty. */
+static struct section pop_locked(struct talk *t)
+{
+	struct section s = t->queue[t->first];
+
+	t->first = (t->first + 1) % QUEUE_SECTIONS;
+	t->nr_queued--;
+	t->queued_bytes -= s.bytes;
+	return s;
+}
+
 /* Take whatever comes next. 0 or -errno. */
 static int take(struct talk *t, struct section *ret, struct err *e)
 {
-	MUTEX_SCOPE(&t->lock);
-	while (!t->full && !t->end.code)
-		(void)pthread_cond_wait(&t->changed, &t->lock.m);
-	if (!t->full)
-		return verdict_locked(t, e);
-	*ret = t->slot;
-	t->slot = (struct section){ 0 };
-	t->full = false;
-	wake_locked(t);
-	return 0;
+	int rc = 0;
+
+	mutex_lock(&t->lock);
+	while (!t->nr_queued && !t->end.code)
+		(void)pthread_cond_wait(&t->filled, &t->lock.m);
+	if (t->nr_queued)
+		*ret = pop_locked(t);
+	else
+		rc = verdict_locked(t, e);
+	mutex_unlock(&t->lock);
+	(void)pthread_cond_signal(&t->drained);
+	return rc;
 }
 
 static int get_section(void *opaque, struct section *ret, struct err *e)
@@ -260,7 +295,9 @@ static void init(struct talk *t, const struct talk_params *params)
 	mutex_init(&t->lock);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&t->changed, &attr);
+	(void)pthread_cond_init(&t->filled, &attr);
+	(void)pthread_cond_init(&t->drained, &attr);
+	(void)pthread_cond_init(&t->ended, &attr);
 	(void)pthread_condattr_destroy(&attr);
 }
 
@@ -294,15 +331,21 @@ void talk_free(struct talk *t)
 	t->quit = true;
 	if (!t->end.code)
 		(void)err_set(&t->end, -ECANCELED, "cancelled");
-	wake_locked(t);
+	wake_all_locked(t);
 	mutex_unlock(&t->lock);
 	channel_cancel(t->p.ch);
 	if (t->has_reader)
 		(void)pthread_join(t->reader, NULL);
 	if (t->has_ticker)
 		(void)pthread_join(t->ticker, NULL);
-	section_fini(&t->slot);
-	(void)pthread_cond_destroy(&t->changed);
+	while (t->nr_queued) {
+		struct section s = pop_locked(t);
+
+		section_fini(&s);
+	}
+	(void)pthread_cond_destroy(&t->filled);
+	(void)pthread_cond_destroy(&t->drained);
+	(void)pthread_cond_destroy(&t->ended);
 	mutex_fini(&t->lock);
 	mutex_fini(&t->send_lock);
 	free(t);
