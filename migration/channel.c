@@ -259,6 +259,11 @@ void channel_cancel(struct channel *ch)
 	eventfd_signal(ch->cancel_fd);
 }
 
+void channel_hang_up(struct channel *ch)
+{
+	(void)shutdown(ch->fd, SHUT_RDWR);
+}
+
 uint64_t channel_bytes_sent(const struct channel *ch)
 {
 	return atomic_load_explicit(&ch->bytes_sent, memory_order_relaxed);

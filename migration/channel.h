@@ -59,6 +59,9 @@ __must_check int channel_recv(struct channel *ch, void *buf, size_t len);
 /* All transfers, now and later, end with -ECANCELED. Any thread. */
 void channel_cancel(struct channel *ch);
 
+/* Nothing is said any more: the peer's transfers, and ours, come to their end. Any thread. */
+void channel_hang_up(struct channel *ch);
+
 /* Bytes that went over the wire's socket layer so far, TLS framing excluded. Any thread. */
 uint64_t channel_bytes_sent(const struct channel *ch);
 uint64_t channel_bytes_received(const struct channel *ch);

@@ -329,6 +329,7 @@ int dest_receive(struct dest *d, struct err *e)
 	/* That something was sent does not mean that it was heard. */
 	if (talk_recv_message(d->talk, MESSAGE_HEARD, NULL, 0, &end) == 0)
 		d->p.peer->running(d->p.opaque, d->after_ns, true);
+	channel_hang_up(d->p.control); /* the source waits for this */
 	(void)!phase_gate_pass(d->p.gate, PHASE_DONE, &end);
 	return 0;
 }

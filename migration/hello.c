@@ -12,11 +12,6 @@ static const char *const compress_names[] = {
 	[RAM_COMPRESS_ZSTD] = "zstd",
 };
 
-const char *ram_compress_name(enum ram_compress compress)
-{
-	return compress_names[compress];
-}
-
 char *hello_encode(const struct hello *hello)
 {
 	json_t *obj =

@@ -16,9 +16,6 @@ struct hello {
 	enum ram_compress compress;
 };
 
-/* "none", "lz4", "zstd". */
-const char *ram_compress_name(enum ram_compress compress);
-
 /* The payload of HELLO: JSON text, freed by the caller. NULL: no memory. */
 char *hello_encode(const struct hello *hello);
 

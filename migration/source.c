@@ -198,9 +198,10 @@ static int precopy(struct source *s, struct err *e)
 
 static int stop(struct source *s, struct err *e)
 {
+	struct source_pass pass;
 	int rc = s->paused ? 0 : pause_guest(s, e);
 
-	return rc < 0 ? rc : source_pass(s, true, e);
+	return rc < 0 ? rc : source_pass(s, true, &pass, e);
 }
 
 static int send_state(struct source *s, struct err *e)

@@ -48,8 +48,8 @@ void source_sleep(struct source *s, uint64_t ns);
 /* The log, and the passes while the guest runs. 0 or -errno. */
 __must_check int source_precopy(struct source *s, struct err *e);
 
-/* One pass, counted and told. 0 or -errno. */
-__must_check int source_pass(struct source *s, bool last, struct err *e);
+/* One pass, counted and told, into *@ret. 0 or -errno. */
+__must_check int source_pass(struct source *s, bool last, struct source_pass *ret, struct err *e);
 
 /*
  * The commit was sent, and no answer came: wait until it is known who has the

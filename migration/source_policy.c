@@ -26,6 +26,11 @@ void policy_init(struct policy *p, const struct policy_params *params)
 	*p = (struct policy){ .p = *params, .ns_per_mib = FIRST_NS_PER_MIB };
 }
 
+void policy_set_fixed(struct policy *p, uint64_t fixed_ns)
+{
+	p->p.fixed_ns = fixed_ns;
+}
+
 /* Contents per time; a slower pass counts at once, a faster one by half. */
 static void measure(struct policy *p, const struct policy_pass *pass)
 {
@@ -38,11 +43,12 @@ static void measure(struct policy *p, const struct policy_pass *pass)
 		ns_per_mib > p->ns_per_mib ? ns_per_mib : (p->ns_per_mib + ns_per_mib + 1) / 2;
 }
 
-static uint64_t predict(const struct policy *p, const struct policy_pass *pass)
+/* How long the rest of memory takes. */
+static uint64_t predict_memory(const struct policy *p, const struct policy_pass *pass)
 {
 	uint64_t kib = pass->pages_left * (RAM_PAGE_BYTES / KIB);
 
-	return p->p.fixed_ns + kib * p->ns_per_mib / KIB;
+	return kib * p->ns_per_mib / KIB;
 }
 
 /* Did the guest write at least half as fast as we send? Twice so: let it rest. */
@@ -57,24 +63,33 @@ static void converge(struct policy *p, const struct policy_pass *pass)
 }
 
 /* What is left would fit. Would less be left after another pass? */
-static bool is_worth_a_pass(struct policy *p, const struct policy_pass *pass, uint64_t downtime_ns)
+static bool is_worth_a_pass(struct policy *p, const struct policy_pass *pass, uint64_t memory_ns)
 {
-	if (downtime_ns < p->p.fixed_ns + EXTRA_MIN_NS || p->extra == EXTRA_PASSES ||
+	if (memory_ns < EXTRA_MIN_NS || p->extra == EXTRA_PASSES ||
 	    pass->pages_left * EXTRA_OF_EACH > pass->pages_sent * EXTRA_LEAVES)
 		return false;
 	p->extra++;
 	return true;
 }
 
+/* See policy_params.fixed_ns for what counts of it. */
+static bool fits(const struct policy *p, uint64_t memory_ns)
+{
+	return memory_ns + MIN(p->p.fixed_ns, p->p.max_downtime_ns / 2) <= p->p.max_downtime_ns;
+}
+
 enum policy_verdict policy_decide(struct policy *p, const struct policy_pass *pass,
 				  uint64_t *ret_downtime_ns)
 {
+	uint64_t memory_ns;
+
 	measure(p, pass);
-	*ret_downtime_ns = predict(p, pass);
+	memory_ns = predict_memory(p, pass);
+	*ret_downtime_ns = p->p.fixed_ns + memory_ns;
 	if (p->p.switch_after_ns && pass->elapsed_ns >= p->p.switch_after_ns)
 		return POLICY_SWITCH;
-	if (*ret_downtime_ns <= p->p.max_downtime_ns)
-		return is_worth_a_pass(p, pass, *ret_downtime_ns) ? POLICY_PASS : POLICY_SWITCH;
+	if (fits(p, memory_ns))
+		return is_worth_a_pass(p, pass, memory_ns) ? POLICY_PASS : POLICY_SWITCH;
 	converge(p, pass);
 	return POLICY_PASS;
 }

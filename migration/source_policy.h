@@ -21,7 +21,11 @@ struct policy_params {
 	uint64_t max_downtime_ns;
 	uint64_t switch_after_ns; /* of passes: then it takes as long as it takes; 0: never */
 	bool auto_converge;
-	uint64_t fixed_ns; /* of the downtime: pause, state, messages */
+	/*
+	 * Of the downtime: pause, state, messages. No pass makes it less, so it counts
+	 * as half of the limit at most: a quiet guest goes, however long the way.
+	 */
+	uint64_t fixed_ns;
 };
 
 struct policy {
@@ -52,6 +56,9 @@ enum policy_verdict {
 
 /* Before the first pass. */
 void policy_init(struct policy *p, const struct policy_params *params);
+
+/* What is known of it meanwhile. */
+void policy_set_fixed(struct policy *p, uint64_t fixed_ns);
 
 /* What now? *@ret_downtime_ns: the downtime that is predicted. */
 enum policy_verdict policy_decide(struct policy *p, const struct policy_pass *pass,

@@ -45,7 +45,7 @@ static void account(struct source *s, const struct source_pass *pass)
 	s->p.listener->pass(s->p.opaque, s->st.nr_passes, pass);
 }
 
-int source_pass(struct source *s, bool last, struct err *e)
+int source_pass(struct source *s, bool last, struct source_pass *ret, struct err *e)
 {
 	struct source_pass pass = { .start_ns = source_elapsed_ns(s), .throttle = s->st.throttle };
 	struct ram_pass ram;
@@ -67,6 +67,7 @@ int source_pass(struct source *s, bool last, struct err *e)
 	if (!last)
 		pass.dirty_pages = s->p.guest->ram_remaining(s->p.opaque);
 	account(s, &pass);
+	*ret = pass;
 	return 0;
 }
 
@@ -80,10 +81,10 @@ static void set_throttle(struct source *s, unsigned percent)
 	mutex_unlock(&s->lock);
 }
 
-/* The pass that was last, for the policy. @payload: of the passes before it. */
-static struct policy_pass look_at(struct source *s, uint64_t began_ns, uint64_t *payload)
+/* @pass for the policy. @payload: of the passes before it. */
+static struct policy_pass look_at(struct source *s, const struct source_pass *pass,
+				  uint64_t began_ns, uint64_t *payload)
 {
-	const struct source_pass *pass = &s->passes[MIN(s->st.nr_passes, SOURCE_MAX_PASSES) - 1];
 	struct ram_stats stats = { 0 };
 	struct policy_pass ret;
 
@@ -99,6 +100,12 @@ static struct policy_pass look_at(struct source *s, uint64_t began_ns, uint64_t 
 	return ret;
 }
 
+/* Not by how long answers took: that is also the time of a process that was just made. */
+static uint64_t fixed_part_ns(const struct source *s)
+{
+	return FIXED_NS + FIXED_MESSAGES * channel_rtt_ns(s->control);
+}
+
 static int make_passes(struct source *s, struct policy *policy, struct err *e)
 {
 	uint64_t began_ns = source_elapsed_ns(s);
@@ -106,13 +113,15 @@ static int make_passes(struct source *s, struct policy *policy, struct err *e)
 
 	for (;;) {
 		uint64_t start_ns = clock_now_ns(), expected_ns = 0;
-		int rc = source_pass(s, false, e);
+		struct source_pass sent;
 		struct policy_pass pass;
+		int rc = source_pass(s, false, &sent, e);
 		enum policy_verdict verdict;
 
 		if (rc < 0)
 			return rc;
-		pass = look_at(s, began_ns, &payload);
+		pass = look_at(s, &sent, began_ns, &payload);
+		policy_set_fixed(policy, fixed_part_ns(s));
 		verdict = policy_decide(policy, &pass, &expected_ns);
 		mutex_lock(&s->lock);
 		s->st.expected_downtime_ns = expected_ns;
@@ -144,7 +153,7 @@ static int start_ram(struct source *s, struct err *e)
 
 int source_precopy(struct source *s, struct err *e)
 {
-	struct policy_params params = {
+	const struct policy_params params = {
 		.max_downtime_ns = s->p.options.max_downtime_ns,
 		.switch_after_ns = s->p.options.switch_after_ns,
 		.auto_converge = s->p.options.auto_converge,
@@ -154,8 +163,6 @@ int source_precopy(struct source *s, struct err *e)
 
 	if (rc < 0 || s->paused)
 		return rc;
-	/* Not how long answers took: that is also the time of a process that was just made. */
-	params.fixed_ns = FIXED_NS + FIXED_MESSAGES * channel_rtt_ns(s->control);
 	policy_init(&policy, &params);
 	return make_passes(s, &policy, e);
 }
