@@ -41,6 +41,7 @@
 #define KEEPALIVE_INTERVAL_S 2
 #define KEEPALIVE_COUNT      5
 #define UNIX_BUFFER_BYTES    (1024 * 1024)
+#define UNREAD_BYTES         (2 * 1024 * 1024) /* the kernel doubles it */
 #define DRAIN_POLL_NS        200000L
 
 /* --- waiting --- */
@@ -295,6 +296,11 @@ const char *channel_describe(const struct channel *ch)
 static int set_int(int fd, int level, int option, int value)
 {
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+void channel_limit_unread(struct channel *ch)
+{
+	(void)set_int(ch->fd, SOL_SOCKET, SO_RCVBUFFORCE, UNREAD_BYTES);
 }
 
 static bool is_tcp(int fd)

@@ -56,6 +56,12 @@ __must_check int channel_drain(struct channel *ch);
 __must_check int channel_recvv(struct channel *ch, struct iovec *iov, unsigned nr_iov);
 __must_check int channel_recv(struct channel *ch, void *buf, size_t len);
 
+/*
+ * Let the kernel keep some megabytes at most that we have not read yet; without
+ * CAP_NET_ADMIN it stays what the host allows (net.ipv4.tcp_rmem).
+ */
+void channel_limit_unread(struct channel *ch);
+
 /* All transfers, now and later, end with -ECANCELED. Any thread. */
 void channel_cancel(struct channel *ch);
 
