@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "migration/channel.h"
@@ -48,6 +49,7 @@ struct child {
 	unsigned nr_streams;
 	bool gone;      /* the listener is, or wants us to be */
 	bool committed; /* nothing of that matters any more */
+	bool over;      /* receive_guest() has returned */
 };
 
 /* --- towards the listener --- */
@@ -125,6 +127,20 @@ static void listener_is_gone(struct child *c)
 	(void)pthread_cond_broadcast(&c->changed);
 }
 
+/*
+ * The guest lives on without it. Who reads a pipe from `ferry receive` waits for the
+ * pipe's end, and must not wait for the guest's.
+ */
+static void leave_pipe(struct child *c)
+{
+	_cleanup_close_ int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	struct stat st;
+
+	MUTEX_SCOPE(&c->lock);
+	if (!c->over && fd >= 0 && fstat(STDERR_FILENO, &st) == 0 && S_ISFIFO(st.st_mode))
+		(void)dup2(fd, STDERR_FILENO);
+}
+
 /* Ends when the listener's end is closed, or ours shut down. */
 static void *read_listener(void *opaque)
 {
@@ -145,6 +161,7 @@ static void *read_listener(void *opaque)
 		close_fd(&fd);
 	}
 	listener_is_gone(c);
+	leave_pipe(c);
 	return NULL;
 }
 
@@ -268,6 +285,9 @@ static int run_session(struct child *c, const struct receive_options *o, struct 
 	if (rc < 0)
 		return err_set(e, rc, "cannot start a thread: %s", strerror(-rc));
 	rc = receive_guest(&session, e);
+	mutex_lock(&c->lock);
+	c->over = true;
+	mutex_unlock(&c->lock);
 	(void)shutdown(c->sock, SHUT_RD);
 	(void)pthread_join(c->thread, NULL);
 	return rc;

@@ -29,7 +29,8 @@ enum handover_answer session_answer(const struct session *s)
 {
 	if (s->state >= SESSION_COMMITTED)
 		return HANDOVER_RUNNING;
-	return s->ended ? HANDOVER_NEVER : HANDOVER_WAIT;
+	/* Its process has ended, or has said that all is given up. */
+	return s->ended || s->failed ? HANDOVER_NEVER : HANDOVER_WAIT;
 }
 
 /* --- how many --- */

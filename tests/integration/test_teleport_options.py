@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Options of a teleport: what each promises is measured."""
-from ferrytest import each, timeout
+from ferrytest import each, require_tool, timeout
 from ferrytest.moves import check_result, dirty_goes_on, lab_with, stays
 
 MIB = 1 << 20
@@ -100,3 +100,21 @@ def test_status():
         assert "phase precopy (held)" in text, text
         move.go_on()
         check_result(move.result())
+
+
+def test_first_packet_is_late():
+    """It waited for ARP: that says nothing about the path, and so not about the downtime."""
+    require_tool("tcpdump")
+    with lab_with() as (lab, _, receive):
+        lab.cut(lab.host2)
+        lab.host1.net.run("ip", "neigh", "flush", "dev", "br0")
+        with lab.switch.proc("tcpdump", "-lni", "port-host1", "arp") as tcpdump:
+            tcpdump.err.wait_for("listening on", 20)
+            move = lab.host1.teleport("g", receive, max_downtime="500ms")
+            tcpdump.wait_for(f"who-has {lab.host2.address}")
+            tcpdump.wait_for(f"who-has {lab.host2.address}")  # the first found nobody
+            lab.mend(lab.host2)
+            result = check_result(move.result())
+        assert result["expected-downtime"] < 500, result
+        assert result["ferry"]["phases-us"]["running"] < 4000000, result
+        receive.arrived("g")
