@@ -94,6 +94,9 @@ soak: $(O)/ferry $(GUESTS) ## SOAK=200 rounds of teleports, there and back
 bench: $(O)/ferry $(GUESTS) ## ferry and QEMU side by side (BENCH='--pairs 9': more options)
 	$(Q)FERRY=$(O)/ferry BUILD=$(O) bench/run --doc docs/performance.md $(BENCH)
 
+bench-teleport: $(O)/ferry $(GUESTS) ## live migration by ferry and QEMU side by side (BENCH=--help)
+	$(Q)FERRY=$(O)/ferry BUILD=$(O) bench/teleport --doc docs/performance.md $(BENCH)
+
 $(O)/bench/ram: $(O)/bench/ram.o $(LIB)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -102,4 +105,4 @@ $(O)/bench/ram: $(O)/bench/ram.o $(LIB)
 bench-ram: $(O)/bench/ram ## memory streams against iperf3 over loopback
 	$(Q)BUILD=$(O) bench/ram-streams $(BENCH)
 
-.PHONY: soak bench-ram unit integration e2e fuzz fuzz-merge test all-tests test-programs asan tsan sanitized-tests bench
+.PHONY: soak bench-teleport bench-ram unit integration e2e fuzz fuzz-merge test all-tests test-programs asan tsan sanitized-tests bench

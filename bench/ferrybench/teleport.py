@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import statistics
@@ -121,15 +122,15 @@ def plain(head, rows):
 def report(measured, runner):
     """All tables."""
     done = [m for m in measured if m.pairs]
-    parts = ["The downtime as it is seen from outside (ms): from the guest's last word here to its\n"
-             f"first there, where it says something every {TICK_MS} ms; of the pings the longest gap.\n"
-             "\n" + downtime_table(done)]
+    parts = ["The downtime as it is seen from outside (ms): from the guest's last word here to\n"
+             f"its first there, where it says something every {TICK_MS} ms; of the pings the\n"
+             "longest gap.\n\n" + downtime_table(done)]
     parts.append(f"The monitors' own figures of the downtime (ms; the limit was {LIMIT_MS}).\n\n" +
                  plain(["", "ferry, median", "most", f"≤ {LIMIT_MS}", "QEMU, median", "most"],
                        map(limit_row, done)))
     parts.append("What it cost, ferry / QEMU (medians).\n\n" +
-                 plain(["", "longest silence ms", "total ms", "passes", "MiB sent", "CPU seconds of both processes"],
-                       map(cost_row, done)))
+                 plain(["", "longest silence ms", "total ms", "passes", "MiB sent",
+                        "CPU seconds of both processes"], map(cost_row, done)))
     if rates := [m for m in done if m.iperf]:
         parts.append("Memory beside iperf3 on the same path (MiB/s).\n\n" +
                      plain(["streams", "ferry", "iperf3", "ferry / iperf3", "aim", "",
@@ -149,6 +150,16 @@ class Runner:
         self.args = args
         self.noisy = self.runs = 0
 
+    def set_priority(self, scene):
+        """Of this program and all that it starts from now on.
+
+        Taps are made and end by help of the kernel's threads, which would be kept waiting.
+        """
+        if self.args.realtime and not scene.nic:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        else:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
     def quiet(self, function, *words):
         """Call it when the machine is quiet, or has not become so."""
         self.runs += 1
@@ -159,6 +170,7 @@ class Runner:
         """ferry, QEMU, and iperf3 where the rate is compared."""
         # In turn, also in who is first: memory that was just freed is cheaper than fresh memory.
         sides = [ferry_move, qemu_move]
+        self.set_priority(m.scene)
         order = sides[::-1] if len(m.pairs) % 2 else sides
         figures = {side: self.quiet(side, m.scene) for side in order}
         pair = tuple(figures[side] for side in sides)
@@ -169,23 +181,36 @@ class Runner:
             f"{name} {x.silence_ms:.0f} own {x.own_ms:.1f} total {x.total_ms:.0f} ms"
             for name, x in zip(("ferry", "QEMU"), pair)) + f"  {pair[0].phases_us}")
 
+    def try_pair(self, m, failed):
+        """The others are measured all the same."""
+        try:
+            self.pair(m)
+        except Exception as error:  # pylint: disable=broad-except
+            say(f"{m.key}: FAILED: {type(error).__name__}: {error}")
+            failed.add(m.key)
+
     def measure(self, measured):
-        """Round after round, so that all rows see the same hours; returns what failed."""
+        """Round after round, so that all rows see the same hours; returns what failed.
+
+        Ctrl-C ends that; what was measured until then is reported.
+        """
         failed = set()
-        for _ in range(self.args.pairs):
-            for m in measured:
-                try:
-                    self.pair(m)
-                except Exception as error:  # pylint: disable=broad-except
-                    say(f"{m.key}: FAILED: {type(error).__name__}: {error}")
-                    failed.add(m.key)
+        try:
+            for _ in range(self.args.pairs):
+                for m in measured:
+                    self.try_pair(m, failed)
+        except KeyboardInterrupt:
+            say("interrupted")
         return failed
 
     def footer(self):
         """What to know about the figures."""
         noise = (f"{self.noisy} of {self.runs} runs began while somebody else used the machine."
                  if self.noisy else "The machine was otherwise idle.")
-        return f"{self.args.pairs} pairs of each. Host: {host.describe()}. {noise}\n"
+        priority = (" All but the pings ran with real-time priority, both sides."
+                    if self.args.realtime else "")
+        return (f"At most {self.args.pairs} pairs of each. Host: {host.describe()}. "
+                f"{noise}{priority}\n")
 
 
 def parse_args():
@@ -197,6 +222,8 @@ def parse_args():
     parser.add_argument("--list", action="store_true", help="show the keys")
     parser.add_argument("--patience", type=float, default=2,
                         help="wait so many seconds for a quiet machine before each run (2)")
+    parser.add_argument("--realtime", action="store_true",
+                        help="with real-time priority: for a machine that others use")
     parser.add_argument("--doc", type=pathlib.Path, help="put the tables into this document")
     parser.add_argument("--json", type=pathlib.Path, help="write every figure to this file")
     args = parser.parse_args()

@@ -38,7 +38,7 @@ def memory_of(pid):
 
 
 def mapped_kib(pid, ram_bytes=0, field="Pss"):
-    """Sum of a field over all mappings but the guest's RAM, which its size tells from the others."""
+    """Sum of a field over all mappings but the guest's RAM, which its size tells apart."""
     total, found, counts = 0, 0, True
     with open(f"/proc/{pid}/smaps", encoding="utf-8") as smaps:
         for line in smaps:
