@@ -2,6 +2,7 @@
 bindir     ?= $(PREFIX)/bin
 mandir     ?= $(PREFIX)/share/man
 docdir     ?= $(PREFIX)/share/doc/ferry
+unitdir    ?= $(PREFIX)/lib/systemd/system
 compdir    ?= $(PREFIX)/share/bash-completion/completions
 
 MAN1 := $(sort $(wildcard docs/man/*.1))
@@ -22,10 +23,14 @@ install: $(O)/ferry ## install below DESTDIR/PREFIX
 	$(call put,$(MAN5),$(mandir)/man5)
 	$(call put,$(MAN7),$(mandir)/man7)
 	$(call put,$(DOCS),$(docdir))
+	install -d $(DESTDIR)$(unitdir)
+	sed 's|@bindir@|$(bindir)|' scripts/ferry-networks.service \
+		>$(DESTDIR)$(unitdir)/ferry-networks.service
 	$(if $(COMPLETION),install -D -m 644 $(COMPLETION) $(DESTDIR)$(compdir)/ferry)
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(bindir)/ferry $(DESTDIR)$(compdir)/ferry
+	rm -f $(DESTDIR)$(unitdir)/ferry-networks.service
 	$(call take,$(MAN1),$(mandir)/man1)
 	$(call take,$(MAN5),$(mandir)/man5)
 	$(call take,$(MAN7),$(mandir)/man7)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `ferry net`: create, list, show, delete, repair.
+// `ferry net`: create, list, show, delete, repair, start.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,6 +219,29 @@ static int net_show(struct action_call *c)
 	return 0;
 }
 
+/* One that cannot be made does not keep the others down. */
+static int net_start(struct action_call *c)
+{
+	json_t *all = net_show_all(&c->paths.dirs, c->e), *one;
+	int first = all ? 0 : c->e->code;
+	size_t i;
+
+	json_array_foreach(all, i, one)
+	{
+		const char *name = json_string_value(json_object_get(one, "name"));
+		struct err e = { 0 };
+		struct netdef def;
+		int rc = netdef_load(&def, c->paths.defs, name ? name : "", &e);
+
+		if (rc == 0)
+			rc = network_up(&c->paths.dirs, &def, &e);
+		if (rc < 0 && first == 0)
+			first = err_set(c->e, rc, "%s", e.text);
+	}
+	json_decref(all);
+	return first;
+}
+
 static int net_repair(struct action_call *c)
 {
 	int nr = network_repair(&c->paths.dirs, c->e);
@@ -241,6 +264,7 @@ static const struct action {
 } actions[] = {
 	{ "create", true, net_create }, { "list", false, net_list },     { "show", true, net_show },
 	{ "delete", true, net_delete }, { "repair", false, net_repair },
+	{ "start", false, net_start },
 };
 
 static const struct action *find_action(const char *name, struct err *e)
@@ -249,7 +273,8 @@ static const struct action *find_action(const char *name, struct err *e)
 		if (strcmp(actions[i].name, name) == 0)
 			return &actions[i];
 	}
-	(void)err_set(e, -EINVAL, "'%.40s' is none of create, list, show, delete, repair", name);
+	(void)err_set(e, -EINVAL, "'%.40s' is none of create, list, show, delete, repair, "
+		      "start", name);
 	return NULL;
 }
 

@@ -84,12 +84,12 @@ static int add_network_nic(struct machine *m, const struct nic_config *nic, unsi
 			   struct net_config *cfg, struct err *e)
 {
 	struct network_paths paths;
-	struct net_member member;
+	struct net_member member = { .guest = m->cfg->name, .index = index };
 	struct netdef def;
 	int rc = network_paths_get(&paths, e);
 
 	if (rc == 0)
-		rc = network_prepare(&paths, nic, m->cfg->name, index, &def, &member, e);
+		rc = network_prepare(&paths, nic, &def, &member, e);
 	if (rc == 0 && !cfg->backend.mtu)
 		cfg->backend.mtu = def.mtu;
 	if (rc == 0)

@@ -55,17 +55,14 @@ static int set_wish(struct net_prefix *addr, const char *text, struct err *e)
 }
 
 int network_prepare(const struct network_paths *paths, const struct nic_config *nic,
-		    const char *guest, unsigned index, struct netdef *def,
-		    struct net_member *member, struct err *e)
+		    struct netdef *def, struct net_member *member, struct err *e)
 {
 	int rc = netdef_load(def, paths->defs, nic->backend, e);
 
 	if (rc < 0)
 		return rc;
-	*member = (struct net_member){ .guest = guest,
-				       .index = index,
-				       .unfiltered = nic->filter != 0,
-				       .vlan = (uint16_t)nic->vlan };
+	member->unfiltered = nic->filter != 0;
+	member->vlan = (uint16_t)nic->vlan;
 	if (nic->vlan && !def->vlan)
 		return err_set(e, -EINVAL, "vlan: network %s was made without --vlan", def->name);
 	if (mac_parse(nic->mac, member->mac) < 0)

@@ -25,10 +25,10 @@ __must_check int network_paths_get(struct network_paths *paths, struct err *e);
 
 /*
  * Look the nic's network up, make sure that it is there, and choose the nic's
- * addresses: @member is complete but for the tap. 0 or -errno with the reason.
+ * addresses: @member, with the guest and the number of the nic, is complete then but for the
+ * tap. 0 or -errno with the reason.
  */
 __must_check int network_prepare(const struct network_paths *paths, const struct nic_config *nic,
-				 const char *guest, unsigned index, struct netdef *def,
-				 struct net_member *member, struct err *e);
+				 struct netdef *def, struct net_member *member, struct err *e);
 
 #endif

@@ -13,16 +13,19 @@
 #include "net/managed/plan_impl.h"
 #include "util/io.h"
 
-void plan_op(struct plan *p, enum netop_kind kind, const char *a, const char *b, const char *c,
-	     const char *d, const char *text)
+/* Arguments of an operation; those left out are empty. */
+#define ARGS(...) ((const char *const[NETOP_ARGS]){ __VA_ARGS__ })
+
+static void plan_op(struct plan *p, enum netop_kind kind, const char *const args[NETOP_ARGS],
+		    const char *text)
 {
 	struct netop op;
 
 	if (p->rc < 0)
 		return;
-	p->rc = netop_set(&op, kind, a, b, c, d);
+	p->rc = netop_set(&op, kind, args[0], args[1], args[2], args[3]);
 	if (p->rc < 0)
-		p->rc = err_set(p->e, p->rc, "%s: too long", a);
+		p->rc = err_set(p->e, p->rc, "%s: too long", args[0]);
 	else
 		p->rc = p->fn(p->opaque, &op, text, p->e);
 }
@@ -46,7 +49,7 @@ static void plan_sysctl(struct plan *p, const char *dev, const char *what, const
 
 	(void)snprintf(key, sizeof(key), "net/%s%s%s",
 		       strstr(what, "arp") ? "ipv4/conf/" : "ipv6/conf/", dev, what);
-	plan_op(p, NETOP_SYSCTL, key, value, p->def->name, NULL, NULL);
+	plan_op(p, NETOP_SYSCTL, ARGS(key, value, p->def->name), NULL);
 }
 
 static void plan_mtu(struct plan *p, const char *dev)
@@ -55,7 +58,7 @@ static void plan_mtu(struct plan *p, const char *dev)
 
 	(void)snprintf(text, sizeof(text), "%u", p->def->mtu);
 	if (p->def->mtu)
-		plan_op(p, NETOP_MTU, dev, text, NULL, NULL, NULL);
+		plan_op(p, NETOP_MTU, ARGS(dev, text), NULL);
 }
 
 static void plan_bridge(struct plan *p)
@@ -65,7 +68,8 @@ static void plan_bridge(struct plan *p)
 	(void)snprintf(alias, sizeof(alias), "ferry:%s", p->def->name);
 	if (plan_has_addresses(p->def))
 		mac_format(plan_host_mac(p->def, (uint8_t[6]){ 0 }), mac);
-	plan_op(p, NETOP_BRIDGE, p->def->bridge, alias, p->def->vlan ? "vlan" : "", mac, NULL);
+	plan_op(p, NETOP_BRIDGE, ARGS(p->def->bridge, alias, p->def->vlan ? "vlan" : "", mac),
+		NULL);
 	plan_mtu(p, p->def->bridge);
 	/* Guests alone: the host does not even have the address that each link has in IPv6. */
 	if (p->def->mode == NET_MODE_INTERNAL)
@@ -73,9 +77,9 @@ static void plan_bridge(struct plan *p)
 	if (p->def->mode != NET_MODE_BRIDGE || !p->def->uplink[0])
 		return;
 	folder_of(p, "uplink", file);
-	plan_op(p, NETOP_UPLINK, p->def->uplink, p->def->bridge, file, NULL, NULL);
+	plan_op(p, NETOP_UPLINK, ARGS(p->def->uplink, p->def->bridge, file), NULL);
 	if (p->def->vlan)
-		plan_op(p, NETOP_TRUNK, p->def->uplink, NULL, NULL, NULL, NULL);
+		plan_op(p, NETOP_TRUNK, ARGS(p->def->uplink), NULL);
 }
 
 static void plan_vxlan(struct plan *p)
@@ -85,14 +89,13 @@ static void plan_vxlan(struct plan *p)
 	(void)snprintf(name, sizeof(name), "vx-%s", p->def->name);
 	(void)snprintf(alias, sizeof(alias), "ferry:%s", p->def->name);
 	(void)snprintf(vni, sizeof(vni), "%u", p->def->vni);
-	plan_op(p, NETOP_VXLAN, name, alias, vni, p->def->bridge, NULL);
+	plan_op(p, NETOP_VXLAN, ARGS(name, alias, vni, p->def->bridge), NULL);
 	plan_sysctl(p, name, "/disable_ipv6", "1");
 	plan_mtu(p, name);
 	if (p->def->vlan)
-		plan_op(p, NETOP_TRUNK, name, NULL, NULL, NULL, NULL);
+		plan_op(p, NETOP_TRUNK, ARGS(name), NULL);
 	for (unsigned i = 0; i < p->def->nr_peers; i++)
-		plan_op(p, NETOP_PEER, name, net_addr_format(&p->def->peers[i], peer), NULL, NULL,
-			NULL);
+		plan_op(p, NETOP_PEER, ARGS(name, net_addr_format(&p->def->peers[i], peer)), NULL);
 }
 
 /*
@@ -109,8 +112,8 @@ static void plan_address(struct plan *p, const struct net_prefix *addr)
 		return;
 	if (alone && addr->family == AF_INET)
 		host.len = 32;
-	plan_op(p, NETOP_ADDR, p->def->bridge, net_prefix_format(&host, text), alone ? "alone" : "",
-		NULL, NULL);
+	plan_op(p, NETOP_ADDR,
+		ARGS(p->def->bridge, net_prefix_format(&host, text), alone ? "alone" : ""), NULL);
 }
 
 static void plan_forwarding(struct plan *p)
@@ -118,7 +121,7 @@ static void plan_forwarding(struct plan *p)
 	if (p->def->mode == NET_MODE_HOSTONLY)
 		return;
 	if (p->def->v4.family)
-		plan_op(p, NETOP_SYSCTL, "net/ipv4/ip_forward", "1", p->def->name, NULL, NULL);
+		plan_op(p, NETOP_SYSCTL, ARGS("net/ipv4/ip_forward", "1", p->def->name), NULL);
 	if (p->def->v6.family) {
 		/* A host that routes no longer takes advertisements unless told to. */
 		if (p->def->uplink[0])
@@ -159,7 +162,7 @@ static void plan_text(struct plan *p, enum netop_kind kind, const char *a, char 
 	if (!text && p->rc == 0)
 		p->rc = err_set(p->e, -ENOMEM, "no memory");
 	if (text && text[0])
-		plan_op(p, kind, a, hash(text, version), NULL, NULL, text);
+		plan_op(p, kind, ARGS(a, hash(text, version)), text);
 	free(text);
 }
 
@@ -223,11 +226,11 @@ static void plan_filter_v6(struct plan *p, const struct net_member *m, const str
 	(void)net_addr_format(own, addr);
 	(void)plan_v6_number(own, number);
 	(void)snprintf(element, sizeof(element), "\"%s\" . %s", m->tap, addr);
-	plan_op(p, NETOP_ELEMENT, table, "v6", element, NULL, NULL);
+	plan_op(p, NETOP_ELEMENT, ARGS(table, "v6", element), NULL);
 	(void)snprintf(element, sizeof(element), "\"%s\" . %s", m->tap, number);
-	plan_op(p, NETOP_ELEMENT, table, "targets", element, NULL, NULL);
-	plan_op(p, NETOP_ELEMENT, table, "taken", addr, NULL, NULL);
-	plan_op(p, NETOP_ELEMENT, table, "taken_targets", number, NULL, NULL);
+	plan_op(p, NETOP_ELEMENT, ARGS(table, "targets", element), NULL);
+	plan_op(p, NETOP_ELEMENT, ARGS(table, "taken", addr), NULL);
+	plan_op(p, NETOP_ELEMENT, ARGS(table, "taken_targets", number), NULL);
 }
 
 static void plan_filter(struct plan *p, const struct net_member *m)
@@ -243,11 +246,11 @@ static void plan_filter(struct plan *p, const struct net_member *m)
 	(void)plan_table(p, "bridge", table);
 	mac_format(m->mac, mac);
 	(void)snprintf(element, sizeof(element), "\"%s\" . %s", m->tap, mac);
-	plan_op(p, NETOP_ELEMENT, table, "macs", element, NULL, NULL);
+	plan_op(p, NETOP_ELEMENT, ARGS(table, "macs", element), NULL);
 	if (m->v4.family) {
 		(void)snprintf(element, sizeof(element), "\"%s\" . %s", m->tap,
 			       net_addr_format(&m->v4, addr));
-		plan_op(p, NETOP_ELEMENT, table, "v4", element, NULL, NULL);
+		plan_op(p, NETOP_ELEMENT, ARGS(table, "v4", element), NULL);
 	}
 	if (m->v6.family) {
 		plan_filter_v6(p, m, &m->v6);
@@ -256,7 +259,7 @@ static void plan_filter(struct plan *p, const struct net_member *m)
 	}
 	/* Last: from here on only what is in the sets gets through. */
 	(void)snprintf(element, sizeof(element), "\"%s\"", m->tap);
-	plan_op(p, NETOP_ELEMENT, table, "nics", element, NULL, NULL);
+	plan_op(p, NETOP_ELEMENT, ARGS(table, "nics", element), NULL);
 }
 
 static void plan_lease(struct plan *p, const struct net_member *m)
@@ -274,7 +277,7 @@ static void plan_lease(struct plan *p, const struct net_member *m)
 	if (m->v6.family)
 		(void)snprintf(v6, sizeof(v6), "[%s],", net_addr_format(&m->v6, addr));
 	(void)snprintf(what, sizeof(what), "%.20s%.45s%.40s", v4, v6, m->guest);
-	plan_op(p, NETOP_LEASE, folder, file, mac, what, NULL);
+	plan_op(p, NETOP_LEASE, ARGS(folder, file, mac, what), NULL);
 }
 
 /* For those who want to know who is there. */
@@ -287,7 +290,7 @@ static void plan_nic(struct plan *p, const struct net_member *m)
 		(void)net_addr_format(&m->v4, v4);
 	if (m->v6.family)
 		(void)net_addr_format(&m->v6, v6);
-	plan_op(p, NETOP_NIC, mac, v4, v6, m->tap, NULL);
+	plan_op(p, NETOP_NIC, ARGS(mac, v4, v6, m->tap), NULL);
 }
 
 /* Ports of the host that lead to this guest. */
@@ -305,8 +308,10 @@ static void plan_forwards(struct plan *p, const struct net_member *m)
 			continue;
 		(void)snprintf(element, sizeof(element), "%u : %s . %u", f->host_port, addr,
 			       f->guest_port);
-		plan_op(p, NETOP_ELEMENT, plan_table(p, "inet", table),
-			f->udp ? "udp_forwards" : "tcp_forwards", element, NULL, NULL);
+		plan_op(p, NETOP_ELEMENT,
+			ARGS(plan_table(p, "inet", table), f->udp ? "udp_forwards" : "tcp_forwards",
+			     element),
+			NULL);
 	}
 }
 
@@ -318,9 +323,11 @@ static void plan_host_route(struct plan *p, const struct net_prefix *guest,
 	if (!guest->family)
 		return;
 	(void)net_addr_format(guest, dst);
-	plan_op(p, NETOP_ROUTE, p->def->bridge, dst,
-		guest->family == AF_INET ? net_addr_format(host, src) : "", NULL, NULL);
-	plan_op(p, NETOP_PROXY, p->def->uplink, dst, NULL, NULL, NULL);
+	plan_op(p, NETOP_ROUTE,
+		ARGS(p->def->bridge, dst,
+		     guest->family == AF_INET ? net_addr_format(host, src) : ""),
+		NULL);
+	plan_op(p, NETOP_PROXY, ARGS(p->def->uplink, dst), NULL);
 }
 
 int plan_member(const struct netdef *def, const char *dir, const struct net_member *m, plan_fn fn,
@@ -340,6 +347,7 @@ int plan_member(const struct netdef *def, const char *dir, const struct net_memb
 	if (m->vlan)
 		(void)snprintf(vlan, sizeof(vlan), "%u", m->vlan);
 	/* Last: what it sends meets the rules from its first frame on. */
-	plan_op(&p, NETOP_PORT, m->tap, def->bridge, def->isolated ? "isolated" : "", vlan, NULL);
+	plan_op(&p, NETOP_PORT, ARGS(m->tap, def->bridge, def->isolated ? "isolated" : "", vlan),
+		NULL);
 	return p.rc;
 }

@@ -14,10 +14,6 @@ struct plan {
 	int rc; /* of the first that failed: nothing is planned after it */
 };
 
-/* One operation; NULL arguments are empty. */
-void plan_op(struct plan *p, enum netop_kind kind, const char *a, const char *b, const char *c,
-	     const char *d, const char *text);
-
 /* The name of the table with the network's rules, for "inet" or "bridge". */
 const char *plan_table(const struct plan *p, const char *family, char buf[48]);
 

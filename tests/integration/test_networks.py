@@ -2,10 +2,11 @@
 """Managed networks: each mode with real guests, and a host that looks afterwards as before."""
 import contextlib
 import json
+import pathlib
 import re
 import socket
 
-from ferrytest import NetHost, NetNs, timeout
+from ferrytest import NetHost, NetNs, require_tool, run, timeout, tmp_dir
 
 UP = r"^net: up ip=(\S+)/(\d+) gw=(\S+) mac=(\S+)"
 ECHO_PORT = 7
@@ -218,7 +219,8 @@ def give_eth1_much(host):
     """Addresses and routes of every kind that a person gives an interface."""
     for command in ["addr add 192.0.2.7/32 dev eth1", "addr add 192.0.2.8/24 brd + dev eth1",
                     "addr add 192.0.2.9/24 dev eth1 valid_lft 9000 preferred_lft 8000",
-                    "addr add 2001:db8::2/64 dev eth1 nodad", "route add 198.51.100.0/24 via 192.0.2.1",
+                    "addr add 2001:db8::2/64 dev eth1 nodad",
+                    "route add 198.51.100.0/24 via 192.0.2.1",
                     "route add 203.0.113.0/24 dev eth1 metric 7 src 192.0.2.8 mtu 1400",
                     "route add 198.51.101.0/24 dev eth1 table 77",
                     "route add 2001:db8:1::/48 via 2001:db8::1 metric 9"]:
@@ -311,3 +313,81 @@ def test_route_with_one_mac_on_the_switch_port():
                 assert "192.0.2.60 dev fy-dmz" in host.ip("route")
                 assert "packets 0 bytes 0" in switch.run("nft", "list", "ruleset")
                 end(lan, "192.0.2.60", first, second)
+
+
+# --- all of them ------------------------------------------------------------------
+def test_start_makes_what_is_defined():
+    with NetHost() as host, host.unchanged():
+        for name in ("one", "two"):
+            host.net_command("create", name, "--mode", "hostonly")
+        texts = {path: path.read_text(encoding="ascii") for path in host.defs.glob("*.json")}
+        for name in ("one", "two"):
+            host.net_command("delete", name)
+        for path, text in texts.items():
+            path.write_text(text, encoding="ascii")
+        host.net_command("start")
+        assert [network["up"] for network in host.net_json("list")] == [True, True]
+        for name in ("one", "two"):
+            host.net_command("delete", name)
+
+
+def test_the_unit_is_installed_and_right():
+    require_tool("systemd-analyze", "make")
+    with tmp_dir() as folder:
+        run("make", "install", f"DESTDIR={folder}", timeout_s=60)
+        unit = next(pathlib.Path(folder).rglob("ferry-networks.service"))
+        text = unit.read_text(encoding="ascii")
+        program = re.search(r"^ExecStart=(\S+) net start$", text, re.M)[1]
+        assert pathlib.Path(f"{folder}{program}").exists()
+        # The program is not there on this machine: the one below DESTDIR is.
+        unit.write_text(text.replace(program, f"{folder}{program}"), encoding="ascii")
+        run("systemd-analyze", "verify", "--man=no", unit)
+
+
+@timeout(MINUTES)
+def test_isolated_guests():
+    with NetHost() as host, network(host, "lab", "nat", "--isolated"), \
+            host.guest("ip=dhcp", net="lab", name="a") as first:
+        address, gateway, _ = wait_up(first)
+        with host.guest(f"ip=dhcp ping={address} interval_ms=50 time=2", net="lab",
+                        name="b") as second:
+            second.wait_for(r"^net: ping .* received=0 ", 60)
+        with host.guest(f"ip=dhcp ping={gateway} count=2 interval_ms=50 quit=done", net="lab",
+                        name="c") as third:
+            third.wait_for(r"^net: ping .* sent=2 received=2 ", 60)
+        end(host, address, first)
+
+
+@contextlib.contextmanager
+def ipv6_client(host, bridge):
+    """A kernel that knows IPv6 on a port of the bridge; its global address, from the prefix."""
+    with NetNs() as client:
+        host.veth("port6", client, "eth0")
+        host.ip(f"link set port6 master {bridge}")
+        client.run("timeout", "30", "sh", "-c",
+                   "until ip -6 addr show dev eth0 scope global -tentative | grep -q inet6; "
+                   "do :; done", timeout_s=40)
+        text = client.ip("-6 addr show dev eth0 scope global")
+        yield client, re.search(r"inet6 ([0-9a-f:]+)/64", text)[1]
+        host.ip("link del port6")
+
+
+@timeout(MINUTES)
+def test_ipv6_in_nat_mode():
+    with NetHost() as host, outside(host) as lan:
+        host.ip("addr add 2001:db8::2/64 dev eth1 nodad")
+        lan.ip("addr add 2001:db8::1/64 dev lan0 nodad")
+        with network(host, "lab", "nat", "--ipv6", "fd00:9::1/64"), \
+                ipv6_client(host, "fy-lab") as (client, address):
+            assert address.startswith("fd00:9:")
+            client.run("ping", "-6", "-c", "2", "-i", "0.1", "-W", "10", "2001:db8::1")
+            assert "default via fe80::" in client.ip("-6 route")
+
+
+@timeout(MINUTES)
+def test_ipv6_in_hostonly_mode():
+    with NetHost() as host, network(host, "ho", "hostonly", "--ipv6", "fd00:9::1/64"), \
+            ipv6_client(host, "fy-ho") as (client, address):
+        assert address.startswith("fd00:9:")
+        client.run("ping", "-6", "-c", "2", "-i", "0.1", "-W", "10", "fd00:9::1")
+        assert "default" not in client.ip("-6 route")

@@ -126,7 +126,8 @@ def seen(forge, sink, frames):
 
 def own_link_local(mac=OWN_MAC):
     """RFC 4291, appendix A."""
-    return f"fe80::{mac[0] ^ 2:02x}{mac[1]:02x}:{mac[2]:02x}ff:fe{mac[3]:02x}:{mac[4]:02x}{mac[5]:02x}"
+    words = bytes([mac[0] ^ 2]) + mac[1:3] + b"\xff\xfe" + mac[3:]
+    return f"fe80::{words.hex(':', 2)}"
 
 
 def own_global(mac=OWN_MAC):

@@ -64,13 +64,15 @@ static struct rig *need(void **state)
 	return r;
 }
 
-static void add(struct rig *r, struct journal *j, enum netop_kind kind, const char *a,
-		const char *b, const char *c, const char *text)
+#define ARGS(...) ((const char *const[NETOP_ARGS]){ __VA_ARGS__ })
+
+static void add(struct rig *r, struct journal *j, enum netop_kind kind,
+		const char *const args[NETOP_ARGS], const char *text)
 {
 	struct err e = { 0 };
 	struct netop op;
 
-	assert_int_equal(netop_set(&op, kind, a, b, c, NULL), 0);
+	assert_int_equal(netop_set(&op, kind, args[0], args[1], args[2], NULL), 0);
 	if (journal_do(j, &r->env, &op, text, &e) < 0)
 		fail_msg("%s", e.text);
 }
@@ -96,14 +98,14 @@ static char read_byte(const char *path)
 
 static void make_network(struct rig *r, struct journal *j)
 {
-	add(r, j, NETOP_BRIDGE, "br0", "ferry:lab", NULL, NULL);
-	add(r, j, NETOP_ADDR, "br0", "10.9.0.1/24", NULL, NULL);
-	add(r, j, NETOP_ROUTE, "br0", "192.0.2.7/32", "10.9.0.1", NULL);
-	add(r, j, NETOP_PROXY, "br0", "10.9.0.9", NULL, NULL);
-	add(r, j, NETOP_SYSCTL, "net/ipv4/ip_forward", "1", "lab", NULL);
-	add(r, j, NETOP_NFT, "inet ferry-lab", NULL, NULL,
+	add(r, j, NETOP_BRIDGE, ARGS("br0", "ferry:lab"), NULL);
+	add(r, j, NETOP_ADDR, ARGS("br0", "10.9.0.1/24"), NULL);
+	add(r, j, NETOP_ROUTE, ARGS("br0", "192.0.2.7/32", "10.9.0.1"), NULL);
+	add(r, j, NETOP_PROXY, ARGS("br0", "10.9.0.9"), NULL);
+	add(r, j, NETOP_SYSCTL, ARGS("net/ipv4/ip_forward", "1", "lab"), NULL);
+	add(r, j, NETOP_NFT, ARGS("inet ferry-lab"),
 	    "table inet ferry-lab {\n set guests {\n type ipv4_addr\n }\n}\n");
-	add(r, j, NETOP_ELEMENT, "inet ferry-lab", "guests", "10.9.0.9", NULL);
+	add(r, j, NETOP_ELEMENT, ARGS("inet ferry-lab", "guests", "10.9.0.9"), NULL);
 }
 
 static void check_gone(struct rig *r)
