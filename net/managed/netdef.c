@@ -40,8 +40,7 @@ int netdef_check_name(const char *name, struct err *e)
 {
 	size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
 
-	if (name[len] == '\0' && len >= 1 && len <= NETDEF_NAME_MAX && name[0] >= 'a' &&
-	    name[0] <= 'z')
+	if (name[len] == '\0' && len <= NETDEF_NAME_MAX && name[0] >= 'a' && name[0] <= 'z')
 		return 0;
 	return err_set(e, -EINVAL,
 		       "network '%.40s': a name is 1 to %d of a-z, 0-9, - and _, a letter first",
