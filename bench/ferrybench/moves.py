@@ -6,7 +6,6 @@ import json
 import os
 import re
 import resource
-import select
 import time
 
 from ferrytest import Control, Lab, Qemu
