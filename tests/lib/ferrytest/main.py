@@ -63,6 +63,14 @@ class Report:
                 f"{self.count[SKIP]} skipped")
 
 
+def default_signals():
+    """Whoever started us in the background, or by nohup, may have had these ignored: every
+    program that a test starts would inherit that."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main(argv=None):
     """Run what the command line asks for; the exit status says if all is well."""
     args = arguments(argv)
@@ -72,6 +80,7 @@ def main(argv=None):
     if args.list:
         print(*(case.name for case in cases), sep="\n")
         return 0
+    default_signals()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     report = Report(args.verbose)
     Runner(LOGS, args.j, report.add).run(cases)
