@@ -12,9 +12,9 @@
  * After each pass it is known what was written meanwhile. Would sending that, and
  * the state, take longer than the downtime that is allowed? Then there is one
  * more pass. If not, there are still a few as long as each leaves clearly less than
- * the one before: the limit is what is allowed, not what is wanted. Where the guest writes as fast as memory is sent, that never
- * ends: auto-converge lets the vCPUs rest, more with each step, and after
- * switch_after_ns the guest is handed over whatever the downtime. (A timeout that
+ * the one before: the limit is what is allowed, not what is wanted. Where the guest
+ * writes as fast as memory is sent, that never ends: auto-converge lets the vCPUs rest,
+ * more with each step, and after switch_after_ns the guest is handed over whatever the downtime. (A timeout that
  * gives up is not looked at here: it does not wait for the end of a pass.)
  */
 struct policy_params {

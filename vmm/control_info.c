@@ -126,8 +126,7 @@ int control_cmd_info(struct control_call *c)
 
 	if (!m) {
 		c->ret = json_pack("{s:s, s:s, s:s}", "name", run_name(c->opaque), "status",
-				   run_status_name(c->opaque), "moved_to",
-				   run_moved_to(c->opaque));
+				   run_status_name(c->opaque), "moved_to", run_moved_to(c->opaque));
 		return 0;
 	}
 	cfg = machine_config(m);

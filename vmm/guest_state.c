@@ -275,12 +275,8 @@ static int take_device(struct loader *l, struct section *s, struct err *e)
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return err_set(e, -ENOMEM, "out of memory");
-	*d = (struct device_state){
-		.dev = dev,
-		.payload = take_ptr(s->payload),
-		.start = at,
-		.bytes = s->bytes - at,
-	};
+	*d = (struct device_state){ .dev = dev, .start = at, .bytes = s->bytes - at };
+	d->payload = take_ptr(s->payload);
 	TAILQ_INSERT_TAIL(&l->devices, d, link);
 	return 0;
 }

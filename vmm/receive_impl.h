@@ -127,6 +127,7 @@ struct knock {
 	TAILQ_ENTRY(knock) link;
 };
 
+/* Connections that have not said all yet, oldest first. */
 TAILQ_HEAD(knocks, knock);
 
 /* A process that answers a question. */

@@ -53,7 +53,10 @@ void work_init(struct work *work, struct blk *blk);
 /* Random or sequential requests, every read verified. Returns an enum guest_exit. */
 int work_run(struct work *work);
 
-/* Whether the limit of time or operations is reached, or the button was pressed, and how far that is, 0 to 1000. */
+/*
+ * Whether the limit of time or operations is reached, or the button was pressed, and
+ * how far that is, 0 to 1000.
+ */
 bool work_finished(const struct work *work);
 unsigned int work_permille(const struct work *work);
 

@@ -121,7 +121,7 @@ def test_burst():
 # --- nics -------------------------------------------------------------------------
 def features_of(guest):
     """The words of the guest's first line."""
-    match = guest.wait_for(r"^net: up .*qsize=(\d+) mtu=(\d+) features=(0x[0-9a-f]+)")
+    match = guest.wait_for(r"^net: up .*qsize=(\d+) mtu=(\d+) features=(0x[0-9a-f]+)\r?\n")
     return int(match[1]), int(match[2]), int(match[3], 16)
 
 

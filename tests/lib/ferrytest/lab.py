@@ -64,7 +64,9 @@ class Copy:
 
     def __init__(self, host, name, pid):
         self.host, self.name, self.pid = host, name, pid
-        self.pidfd = os.pidfd_open(pid)
+        self.pidfd = None  # it has ended already
+        with contextlib.suppress(ProcessLookupError):
+            self.pidfd = os.pidfd_open(pid)
 
     def control(self):
         """A connection to its control socket."""
@@ -72,16 +74,17 @@ class Copy:
 
     def signal(self, number):
         """Send it a signal."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, number)
+        if self.pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, number)
 
     def running(self):
         """Has the process not ended yet?"""
-        return not select.select([self.pidfd], [], [], 0)[0]
+        return self.pidfd is not None and not select.select([self.pidfd], [], [], 0)[0]
 
     def wait(self, timeout_s=WAIT_S):
         """Wait for its end."""
-        if not select.select([self.pidfd], [], [], timeout_s)[0]:
+        if self.running() and not select.select([self.pidfd], [], [], timeout_s)[0]:
             raise AssertionError(f"guest {self.name} still runs on {self.host.name}")
 
     def stop(self):
