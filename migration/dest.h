@@ -44,8 +44,8 @@ struct dest_peer_ops {
 	/* The connection of stream @index, which the source opens soon: waits for it, bounded. */
 	int (*get_stream)(void *opaque, unsigned index, struct channel **ret, struct err *e);
 	/*
-	 * The commit has come, and the guest runs next. From here on whoever asks
-	 * is told that it was handed over, even if this process is killed at once.
+	 * The commit has come, and the guest runs next. From here on whoever asks has
+	 * to wait until it runs, and is told that it does if this process is killed.
 	 */
 	void (*committed)(void *opaque);
 	/* CONFIG was good: this is what the guest is called here. For messages. */

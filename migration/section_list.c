@@ -11,7 +11,8 @@ struct section_list {
 	struct section_source source;
 	struct section *items;
 	size_t nr;
-	size_t next; /* that the source gives */
+	uint64_t bytes; /* of those that were filled in */
+	size_t next;    /* that the source gives */
 };
 
 /* Room for one more. NULL: no memory. */
@@ -78,6 +79,10 @@ int section_list_fill(struct section_list *list, const struct section_source *so
 		if (rc < 0)
 			return rc;
 		list->nr++;
+		list->bytes += item->bytes;
+		if (list->bytes > SECTION_LIST_MAX_BYTES)
+			return err_set(e, -EPROTO, "sections of more than %llu MiB together",
+				       SECTION_LIST_MAX_BYTES / MIB);
 	} while (item->type != SECTION_END);
 	return 0;
 }

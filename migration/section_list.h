@@ -9,8 +9,9 @@
 
 struct section_list;
 
-/* What a peer may send before END. */
-#define SECTION_LIST_MAX 512U
+/* What a peer may send before END: so many, and so much (16 disks with full overlays). */
+#define SECTION_LIST_MAX       512U
+#define SECTION_LIST_MAX_BYTES (1280 * MIB)
 
 /* NULL: no memory. */
 struct section_list *section_list_new(void);

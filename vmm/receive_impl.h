@@ -58,7 +58,7 @@ enum receive_kind {
 	/* the process' */
 	RECEIVE_PROVEN,    /* TLS is done: may I? */
 	RECEIVE_NAMED,     /* text: the guest's name */
-	RECEIVE_COMMITTED, /* whoever asks is told that the guest runs here */
+	RECEIVE_COMMITTED, /* it will run, unless its process says RECEIVE_FAILED */
 	RECEIVE_RUNS,      /* value: ns since the commit; flag: the source knows */
 	RECEIVE_FAILED,    /* text: why it will never run here */
 };
@@ -66,7 +66,7 @@ enum receive_kind {
 struct receive_msg {
 	uint32_t kind, flag;
 	uint64_t value;
-	char text[512]; /* ends with a NUL */
+	char text[512]; /* ends with a NUL; printable ASCII once received */
 };
 
 /* Send one, with @fd (-1: none). Does not block. 0 or -errno. */

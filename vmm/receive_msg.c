@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Messages between the listener of `ferry receive` and the processes of its guests.
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -42,6 +43,13 @@ static int fd_of(struct msghdr *hdr)
 	return fd;
 }
 
+/* Reasons quote what the peer has sent: they must do nothing to a terminal or to JSON. */
+static void clean(char *text)
+{
+	for (; *text; text++)
+		*text = isprint((unsigned char)*text) ? *text : '?';
+}
+
 int receive_msg_recv(int sock, struct receive_msg *ret, int *ret_fd)
 {
 	union control_space space = { 0 };
@@ -64,5 +72,6 @@ int receive_msg_recv(int sock, struct receive_msg *ret, int *ret_fd)
 	if (n == 0)
 		return 0;
 	ret->text[sizeof(ret->text) - 1] = '\0';
+	clean(ret->text);
 	return n == (ssize_t)sizeof(*ret) ? 1 : -EPROTO;
 }

@@ -25,12 +25,20 @@ struct session *session_find(struct receiver *r, const uint8_t id[PREAMBLE_SESSI
 	return NULL;
 }
 
+/*
+ * A process that has noted the commit may still find that it cannot run the guest,
+ * and give it back: what it said is final when it runs, or when it is gone.
+ */
 enum handover_answer session_answer(const struct session *s)
 {
-	if (s->state >= SESSION_COMMITTED)
+	if (s->state == SESSION_RUNS)
 		return HANDOVER_RUNNING;
-	/* Its process has ended, or has said that all is given up. */
-	return s->ended || s->failed ? HANDOVER_NEVER : HANDOVER_WAIT;
+	/* It has said itself that all is given up. */
+	if (s->failed)
+		return HANDOVER_NEVER;
+	if (!s->ended)
+		return HANDOVER_WAIT;
+	return s->state == SESSION_COMMITTED ? HANDOVER_RUNNING : HANDOVER_NEVER;
 }
 
 /* --- how many --- */
@@ -232,6 +240,12 @@ static void on_process_end(void *opaque, unsigned events)
 		say_ended(s, &info);
 	else if (!s->failed)
 		on_failed(s, &(struct receive_msg){ .text = "its process was killed" });
+	/*
+	 * Session ids are sent in clear. That a stranger failed with one is no news
+	 * about the guest that it belongs to, nor may it push out what we know.
+	 */
+	if (s->state == SESSION_KNOCKS)
+		session_free(s);
 	forget_old(r);
 	receiver_check_end(r);
 }

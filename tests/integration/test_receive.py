@@ -264,6 +264,22 @@ def test_plain_peer_and_tls():
         assert receive.knock(role=QUESTION, flags=TLS, session=bytes(16)) == NO_SESSION
 
 
+def test_stranger_with_a_session_id():
+    """Who fails TLS with a guest's id makes nobody believe that this guest never ran."""
+    with Keys() as keys, Receive(*keys.options("host2"), insecure=False) as receive:
+        with receive.connect() as peer:
+            peer.sendall(preamble(flags=TLS))
+            assert code_of(peer) == OK
+            peer.sendall(b"hello?" * 100)
+            drain(peer)
+        receive.err.wait_for("TLS handshake", 10)
+        for _ in range(500):  # until its process has ended there is one of that name
+            code = receive.knock(role=QUESTION, flags=TLS)
+            if code == NO_SESSION:
+                break
+        assert code == NO_SESSION
+
+
 def test_another_tls():
     """The protocol is TLS as others speak it, with certificates on both sides."""
     with Keys() as keys, Receive(*keys.options("host2"), insecure=False) as receive:

@@ -368,6 +368,34 @@ static void test_endless_list(void **state)
 	section_list_free(list);
 }
 
+static int give_large(void *opaque, struct section *ret, struct err *e)
+{
+	unsigned *nr = opaque;
+
+	(void)e;
+	(*nr)++;
+	*ret = (struct section){ .type = SECTION_DEVICE,
+				 .bytes = section_max_bytes(SECTION_DEVICE),
+				 .payload = calloc(1, 1) };
+	assert_non_null(ret->payload);
+	return 0;
+}
+
+/* Each section is allowed, but all of them would fill the host. */
+static void test_list_of_large_ones(void **state)
+{
+	struct section_list *list = section_list_new();
+	unsigned nr = 0;
+	const struct section_source source = { .get = give_large, .opaque = &nr };
+	struct err e;
+
+	(void)state;
+	assert_int_equal(section_list_fill(list, &source, &e), -EPROTO);
+	assert_non_null(strstr(e.text, "1280 MiB together"));
+	assert_int_equal(nr, 16);
+	section_list_free(list);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -384,6 +412,7 @@ int main(void)
 		cmocka_unit_test(test_gate),
 		cmocka_unit_test(test_section_list),
 		cmocka_unit_test(test_endless_list),
+		cmocka_unit_test(test_list_of_large_ones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
