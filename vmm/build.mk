@@ -55,6 +55,7 @@ vmm_TOP := \
 	vmm/doctor_checks.c \
 	vmm/guest_boot.c \
 	vmm/guest_check.c \
+	vmm/guest_disks.c \
 	vmm/guest_spec.c \
 	vmm/guest_state.c \
 	vmm/machine.c \

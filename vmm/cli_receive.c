@@ -17,6 +17,10 @@ static const struct field map_fields[] = {
 	{ "map", &field_string, 0, .arg = "MAP", .help = "disk:ID=PATH or net:ID=BACKEND" },
 };
 
+static const struct field dir_fields[] = {
+	{ "disk-dir", &field_string, 0, .arg = "FOLDER", .help = "a folder of images" },
+};
+
 static const struct field_record rule_record = {
 	.what = "rule",
 	.bytes = sizeof(char *),
@@ -30,6 +34,14 @@ static const struct field_record map_record = {
 	.bytes = sizeof(char *),
 	.fields = map_fields,
 	.nr_fields = ARRAY_SIZE(map_fields),
+	.max_items = 64,
+};
+
+static const struct field_record dir_record = {
+	.what = "disk-dir",
+	.bytes = sizeof(char *),
+	.fields = dir_fields,
+	.nr_fields = ARRAY_SIZE(dir_fields),
 	.max_items = 64,
 };
 
@@ -49,6 +61,8 @@ const struct field receive_fields[] = {
 	{ "insecure", &field_flag, OPT(insecure), .help = "listen on TCP without TLS" },
 	{ "map", &field_texts, OPT(maps), .arg = "MAP", .record = &map_record,
 	  .help = "use another disk or network here: disk:ID=PATH, net:ID=BACKEND; repeatable" },
+	{ "disk-dir", &field_texts, OPT(disk_dirs), .arg = "FOLDER", .record = &dir_record,
+	  .help = "open no other images than those below this folder; repeatable (anywhere)" },
 	{ "name", &field_string, OPT(name), .arg = "NAME", .help = "call the guest so here" },
 	{ "console", &field_string, OPT(console), .arg = "WHERE",
 	  .help = "the guest's console here: pty, file:PATH, unix:PATH or none" },

@@ -372,5 +372,7 @@ int guest_spec_apply(struct guest_spec *spec, const struct guest_changes *change
 		rc = config_derive_macs(cfg, e);
 	if (rc == 0)
 		rc = apply_console(cfg, changes, e);
-	return rc == 0 ? apply_maps(cfg, changes->maps, e) : rc;
+	if (rc == 0)
+		rc = apply_maps(cfg, changes->maps, e);
+	return rc == 0 ? guest_disks_check(cfg, changes, e) : rc;
 }

@@ -55,10 +55,12 @@ struct guest_spec {
 /* What this host wants otherwise. Zeroes: nothing. Strings stay the caller's. */
 struct guest_changes {
 	const struct field_list *maps; /* of char *: "disk:ID=PATH", "net:ID=BACKEND[,...]" */
-	const char *name;              /* NULL: as it was */
-	const char *console;           /* NULL: as it was */
-	bool new_macs;                 /* derive MACs from the name again */
-	bool detached; /* nobody's terminal is here: a console on stdio becomes none */
+	const struct field_list
+		*disk_dirs;  /* of char *: other images are below these; NULL or empty: anywhere */
+	const char *name;    /* NULL: as it was */
+	const char *console; /* NULL: as it was */
+	bool new_macs;       /* derive MACs from the name again */
+	bool detached;       /* nobody's terminal is here: a console on stdio becomes none */
 };
 
 /*
@@ -78,9 +80,20 @@ __must_check int guest_spec_parse(struct guest_spec **ret, const void *data, siz
 /* NULL: no-op. */
 void guest_spec_free(struct guest_spec *spec);
 
-/* Change @spec->cfg. 0, or -EINVAL with @e: an id that is not there, a bad value. */
+/*
+ * Change @spec->cfg. 0, or -EINVAL with @e: an id that is not there, a bad value;
+ * -EACCES: an image outside of the folders.
+ */
 __must_check int guest_spec_apply(struct guest_spec *spec, const struct guest_changes *changes,
 				  struct err *e);
+
+/*
+ * Are all images that no map names below one of @changes->disk_dirs? Their paths
+ * are replaced by those that they lead to. 0, or -EACCES with @e. Part of
+ * guest_spec_apply().
+ */
+__must_check int guest_disks_check(struct config *cfg, const struct guest_changes *changes,
+				   struct err *e);
 
 /*
  * Can this host run it? Memory, vCPUs, CPU features (by name), name. Disks and

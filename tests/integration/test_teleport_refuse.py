@@ -45,6 +45,23 @@ def test_disk_is_missing():
             lab.check_disk(disk, True)
 
 
+def test_disk_dir():
+    """A source names any file; the destination opens those of its folder, or its user's own."""
+    with Lab() as lab:
+        disk, inside = lab.disk(), lab.folder / "inside"
+        inside.mkdir()
+        with lab.host1.guest("dirty", append=DIRTY, disk=disk):
+            lab.console().wait_for("^dirty pass=1 ")
+            with lab.host2.receive("--disk-dir", str(inside)) as receive:
+                refused(lab, receive, "disk0: no such image")
+            with lab.host2.receive("--disk-dir", str(inside),
+                                   "--disk-dir", str(lab.folder)) as receive:
+                check_result(lab.host1.teleport("g", receive).result())
+                receive.arrived("g")
+                lab.check_one_copy("g", lab.host2)
+                lab.check_disk(disk, True)
+
+
 def test_disk_of_another_size():
     with Lab() as lab:
         disk, other = lab.disk(), lab.disk("other.img", mib=8)

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -249,6 +251,80 @@ static void test_refuses_changes(void **state)
 	}
 }
 
+/* --- folders of images --- */
+
+/* What becomes of the disk called root, whose image is @path; NULL: refused. */
+static char *settled(const char *path, const char *folder, const char *map)
+{
+	struct guest_spec *spec = parse_good();
+	struct disk_config *disk = spec->cfg.disks.items;
+	_cleanup_free_ char *dir = strdup(folder), *text = strdup(map ? map : "");
+	const struct field_list dirs = { .items = &dir, .nr = 1 };
+	const struct field_list maps = { .items = &text, .nr = map ? 1 : 0 };
+	const struct guest_changes changes = { .maps = &maps, .disk_dirs = &dirs };
+	struct err e = { 0 };
+	char *ret = NULL;
+	int rc;
+
+	free(disk->path);
+	disk->path = strdup(path);
+	rc = guest_spec_apply(spec, &changes, &e);
+	if (rc == 0)
+		ret = strdup(disk->path);
+	else
+		assert_int_equal(rc, -EACCES);
+	guest_spec_free(spec);
+	return ret;
+}
+
+/* The peer says what is opened, so what it says must not lead out. */
+static void test_disk_dirs(void **state)
+{
+	char top[] = "/tmp/ferry-spec-XXXXXX", dir[32], beside[32], image[64], other[64], link[64];
+	char dots[128];
+	char *got;
+
+	(void)state;
+	assert_non_null(mkdtemp(top));
+	(void)snprintf(dir, sizeof(dir), "%s/in", top);
+	(void)snprintf(beside, sizeof(beside), "%s/in2", top);
+	(void)snprintf(image, sizeof(image), "%s/a.img", dir);
+	(void)snprintf(other, sizeof(other), "%s/b.img", beside);
+	(void)snprintf(link, sizeof(link), "%s/link", dir);
+	(void)snprintf(dots, sizeof(dots), "%s/../in2/b.img", dir);
+	assert_int_equal(mkdir(dir, 0700) | mkdir(beside, 0700), 0);
+	assert_int_equal(mknod(image, S_IFREG | 0600, 0) | mknod(other, S_IFREG | 0600, 0), 0);
+	assert_int_equal(symlink(other, link), 0);
+
+	got = settled(image, dir, NULL);
+	assert_string_equal(got, image);
+	free(got);
+	got = settled(link, top, NULL); /* what it leads to is what is opened */
+	assert_string_equal(got, other);
+	free(got);
+	got = settled(other, "/", NULL);
+	assert_string_equal(got, other);
+	free(got);
+	assert_null(settled(other, dir, NULL));
+	assert_null(settled(dots, dir, NULL));
+	assert_null(settled(link, dir, NULL));
+	assert_null(settled(dir, dir, NULL));
+	assert_null(settled(image, "/no/such/folder", NULL));
+	assert_null(settled("/no/such/image", dir, NULL));
+	/* This host's user may say anything. */
+	got = settled("/no/such/image", dir, "disk:root=/x");
+	assert_string_equal(got, "/x");
+	free(got);
+	assert_null(settled(other, dir, "net:wan=user"));
+
+	(void)unlink(link);
+	(void)unlink(image);
+	(void)unlink(other);
+	(void)rmdir(dir);
+	(void)rmdir(beside);
+	(void)rmdir(top);
+}
+
 /* --- CPU features --- */
 
 static struct kvm_cpuid2 *make_cpuid(uint32_t edx1, uint32_t ebx7, uint32_t edx7)
@@ -297,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_refuses_prefixes),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_refuses_changes),
+		cmocka_unit_test(test_disk_dirs),
 		cmocka_unit_test(test_features),
 	};
 
