@@ -14,8 +14,9 @@
  * more pass. If not, there are still a few as long as each leaves clearly less than
  * the one before: the limit is what is allowed, not what is wanted. Where the guest
  * writes as fast as memory is sent, that never ends: auto-converge lets the vCPUs rest,
- * more with each step, and after switch_after_ns the guest is handed over whatever the downtime. (A timeout that
- * gives up is not looked at here: it does not wait for the end of a pass.)
+ * more with each step, and after switch_after_ns the guest is handed over whatever the
+ * downtime. (A timeout that gives up is not looked at here: it does not wait for the end
+ * of a pass.)
  */
 struct policy_params {
 	uint64_t max_downtime_ns;

@@ -262,9 +262,9 @@ static const struct action {
 	bool needs_name;
 	int (*fn)(struct action_call *c);
 } actions[] = {
-	{ "create", true, net_create }, { "list", false, net_list },     { "show", true, net_show },
-	{ "delete", true, net_delete }, { "repair", false, net_repair },
-	{ "start", false, net_start },
+	{ "create", true, net_create },  { "list", false, net_list },
+	{ "show", true, net_show },      { "delete", true, net_delete },
+	{ "repair", false, net_repair }, { "start", false, net_start },
 };
 
 static const struct action *find_action(const char *name, struct err *e)
@@ -273,8 +273,10 @@ static const struct action *find_action(const char *name, struct err *e)
 		if (strcmp(actions[i].name, name) == 0)
 			return &actions[i];
 	}
-	(void)err_set(e, -EINVAL, "'%.40s' is none of create, list, show, delete, repair, "
-		      "start", name);
+	(void)err_set(e, -EINVAL,
+		      "'%.40s' is none of create, list, show, delete, repair, "
+		      "start",
+		      name);
 	return NULL;
 }
 

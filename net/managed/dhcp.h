@@ -34,6 +34,7 @@ __must_check int dhcp_add_host(const char *folder, const char *file, const char 
 __must_check int dhcp_del_host(const char *folder, const char *file, const char *mac,
 			       const char *what);
 
+/* Is the dnsmasq of this folder alive? */
 bool dhcp_is_running(const char *folder);
 
 #endif

@@ -20,6 +20,7 @@
  */
 struct netlink;
 
+/* Open a socket, with the reason in @e where that fails; close it. NULL: no-op. */
 __must_check int netlink_open(struct netlink **ret, struct err *e);
 void netlink_close(struct netlink *nl);
 
@@ -78,6 +79,7 @@ __must_check int netlink_vxlan_peer(struct netlink *nl, bool add, const char *na
 __must_check int netlink_add_macvtap(struct netlink *nl, const char *name, const char *lower,
 				     const uint8_t mac[6]);
 
+/* Remove an interface of any kind. */
 __must_check int netlink_del_link(struct netlink *nl, const char *name);
 
 /* What is known of an interface. */
@@ -96,10 +98,10 @@ struct netlink_link {
 /* -ENODEV: there is none. */
 __must_check int netlink_get_link(struct netlink *nl, const char *name, struct netlink_link *ret);
 
+/* Change one property of an interface. -ENODEV: there is none of that name. */
 __must_check int netlink_set_up(struct netlink *nl, const char *name, bool up);
 __must_check int netlink_set_mac(struct netlink *nl, const char *name, const uint8_t mac[6]);
 __must_check int netlink_set_alias(struct netlink *nl, const char *name, const char *alias);
-
 __must_check int netlink_set_mtu(struct netlink *nl, const char *name, unsigned mtu);
 
 /* Make @name a port of @bridge; NULL: of none. */
@@ -137,6 +139,7 @@ struct netlink_route {
 	char dev[IF_NAMESIZE];
 };
 
+/* Add a route, or remove it; adding what is there is no error. */
 __must_check int netlink_route(struct netlink *nl, bool add, const struct netlink_route *route);
 
 /* Answer ARP or neighbour solicitations for @addr on @name. */
@@ -174,6 +177,7 @@ __must_check int netlink_each_object(struct netlink *nl, bool routes, const char
 __must_check int netlink_put_object(struct netlink *nl, const struct netlink_object *obj,
 				    const char *dev, bool same);
 
+/* Call @fn for each port of @bridge; what is not 0 ends it. -ENODEV: no bridge. */
 __must_check int netlink_each_port(struct netlink *nl, const char *bridge,
 				   int (*fn)(void *opaque, const char *name,
 					     const struct netlink_link *link),

@@ -27,6 +27,7 @@ __must_check int network_lock(struct network_lock *lock, const struct net_dirs *
 			      struct err *e);
 void network_unlock(struct network_lock *lock);
 
+/* Where the journal of a network is, and the file that says whose an address is. */
 void network_journal_path(const struct network_lock *lock, const char *name,
 			  char path[NETWORK_PATH]);
 void network_address_path(const char *state, const char *name, const struct net_prefix *addr,

@@ -26,8 +26,9 @@ const uint8_t *plan_host_mac(const struct netdef *def, uint8_t ret[6]);
 /* The address that an interface gives itself in @net: RFC 4291, appendix A. */
 struct net_prefix plan_eui64(const struct net_prefix *net, const uint8_t mac[6]);
 
-/* An IPv6 address as nftables writes 128 bits of a packet: "0xfe80...". */
 #define PLAN_V6_NUMBER 35
+
+/* An IPv6 address as nftables writes 128 bits of a packet: "0xfe80...". Returns @buf. */
 const char *plan_v6_number(const struct net_prefix *addr, char buf[PLAN_V6_NUMBER]);
 
 /* Rules of the network, and dnsmasq's file; malloc()ed, NULL: no memory. */
