@@ -225,7 +225,7 @@ static int run(char *const argv[], char *said, size_t room)
 		used += (size_t)got;
 	said[used] = '\0';
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		continue;
+		;
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
 }
 

@@ -145,7 +145,7 @@ int journal_open(struct journal **ret, const char *path, struct err *e)
 	off_t len;
 	int rc = open_file(&j, path, 0, e);
 
-	if (rc < 0)
+	if (rc < 0 || !j)
 		return rc;
 	len = lseek(j->fd, 0, SEEK_END);
 	text = len >= 0 && len <= MAX_FILE_BYTES ? calloc(1, (size_t)len + 1) : NULL;

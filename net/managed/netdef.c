@@ -22,11 +22,6 @@ static const char *const modes[NET_NR_MODES] = {
 	[NET_MODE_INTERNAL] = "internal",
 };
 
-const char *net_mode_name(enum net_mode mode)
-{
-	return modes[mode];
-}
-
 enum net_mode net_mode_by_name(const char *name)
 {
 	unsigned mode = 0;
@@ -38,9 +33,9 @@ enum net_mode net_mode_by_name(const char *name)
 
 int netdef_check_name(const char *name, struct err *e)
 {
-	size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+	bool good = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == strlen(name);
 
-	if (name[len] == '\0' && len <= NETDEF_NAME_MAX && name[0] >= 'a' && name[0] <= 'z')
+	if (good && strlen(name) <= NETDEF_NAME_MAX && name[0] >= 'a' && name[0] <= 'z')
 		return 0;
 	return err_set(e, -EINVAL,
 		       "network '%.40s': a name is 1 to %d of a-z, 0-9, - and _, a letter first",

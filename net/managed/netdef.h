@@ -53,8 +53,7 @@ struct netdef {
 	struct net_forward forwards[NETDEF_MAX_FORWARDS];
 };
 
-/* "nat" and back; NET_NR_MODES: there is no such mode. */
-const char *net_mode_name(enum net_mode mode);
+/* The mode called "nat" and so on; NET_NR_MODES: there is no such mode. */
 enum net_mode net_mode_by_name(const char *name);
 
 /* 0, or -EINVAL with the reason: 1 to NETDEF_NAME_MAX of a-z 0-9 _ -, a letter first. */

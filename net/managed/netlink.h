@@ -140,7 +140,7 @@ struct netlink_route {
 };
 
 /* Add a route, or remove it; adding what is there is no error. */
-__must_check int netlink_route(struct netlink *nl, bool add, const struct netlink_route *route);
+__must_check int netlink_route(struct netlink *nl, bool add, const struct netlink_route *r);
 
 /* Answer ARP or neighbour solicitations for @addr on @name. */
 __must_check int netlink_neigh_proxy(struct netlink *nl, bool add, const char *name,

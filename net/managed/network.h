@@ -43,12 +43,12 @@ struct net_join {
 };
 
 /*
- * The address that @member has, or will have, on @def: what it asks for (0 in
- * member->v4/v6: derived from its MAC, past those that others have). Fills in both
+ * The address that @m has, or will have, on @def: what it asks for (0 in
+ * m->v4/v6: derived from its MAC, past those that others have). Fills in both
  * families. -EADDRINUSE: another guest has it; -EADDRNOTAVAIL: not of this network.
  */
 __must_check int network_choose_addresses(const struct net_dirs *dirs, const struct netdef *def,
-					  struct net_member *member, struct err *e);
+					  struct net_member *m, struct err *e);
 
 /* Join with a tap that is there; the network is up. */
 __must_check int network_join(const struct net_dirs *dirs, const struct netdef *def,

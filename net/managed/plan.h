@@ -33,8 +33,7 @@ __must_check int plan_network(const struct netdef *def, const char *dir, plan_fn
 			      struct err *e);
 
 /* The same for a member, whose tap is there. */
-__must_check int plan_member(const struct netdef *def, const char *dir,
-			     const struct net_member *member, plan_fn fn, void *opaque,
-			     struct err *e);
+__must_check int plan_member(const struct netdef *def, const char *dir, const struct net_member *m,
+			     plan_fn fn, void *opaque, struct err *e);
 
 #endif
