@@ -29,14 +29,17 @@
 /* JSON with the quotes that C does not mind. */
 static int parse(struct guest_spec **ret, const char *text, struct err *e)
 {
-	_cleanup_free_ char *json = strdup(text);
+	char *json = strdup(text);
+	int rc;
 
 	assert_non_null(json);
 	for (char *p = json; *p; p++) {
 		if (*p == '\'')
 			*p = '"';
 	}
-	return guest_spec_parse(ret, json, strlen(json), e);
+	rc = guest_spec_parse(ret, json, strlen(json), e);
+	free(json);
+	return rc;
 }
 
 static struct guest_spec *parse_good(void)
