@@ -54,14 +54,25 @@ struct child {
 
 /* --- towards the listener --- */
 
+/* No room or no memory just now. */
+static bool comes_and_goes(int rc)
+{
+	return rc == -EAGAIN || rc == -ENOBUFS || rc == -ENOMEM || rc == -EINTR;
+}
+
+/*
+ * What the listener answers to questions about the guest hangs on it, so it is said
+ * until it has been heard, or nobody is left to hear it.
+ */
 static void tell(const struct child *c, uint32_t kind, const char *text)
 {
 	struct receive_msg msg = { .kind = kind };
+	struct pollfd room = { .fd = c->sock, .events = POLLOUT };
 
 	if (text)
 		(void)snprintf(msg.text, sizeof(msg.text), "%s", text);
-	/* Gone: then nobody needs to know. */
-	(void)!receive_msg_send(c->sock, &msg, -1);
+	while (comes_and_goes(receive_msg_send(c->sock, &msg, -1)))
+		(void)poll(&room, 1, 10);
 }
 
 /* Returns the next message's kind; -ETIMEDOUT, or -EPIPE: it is gone. Before the thread. */
