@@ -162,4 +162,5 @@ SUITES = {
     "soak": lambda: python_suite("soak"),
 }
 # What runs when nothing is asked for: what takes minutes does not.
-DEFAULT_SUITES = [name for name in SUITES if name != "soak"]
+# Hours or minutes that nobody waits for each time.
+ONLY_WHEN_ASKED = {"soak"}
