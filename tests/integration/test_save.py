@@ -182,14 +182,14 @@ def test_new_macs():
     """Two guests from one file: the second has another address once it has reset."""
     with tmp_dir() as folder:
         with Guest("net", append="ip=dhcp", net="user") as guest:
-            mac = guest.wait_for(r"^net: up .* mac=(\S+)")[1]
+            mac = guest.wait_for(r"^net: up .* mac=(\S+) ")[1]
             guest.save(folder / "g")
         with Restored(folder / "g", name="other") as same, \
                 Restored(folder / "g", name="another", new_macs=True) as new:
             for one, wanted in (same, True), (new, False):
                 with one.control() as control:
                     control.execute("system_reset")
-                assert (one.wait_for(r"net: up .* mac=(\S+)")[1] == mac) is wanted
+                assert (one.wait_for(r"net: up .* mac=(\S+) ")[1] == mac) is wanted
 
 
 # --- several ---
