@@ -8,7 +8,7 @@ import socket
 
 from ferrytest import NetHost, NetNs, require_tool, run, timeout, tmp_dir
 
-UP = r"^net: up ip=(\S+)/(\d+) gw=(\S+) mac=(\S+)"
+UP = r"^net: up ip=(\S+)/(\d+) gw=(\S+) mac=(\S+) "
 ECHO_PORT = 7
 QUIT_PORT = 9999
 MINUTES = 180
