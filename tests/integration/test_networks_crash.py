@@ -2,6 +2,7 @@
 """Managed networks whose makers are killed, refused or disturbed at every step."""
 import json
 import os
+import select
 import signal
 import socket
 
@@ -171,6 +172,7 @@ def test_what_others_destroy_is_put_right(how):
                 pid = host.pid_of_dnsmasq("lab")
                 pidfd = os.pidfd_open(pid)
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                select.select([pidfd], [], [])
                 os.close(pidfd)
             elif how == "forwarding":
                 host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
