@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "util/clock.h"
 
@@ -55,14 +54,9 @@ int phase_parse_set(const char *text, uint32_t *ret, struct err *e)
 void phase_gate_init(struct phase_gate *gate, uint32_t hold, void (*on_change)(void *opaque),
 		     void *opaque)
 {
-	pthread_condattr_t attr;
-
 	*gate = (struct phase_gate){ .hold = hold, .on_change = on_change, .opaque = opaque };
 	mutex_init(&gate->lock);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&gate->changed, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	cond_init(&gate->changed);
 }
 
 void phase_gate_fini(struct phase_gate *gate)
@@ -107,15 +101,11 @@ int phase_gate_pass(struct phase_gate *gate, enum phase phase, struct err *e)
 
 int phase_gate_sleep(struct phase_gate *gate, uint64_t deadline_ns, struct err *e)
 {
-	const struct timespec until = {
-		.tv_sec = (time_t)(deadline_ns / NSEC_PER_SEC),
-		.tv_nsec = (long)(deadline_ns % NSEC_PER_SEC),
-	};
 	int rc = 0;
 
 	MUTEX_SCOPE(&gate->lock);
 	while (rc == 0 && !gate->closed)
-		rc = pthread_cond_timedwait(&gate->changed, &gate->lock.m, &until);
+		rc = cond_wait_until(&gate->changed, &gate->lock, deadline_ns);
 	return verdict_locked(gate, e);
 }
 

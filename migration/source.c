@@ -418,17 +418,12 @@ static void *migrate(void *opaque)
 
 static void init(struct source *s, const struct source_params *params)
 {
-	pthread_condattr_t attr;
-
 	s->p = *params;
 	s->start_ns = clock_now_ns();
 	s->st.total_bytes = s->st.remaining_bytes = params->ram_bytes;
 	phase_gate_init(&s->gate, params->options.hold, params->listener->changed, params->opaque);
 	mutex_init(&s->lock);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&s->changed, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	cond_init(&s->changed);
 }
 
 static void fini(struct source *s)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // After a lost answer: the source asks who has the guest, and does not guess.
 #include <errno.h>
-#include <time.h>
 
 #include "migration/source_impl.h"
 #include "util/clock.h"
@@ -19,14 +18,12 @@ bool source_is_abandoned(struct source *s)
 
 void source_sleep(struct source *s, uint64_t ns)
 {
-	uint64_t at = clock_now_ns() + ns;
-	const struct timespec until = { .tv_sec = (time_t)(at / NSEC_PER_SEC),
-					.tv_nsec = (long)(at % NSEC_PER_SEC) };
+	uint64_t until_ns = clock_now_ns() + ns;
 	int rc = 0;
 
 	MUTEX_SCOPE(&s->lock);
 	while (!s->forced && !s->abandoned && rc == 0)
-		rc = pthread_cond_timedwait(&s->changed, &s->lock.m, &until);
+		rc = cond_wait_until(&s->changed, &s->lock, until_ns);
 }
 
 /* Ask once. HANDOVER_WAIT also where nobody answers. */

@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "migration/stats_impl.h"
 #include "util/clock.h"
@@ -65,14 +64,10 @@ static void take_sample(struct stats *s)
 /* True: it is time for the next sample; false: the end. */
 static bool wait_until(struct stats *s, uint64_t at_ns)
 {
-	const struct timespec at = {
-		.tv_sec = (time_t)(at_ns / NSEC_PER_SEC),
-		.tv_nsec = (long)(at_ns % NSEC_PER_SEC),
-	};
 	bool go_on;
 
 	mutex_lock(&s->lock);
-	while (!s->quit && pthread_cond_clockwait(&s->ended, &s->lock.m, CLOCK_MONOTONIC, &at) == 0)
+	while (!s->quit && cond_wait_until(&s->ended, &s->lock, at_ns) == 0)
 		;
 	go_on = !s->quit;
 	mutex_unlock(&s->lock);
@@ -102,7 +97,7 @@ int stats_start(struct stats **ret, void (*read)(void *opaque, struct stats_samp
 	s->read = read;
 	s->opaque = opaque;
 	mutex_init(&s->lock);
-	(void)pthread_cond_init(&s->ended, NULL);
+	cond_init(&s->ended);
 	rc = thread_start(&s->thread, "stats", stats_main, s);
 	if (rc < 0) {
 		stats_free(s);

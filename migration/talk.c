@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "migration/channel.h"
 #include "util/clock.h"
@@ -101,22 +100,14 @@ bool talk_was_refused(struct talk *t)
 	return t->refused;
 }
 
-static struct timespec after_ns(uint64_t ns)
-{
-	uint64_t at = clock_now_ns() + ns;
-
-	return (struct timespec){ .tv_sec = (time_t)(at / NSEC_PER_SEC),
-				  .tv_nsec = (long)(at % NSEC_PER_SEC) };
-}
-
 int talk_explain(struct talk *t, unsigned timeout_ms, struct err *e)
 {
-	const struct timespec until = after_ns(timeout_ms * NSEC_PER_MSEC);
+	uint64_t until_ns = clock_now_ns() + timeout_ms * NSEC_PER_MSEC;
 	int rc = 0;
 
 	MUTEX_SCOPE(&t->lock);
 	while (!t->end.code && rc == 0)
-		rc = pthread_cond_timedwait(&t->ended, &t->lock.m, &until);
+		rc = cond_wait_until(&t->ended, &t->lock, until_ns);
 	if (t->end.code)
 		*e = t->end;
 	return e->code;
@@ -224,12 +215,12 @@ static void *read_sections(void *opaque)
 /* Wait for the next tick. False: no more are needed. */
 static bool next_tick(struct talk *t)
 {
-	const struct timespec until = after_ns(ALIVE_INTERVAL_NS);
+	uint64_t until_ns = clock_now_ns() + ALIVE_INTERVAL_NS;
 	int rc = 0;
 
 	MUTEX_SCOPE(&t->lock);
 	while (!t->quit && !t->end.code && rc == 0)
-		rc = pthread_cond_timedwait(&t->ended, &t->lock.m, &until);
+		rc = cond_wait_until(&t->ended, &t->lock, until_ns);
 	return !t->quit && !t->end.code;
 }
 
@@ -286,19 +277,14 @@ static int get_section(void *opaque, struct section *ret, struct err *e)
 
 static void init(struct talk *t, const struct talk_params *params)
 {
-	pthread_condattr_t attr;
-
 	t->p = *params;
 	t->sink = (struct section_sink){ .put = put_section, .opaque = t };
 	t->source = (struct section_source){ .get = get_section, .opaque = t };
 	mutex_init(&t->send_lock);
 	mutex_init(&t->lock);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&t->filled, &attr);
-	(void)pthread_cond_init(&t->drained, &attr);
-	(void)pthread_cond_init(&t->ended, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	cond_init(&t->filled);
+	cond_init(&t->drained);
+	cond_init(&t->ended);
 }
 
 int talk_new(struct talk **ret, const struct talk_params *params, struct err *e)

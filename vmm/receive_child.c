@@ -195,15 +195,13 @@ static struct channel *take_stream_locked(struct child *c, unsigned index)
 static int get_stream(void *opaque, unsigned index, struct channel **ret, struct err *e)
 {
 	uint64_t deadline_ns = clock_now_ns() + STREAM_TIMEOUT_NS;
-	const struct timespec until = { .tv_sec = (time_t)(deadline_ns / NSEC_PER_SEC),
-					.tv_nsec = (long)(deadline_ns % NSEC_PER_SEC) };
 	struct channel *ch = NULL;
 	struct child *c = opaque;
 	int rc = 0;
 
 	MUTEX_SCOPE(&c->lock);
-	while (!c->gone && !(ch = take_stream_locked(c, index)) && rc != ETIMEDOUT)
-		rc = pthread_cond_clockwait(&c->changed, &c->lock.m, CLOCK_MONOTONIC, &until);
+	while (!c->gone && !(ch = take_stream_locked(c, index)) && rc == 0)
+		rc = cond_wait_until(&c->changed, &c->lock, deadline_ns);
 	if (c->gone)
 		return err_set(e, -ECANCELED, "'ferry receive' was ended");
 	if (!ch)
@@ -313,7 +311,7 @@ static int receive_one(const struct receive_options *o, const struct tls_credent
 	int rc;
 
 	mutex_init(&c.lock);
-	(void)pthread_cond_init(&c.changed, NULL);
+	cond_init(&c.changed);
 	rc = open_channel(&c, task->fd, &c.control, &e);
 	if (rc == 0)
 		rc = run_session(&c, o, &e);

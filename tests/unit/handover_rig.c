@@ -567,14 +567,12 @@ static void open_sockets(struct rig *r)
 /* Wait so long for the source's thread. False: it still goes on, or waits for an answer. */
 static bool wait_done(struct rig *r, uint64_t ns, bool until_unknown)
 {
-	uint64_t at = clock_now_ns() + ns;
-	struct timespec until = { .tv_sec = (time_t)(at / NSEC_PER_SEC),
-				  .tv_nsec = (long)(at % NSEC_PER_SEC) };
+	uint64_t until_ns = clock_now_ns() + ns;
 	int rc = 0;
 
 	MUTEX_SCOPE(&r->lock);
 	while (!r->done && !(until_unknown && r->unknown) && rc == 0)
-		rc = pthread_cond_timedwait(&r->changed, &r->lock.m, &until);
+		rc = cond_wait_until(&r->changed, &r->lock, until_ns);
 	return r->done;
 }
 
@@ -613,16 +611,11 @@ static void finish(struct rig *r, struct rig_result *ret)
 
 static void init(struct rig *r, const struct rig_plan *plan)
 {
-	pthread_condattr_t attr;
-
 	memset(r, 0, sizeof(*r));
 	r->plan = *plan;
 	r->source_runs = r->source_locked = true;
 	mutex_init(&r->lock);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&r->changed, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	cond_init(&r->changed);
 	phase_gate_init(&r->gate, 0, NULL, NULL);
 	open_sockets(r);
 }
