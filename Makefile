@@ -55,7 +55,7 @@ LDLIBS  := $(PKG_LIBS) -lm
 .SUFFIXES:
 
 # --- what there is to build: each fragment adds to these lists --------------
-FERRY_SRCS :=        # all of ferry but vmm/main.c
+FERRY_SRCS :=        # all of ferry but vmm/cli/main.c
 GUESTS     :=        # guest images, below $(O)/guest-images
 include $(sort $(wildcard */build.mk))
 
@@ -64,7 +64,7 @@ LIB := $(O)/libferry.a
 
 all: $(O)/ferry $(GUESTS) ## build ferry and the guests
 
-$(O)/ferry: $(O)/vmm/main.o $(LIB)
+$(O)/ferry: $(O)/vmm/cli/main.o $(LIB)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(LIB): $(FERRY_OBJS)
@@ -74,7 +74,7 @@ $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(FERRY_OBJS:.o=.d) $(O)/vmm/main.d
+-include $(FERRY_OBJS:.o=.d) $(O)/vmm/cli/main.d
 
 # --- the rest of the targets, by subject ------------------------------------
 include tests/rules.mk scripts/lint.mk scripts/install.mk

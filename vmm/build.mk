@@ -1,4 +1,4 @@
-# Core: what devices build on. Top: what ties everything together.
+# Core: what devices build on. Top, in the folders: what ties everything together.
 vmm_CORE := \
 	vmm/acceptor.c \
 	vmm/acpi.c \
@@ -30,57 +30,57 @@ vmm_CORE := \
 	vmm/vm_state.c \
 	vmm/vm_state_tables.c
 vmm_TOP := \
-	vmm/cli.c \
-	vmm/cli_console.c \
-	vmm/cli_help.c \
-	vmm/cli_net.c \
-	vmm/cli_receive.c \
-	vmm/cli_remote.c \
-	vmm/cli_run.c \
-	vmm/cli_save.c \
-	vmm/cli_state.c \
-	vmm/cli_teleport.c \
-	vmm/cli_teleport_show.c \
-	vmm/config.c \
-	vmm/config_field.c \
-	vmm/config_file.c \
-	vmm/config_json.c \
-	vmm/control.c \
-	vmm/control_client.c \
-	vmm/control_cmds.c \
-	vmm/control_info.c \
-	vmm/control_migrate.c \
-	vmm/control_request.c \
-	vmm/doctor.c \
-	vmm/doctor_checks.c \
-	vmm/guest_boot.c \
-	vmm/guest_check.c \
-	vmm/guest_disks.c \
-	vmm/guest_spec.c \
-	vmm/guest_state.c \
-	vmm/machine.c \
-	vmm/machine_devices.c \
-	vmm/machine_network.c \
-	vmm/net_show.c \
-	vmm/receive.c \
-	vmm/receive_child.c \
-	vmm/receive_guest.c \
-	vmm/receive_knock.c \
-	vmm/receive_msg.c \
-	vmm/receive_session.c \
-	vmm/restore.c \
-	vmm/run.c \
-	vmm/run_signals.c \
-	vmm/runtime.c \
-	vmm/runtime_list.c \
-	vmm/save.c \
-	vmm/state.c \
-	vmm/state_tables.c \
-	vmm/state_text.c \
-	vmm/teleport.c \
-	vmm/teleport_guest.c \
-	vmm/teleport_report.c \
-	vmm/teleport_status.c
+		vmm/cli/cli.c \
+		vmm/cli/console.c \
+		vmm/cli/doctor.c \
+		vmm/cli/doctor_checks.c \
+		vmm/cli/help.c \
+		vmm/cli/net.c \
+		vmm/cli/receive.c \
+		vmm/cli/remote.c \
+		vmm/cli/run.c \
+		vmm/cli/save.c \
+		vmm/cli/state.c \
+		vmm/cli/teleport.c \
+		vmm/cli/teleport_show.c \
+		vmm/control/client.c \
+		vmm/control/cmds.c \
+		vmm/control/control.c \
+		vmm/control/info.c \
+		vmm/control/migrate.c \
+		vmm/control/request.c \
+		vmm/guest/boot.c \
+		vmm/guest/check.c \
+		vmm/guest/config.c \
+		vmm/guest/config_field.c \
+		vmm/guest/config_file.c \
+		vmm/guest/config_json.c \
+		vmm/guest/disks.c \
+		vmm/guest/machine.c \
+		vmm/guest/machine_devices.c \
+		vmm/guest/machine_network.c \
+		vmm/guest/net_show.c \
+		vmm/guest/run.c \
+		vmm/guest/run_signals.c \
+		vmm/guest/runtime.c \
+		vmm/guest/runtime_list.c \
+		vmm/guest/spec.c \
+		vmm/guest/state.c \
+		vmm/move/receive.c \
+		vmm/move/receive_child.c \
+		vmm/move/receive_guest.c \
+		vmm/move/receive_knock.c \
+		vmm/move/receive_msg.c \
+		vmm/move/receive_session.c \
+		vmm/move/restore.c \
+		vmm/move/save.c \
+		vmm/move/state.c \
+		vmm/move/state_tables.c \
+		vmm/move/state_text.c \
+		vmm/move/teleport.c \
+		vmm/move/teleport_guest.c \
+		vmm/move/teleport_report.c \
+		vmm/move/teleport_status.c
 
 FERRY_SRCS += $(vmm_CORE) $(vmm_TOP)
 

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "vmm/guest_state.h"
+#include "vmm/guest/state.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

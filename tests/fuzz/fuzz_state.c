@@ -19,7 +19,7 @@
 #include "virtio/net.h"
 #include "virtio/rng.h"
 #include "vmm/console.h"
-#include "vmm/state.h"
+#include "vmm/move/state.h"
 #include "vmm/vm_state.h"
 
 #define MEM         (1 * MIB)

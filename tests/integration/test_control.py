@@ -11,7 +11,7 @@ import time
 from ferrytest import Control, Guest, each, fds, require_root, run, tmp_dir
 from ferrytest.paths import FERRY, TOP
 
-# As vmm/control.h has them.
+# As vmm/control/control.h has them.
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_NESTING = 32
 MAX_CLIENTS = 64

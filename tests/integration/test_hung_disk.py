@@ -9,7 +9,7 @@ from ferrytest import Guest, HungFs, each, tmp_dir
 from ferrytest.leaks import files_below
 from ferrytest.seccomp import NoUring
 
-GRACE_S = 5  # vmm/run_signals.h
+GRACE_S = 5  # vmm/guest/run_signals.h
 WORK = "ops=1000000 depth=4"
 GIVEN_UP = "the host's storage does not answer: ended without it"
 

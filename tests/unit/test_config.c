@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "util/compiler.h"
-#include "vmm/config.h"
+#include "vmm/guest/config.h"
 
 /* A file that must be read: then @check looks at what came of it. */
 static void with_text(const char *text, void (*check)(struct config *cfg))

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "vmm/control.h"
-#include "vmm/control_cmds.h"
+#include "vmm/control/cmds.h"
+#include "vmm/control/control.h"
 
 static int echo(struct control_call *c)
 {

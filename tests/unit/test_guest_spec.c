@@ -13,7 +13,7 @@
 
 #include "util/io.h"
 #include "vmm/cpu_features.h"
-#include "vmm/guest_state.h"
+#include "vmm/guest/state.h"
 
 #define SETTINGS                                                                                   \
 	"{'name':'web','kernel':'/k','initrd':null,'append':'a b','memory':67108864,'vcpus':2,"    \

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "vmm/receive_impl.h"
+#include "vmm/move/receive_impl.h"
 
 /* Nobody may be told "never" by a process that may still run it, nor "running" by one that
  * may still give it back. */

@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "util/compiler.h"
-#include "vmm/runtime.h"
+#include "vmm/guest/runtime.h"
 
 static char dir[64];
 

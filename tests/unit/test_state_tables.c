@@ -22,7 +22,7 @@
 
 #include "migration/vstate.h"
 #include "util/compiler.h"
-#include "vmm/state.h"
+#include "vmm/move/state.h"
 
 #define FIXTURES    "tests/fixtures/state"
 #define MAX_DEPTH   4U

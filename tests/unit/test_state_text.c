@@ -11,7 +11,7 @@
 
 #include "migration/vstate.h"
 #include "util/compiler.h"
-#include "vmm/state.h"
+#include "vmm/move/state.h"
 
 /* The lines of a document with these sections; the caller frees. */
 static char *print(const char *sections)

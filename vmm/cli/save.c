@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+// `ferry save` and `ferry restore`.
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/io.h"
+#include "util/log.h"
+#include "vmm/cli/cli.h"
+#include "vmm/control/client.h"
+#include "vmm/move/restore.h"
+#include "vmm/move/save_options.h"
+
+#define REPLY_TIMEOUT_S 5
+
+/* --- save --- */
+
+static const char *const compress_choices[] = { "none", "zstd", NULL };
+
+#define SAVE(member) offsetof(struct save_options, member)
+
+const struct field save_fields[] = {
+	{ "keep-running", &field_flag, SAVE(keep_running),
+	  .help = "let the guest go on afterwards; otherwise it ends" },
+	{ "compress", &field_choice, SAVE(compress), .arg = "HOW", .help = "none (default) or zstd",
+	  .choices = compress_choices },
+	{ "force", &field_flag, SAVE(force), .help = "replace a file that is there" },
+	{ "json", &field_flag, SAVE(json), .help = "print JSON" },
+};
+const size_t save_nr_fields = ARRAY_SIZE(save_fields);
+
+/* NOLINTBEGIN(clang-analyzer-unix.Malloc): it does not know cleanup attributes */
+/* The guest's process has another working directory. 0 or -errno. */
+static int make_absolute(const char *path, char **ret)
+{
+	_cleanup_free_ char *cwd = *path == '/' ? strdup("") : realpath(".", NULL);
+
+	if (!cwd)
+		return -errno;
+	if (asprintf(ret, "%s%s%s", cwd, *path == '/' ? "" : "/", path) < 0) {
+		*ret = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+/* NOLINTEND(clang-analyzer-unix.Malloc) */
+
+static int begin(struct control_client *c, const char *path, const struct save_options *o,
+		 struct err *e)
+{
+	_cleanup_free_ char *absolute = NULL;
+	int rc = make_absolute(path, &absolute);
+	json_t *args;
+
+	if (rc < 0)
+		return err_set(e, rc, "%s: %s", path, strerror(-rc));
+	args = json_pack("{s:s, s:b, s:b, s:s*}", "file", absolute, "keep-running", o->keep_running,
+			 "force", o->force, "compress",
+			 o->compress ? compress_choices[o->compress] : NULL);
+	if (!args)
+		return err_set(e, -EINVAL, "%s: the name is not UTF-8", path);
+	return client_execute_with(c, "ferry-save", args, NULL, e);
+}
+
+/* Until the save has succeeded or failed. The event's data, a new reference, or NULL with @e. */
+static json_t *wait_saved(struct control_client *c, struct err *e)
+{
+	for (;;) {
+		json_t *event, *data;
+		const char *name;
+		bool failed, completed;
+
+		if (client_next_event(c, &event, e) < 0)
+			return NULL;
+		name = json_string_value(json_object_get(event, "event"));
+		failed = !strcmp(name, "SAVE_FAILED");
+		completed = !strcmp(name, "SAVE_COMPLETED");
+		data = json_incref(json_object_get(event, "data"));
+		json_decref(event);
+		if (completed)
+			return data;
+		if (failed)
+			(void)err_set(e, -EIO, "%s",
+				      json_string_value(json_object_get(data, "desc")));
+		json_decref(data);
+		if (failed)
+			return NULL;
+	}
+}
+
+static int print_saved(const struct cli *cli, const struct save_options *o, json_t *data)
+{
+	json_int_t bytes = json_integer_value(json_object_get(data, "data-bytes"));
+
+	if (o->json)
+		return cli_print_json(data);
+	(void)printf("%s: saved to %s: %.1f MiB, stopped for %.1f ms%s\n", cli->arg, cli->arg2,
+		     (double)bytes / (double)MIB,
+		     json_real_value(json_object_get(data, "paused-ms")),
+		     o->keep_running ? ", goes on" : "");
+	json_decref(data);
+	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+}
+
+int cli_save(const struct cli *cli)
+{
+	struct save_options o = { 0 };
+	struct control_client c;
+	json_t *data = NULL;
+	struct err e;
+	int rc;
+
+	if (cli_apply(cli, &o, &e) < 0)
+		return cli_usage(cli->cmd, &e);
+	if (client_open(&c, cli->arg, REPLY_TIMEOUT_S, &e) < 0)
+		return cli_fail(cli, &e);
+	rc = begin(&c, cli->arg2, &o, &e);
+	if (rc == 0) {
+		data = wait_saved(&c, &e);
+		rc = data ? 0 : -EIO;
+	}
+	/* It is saved; its name is free when its process has gone. */
+	if (rc == 0 && !o.keep_running)
+		rc = client_wait_end(&c, 0, &e);
+	client_close(&c);
+	return rc < 0 ? cli_fail(cli, &e) : print_saved(cli, &o, data);
+}
+
+/* --- restore --- */
+
+static const char *const clock_choices[] = { "real", "continue", NULL };
+
+static const struct field map_fields[] = {
+	{ "map", &field_string, 0, .arg = "MAP", .help = "disk:ID=PATH or net:ID=BACKEND[,...]" },
+};
+
+static const struct field_record map_record = {
+	.what = "map",
+	.bytes = sizeof(char *),
+	.fields = map_fields,
+	.nr_fields = ARRAY_SIZE(map_fields),
+	.max_items = CLI_MAX_OPTIONS,
+};
+
+#define RESTORE(member) offsetof(struct restore_options, member)
+
+const struct field restore_fields[] = {
+	{ "name", &field_string, RESTORE(name), .arg = "NAME",
+	  .help = "what the guest is called from now on" },
+	{ "map", &field_texts, RESTORE(maps), .arg = "MAP",
+	  .help = "disk:ID=PATH or net:ID=BACKEND[,...]: what it has here instead",
+	  .record = &map_record },
+	{ "new-macs", &field_flag, RESTORE(new_macs), .help = "derive its MACs from its name" },
+	{ "clock", &field_choice, RESTORE(clock), .arg = "HOW",
+	  .help = "real (default): with the time since; continue: without",
+	  .choices = clock_choices },
+	{ "console", &field_string, RESTORE(console), .arg = "WHERE",
+	  .help = "stdio, pty, file:PATH, unix:PATH or none (as it was)" },
+	{ "paused", &field_flag, RESTORE(paused), .help = "do not let it run yet" },
+	{ "ephemeral", &field_flag, RESTORE(ephemeral), .help = "leave nothing behind" },
+	{ "timeout", &field_uint, RESTORE(timeout_s), .arg = "SECONDS",
+	  .help = "end the guest after so long, with status 124" },
+	{ "hugepages", &field_flag, RESTORE(hugepages), .help = "back RAM by 2 MiB huge pages" },
+	{ "json", &field_flag, RESTORE(json),
+	  .help = "report start and end as JSON on standard error" },
+	{ "verbose", &field_flag, RESTORE(verbose), .letter = 'v', .help = "log more" },
+};
+const size_t restore_nr_fields = ARRAY_SIZE(restore_fields);
+
+int cli_restore(const struct cli *cli)
+{
+	struct restore_options o = { 0 };
+	struct err e;
+	int rc;
+
+	if (cli_apply(cli, &o, &e) < 0) {
+		rc = cli_usage(cli->cmd, &e);
+	} else {
+		log_init(o.verbose ? LOG_DEBUG : LOG_INFO, o.name ? o.name : "restore");
+		rc = restore_guest(cli->arg, &o, &e);
+		if (rc < 0)
+			rc = cli_fail(cli, &e);
+	}
+	fields_free(restore_fields, restore_nr_fields, &o);
+	return rc;
+}

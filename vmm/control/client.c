@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+// A client of a guest's control socket, for the sub-commands. Blocking.
+#include "vmm/control/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "util/io.h"
+#include "vmm/guest/runtime.h"
+
+static void set_timeout(const struct control_client *c, unsigned timeout_s)
+{
+	const struct timeval tv = { .tv_sec = timeout_s };
+
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+/* Read what there is. Bytes, 0 at the end, or -errno. */
+static ssize_t fill(struct control_client *c)
+{
+	ssize_t n;
+
+	if (c->bytes == CLIENT_BUFFER_BYTES)
+		return -EMSGSIZE;
+	do {
+		n = recv(c->fd, c->buf + c->bytes, CLIENT_BUFFER_BYTES - c->bytes, 0);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	c->bytes += (size_t)n;
+	return n;
+}
+
+static int err_read(ssize_t rc, struct err *e)
+{
+	if (rc == 0)
+		return err_set(e, -EPIPE, "the guest has ended");
+	if (rc == -ETIMEDOUT)
+		return err_set(e, -ETIMEDOUT, "the guest does not answer");
+	return err_set(e, (int)rc, "control socket: %s", strerror((int)-rc));
+}
+
+/* The next line as JSON, a new reference. 0 or -errno. */
+static int receive(struct control_client *c, json_t **ret, struct err *e)
+{
+	char *end;
+	size_t len;
+
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): err_set() is never 0 */
+	while (!(end = memchr(c->buf, '\n', c->bytes))) {
+		ssize_t rc = fill(c);
+
+		if (rc <= 0)
+			return err_read(rc, e);
+	}
+	len = (size_t)(end - c->buf) + 1;
+	*ret = json_loadb(c->buf, len, 0, NULL);
+	c->bytes -= len;
+	memmove(c->buf, c->buf + len, c->bytes);
+	if (!*ret)
+		return err_set(e, -EPROTO, "control socket: not a ferry guest on the other end");
+	return 0;
+}
+
+/* @args is taken over; NULL: none. */
+static int send_command(const struct control_client *c, const char *command, json_t *args,
+			struct err *e)
+{
+	json_t *request = json_pack("{s:s, s:o*}", "execute", command, "arguments", args);
+	_cleanup_free_ char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+	size_t len = text ? strlen(text) : 0;
+
+	json_decref(request);
+	if (!text)
+		return err_set(e, -ENOMEM, "out of memory");
+	text[len++] = '\n'; /* instead of the final zero */
+	if (send(c->fd, text, len, MSG_NOSIGNAL) == (ssize_t)len)
+		return 0;
+	return err_set(e, errno ? -errno : -EIO, "control socket: %s", strerror(errno));
+}
+
+/* Take @reply apart; it is ours. 1: an event, not a reply. */
+static int judge_reply(json_t *reply, json_t **ret, struct err *e)
+{
+	const json_t *error = json_object_get(reply, "error");
+	json_t *value = json_object_get(reply, "return");
+	int rc = 0;
+
+	if (error) {
+		const char *desc = json_string_value(json_object_get(error, "desc"));
+
+		rc = err_set(e, -EREMOTEIO, "%s", desc ? desc : "refused");
+	} else if (!value) {
+		rc = 1;
+	} else if (ret) {
+		*ret = json_incref(value);
+	}
+	json_decref(reply);
+	return rc;
+}
+
+int client_execute_with(struct control_client *c, const char *command, json_t *args, json_t **ret,
+			struct err *e)
+{
+	int rc = send_command(c, command, args, e);
+
+	if (rc < 0)
+		return rc;
+	do {
+		json_t *reply = NULL;
+
+		rc = receive(c, &reply, e);
+		if (rc == 0)
+			rc = judge_reply(reply, ret, e);
+	} while (rc > 0);
+	return rc;
+}
+
+int client_execute(struct control_client *c, const char *command, json_t **ret, struct err *e)
+{
+	return client_execute_with(c, command, NULL, ret, e);
+}
+
+int client_next_event(struct control_client *c, json_t **ret, struct err *e)
+{
+	int rc;
+
+	set_timeout(c, 0);
+	for (;;) {
+		json_t *reply = NULL;
+
+		rc = receive(c, &reply, e);
+		if (rc < 0)
+			return rc;
+		if (json_object_get(reply, "event")) {
+			*ret = reply;
+			return 0;
+		}
+		json_decref(reply);
+	}
+}
+
+int client_negotiate(struct control_client *c, struct err *e)
+{
+	json_t *greeting = NULL;
+	int rc = receive(c, &greeting, e);
+
+	if (rc < 0)
+		return rc;
+	if (!json_object_get(greeting, "QMP"))
+		rc = err_set(e, -EPROTO, "control socket: not a ferry guest on the other end");
+	json_decref(greeting);
+	return rc < 0 ? rc : client_execute(c, "qmp_capabilities", NULL, e);
+}
+
+int client_connect(struct control_client *c, const char *name, unsigned timeout_s, struct err *e)
+{
+	pid_t pid = 0;
+
+	*c = (struct control_client){ .fd = runtime_connect(name, &pid, e), .pidfd = -1 };
+	if (c->fd < 0)
+		return c->fd;
+	set_timeout(c, timeout_s);
+	c->pidfd = pidfd_open(pid, 0);
+	c->buf = malloc(CLIENT_BUFFER_BYTES);
+	if (c->pidfd >= 0 && c->buf)
+		return 0;
+	client_close(c);
+	(void)err_set(e, -ENOENT, "guest %s has just ended", name);
+	return -ENOENT;
+}
+
+int client_open(struct control_client *c, const char *name, unsigned timeout_s, struct err *e)
+{
+	int rc = client_connect(c, name, timeout_s, e);
+
+	if (rc < 0)
+		return rc;
+	rc = client_negotiate(c, e);
+	if (rc < 0)
+		client_close(c);
+	return rc;
+}
+
+void client_close(struct control_client *c)
+{
+	close_fd(&c->fd);
+	close_fd(&c->pidfd);
+	free(take_ptr(c->buf));
+}
+
+/* Events in the buffer are old news: whatever they told is asked for next. */
+int client_wait_event(struct control_client *c, unsigned timeout_ms, struct err *e)
+{
+	struct pollfd pfd = { .fd = c->fd, .events = POLLIN };
+	int rc = poll(&pfd, 1, (int)timeout_ms);
+
+	if (rc < 0 && errno != EINTR)
+		return err_set(e, -errno, "control socket: %s", strerror(errno));
+	if (rc <= 0)
+		return 0;
+	rc = (int)fill(c);
+	return rc > 0 ? 0 : err_read(rc, e);
+}
+
+int client_wait_end(const struct control_client *c, unsigned timeout_s, struct err *e)
+{
+	struct pollfd pfd = { .fd = c->pidfd, .events = POLLIN };
+	int rc;
+
+	do {
+		rc = poll(&pfd, 1, timeout_s ? (int)timeout_s * 1000 : -1);
+	} while (rc < 0 && errno == EINTR);
+	return rc > 0 ? 0 : err_set(e, -ETIMEDOUT, "the guest's process does not end");
+}
+
+int client_kill(const struct control_client *c, struct err *e)
+{
+	if (pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0) == 0)
+		return 0;
+	return err_set(e, -errno, "cannot kill the guest's process: %s", strerror(errno));
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: MIT
+// The control socket: connections, their queues, and events.
+#include "vmm/control/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+#include "util/io.h"
+#include "util/log.h"
+#include "vmm/acceptor.h"
+#include "vmm/loop.h"
+
+/*
+ * Theory of operation
+ *
+ * All on the main loop; no descriptor blocks. A connection collects bytes until
+ * a line is complete, answers it, and goes on with the next. Replies and events
+ * are queued and written as the client reads. While a reply is queued no
+ * further request is read, so a client can make ferry hold one reply and its
+ * events, no more; if the events alone pass CONTROL_MAX_QUEUE_BYTES, the client
+ * is dropped.
+ */
+struct client {
+	struct control *ctl;
+	struct control_session session;
+	struct loop_fd watch;
+	char *in; /* CONTROL_MAX_REQUEST_BYTES, until the first newline */
+	size_t in_bytes;
+	char *out; /* what is left to write: out[out_done, out_bytes) */
+	size_t out_bytes, out_done, out_room;
+	bool dead; /* removed when nobody works on it any more */
+	TAILQ_ENTRY(client) link;
+};
+
+struct control {
+	struct control_params p;
+	struct acceptor acceptor;
+	TAILQ_HEAD(, client) clients;
+	struct loop_work reaper;     /* frees dead clients */
+	void (*alone)(void *opaque); /* NULL: nobody waits for that */
+	void *alone_opaque;
+	struct log_limit log;
+};
+
+static void free_client(struct client *c)
+{
+	loop_del_fd(c->ctl->p.loop, &c->watch);
+	close_fd(&c->watch.fd);
+	TAILQ_REMOVE(&c->ctl->clients, c, link);
+	acceptor_client_left(&c->ctl->acceptor);
+	free(c->in);
+	free(c->out);
+	free(c);
+}
+
+/* A client may be dropped from inside of what it asked for: free it later. */
+static void drop_client(struct client *c)
+{
+	if (c->dead)
+		return;
+	c->dead = true;
+	if (c->session.closed)
+		c->session.closed(c->ctl->p.opaque, &c->session);
+	loop_mod_fd(c->ctl->p.loop, &c->watch, 0);
+	loop_post(c->ctl->p.loop, &c->ctl->reaper);
+}
+
+static void reap_clients(void *opaque)
+{
+	struct control *ctl = opaque;
+	struct client *c, *next;
+
+	for (c = TAILQ_FIRST(&ctl->clients); c; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->dead)
+			free_client(c);
+	}
+	if (ctl->alone && TAILQ_EMPTY(&ctl->clients)) {
+		void (*fn)(void *opaque) = ctl->alone;
+
+		ctl->alone = NULL;
+		fn(ctl->alone_opaque);
+	}
+}
+
+void control_when_alone(struct control *ctl, void (*fn)(void *opaque), void *opaque)
+{
+	ctl->alone = fn;
+	ctl->alone_opaque = opaque;
+	loop_post(ctl->p.loop, &ctl->reaper);
+}
+
+/* --- output --- */
+
+static size_t queued(const struct client *c)
+{
+	return c->out_bytes - c->out_done;
+}
+
+/* Make room for @len more bytes. 0 or -ENOMEM. */
+static int reserve_out(struct client *c, size_t len)
+{
+	size_t need;
+	char *out;
+
+	if (c->out_done) {
+		memmove(c->out, c->out + c->out_done, queued(c));
+		c->out_bytes = queued(c);
+		c->out_done = 0;
+	}
+	need = c->out_bytes + len;
+	if (need <= c->out_room)
+		return 0;
+	out = realloc(c->out, need);
+	if (!out)
+		return -ENOMEM;
+	c->out = out;
+	c->out_room = need;
+	return 0;
+}
+
+/* The reply to a console request is out: the connection is the console's now. */
+static void take_over(struct client *c)
+{
+	int fd;
+
+	loop_del_fd(c->ctl->p.loop, &c->watch);
+	fd = take_fd(&c->watch.fd);
+	drop_client(c);
+	if (c->session.take_over(c->ctl->p.opaque, fd) < 0)
+		(void)close(fd);
+}
+
+static void flush_out(struct client *c)
+{
+	while (queued(c)) {
+		ssize_t n = send(c->watch.fd, c->out + c->out_done, queued(c),
+				 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0) {
+			drop_client(c);
+			return;
+		}
+		c->out_done += (size_t)n;
+	}
+	if (!queued(c) && c->session.take_over) {
+		take_over(c);
+		return;
+	}
+	loop_mod_fd(c->ctl->p.loop, &c->watch, queued(c) ? LOOP_WRITE : LOOP_READ);
+}
+
+/* Queue @json as one line; takes it over. */
+static void send_json(struct client *c, json_t *json)
+{
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	size_t len = text ? strlen(text) : 0;
+
+	json_decref(json);
+	if (c->dead) {
+		free(text);
+		return;
+	}
+	if (!text || queued(c) > CONTROL_MAX_QUEUE_BYTES || reserve_out(c, len + 2) < 0) {
+		log_limited(&c->ctl->log, LOG_WARN,
+			    "a client of the control socket does not read: dropped");
+		drop_client(c);
+	} else {
+		memcpy(c->out + c->out_bytes, text, len);
+		memcpy(c->out + c->out_bytes + len, "\r\n", 2);
+		c->out_bytes += len + 2;
+		flush_out(c);
+	}
+	free(text);
+}
+
+void control_event(struct control *ctl, const char *name, json_t *data)
+{
+	uint64_t now = clock_wall_ns();
+	json_t *event = json_pack("{s:s, s:{s:I, s:I}}", "event", name, "timestamp", "seconds",
+				  (json_int_t)(now / NSEC_PER_SEC), "microseconds",
+				  (json_int_t)(now % NSEC_PER_SEC / NSEC_PER_USEC));
+	struct client *c;
+
+	if (data)
+		(void)json_object_set_new(event, "data", data);
+	TAILQ_FOREACH(c, &ctl->clients, link)
+	{
+		if (c->session.negotiated && !c->session.take_over)
+			send_json(c, json_incref(event));
+	}
+	json_decref(event);
+}
+
+/* --- input --- */
+
+static bool is_blank(const char *line, size_t len)
+{
+	return strspn(line, " \t\r") >= len;
+}
+
+/* Answer the complete lines that were read, as long as replies get out. */
+static void handle_lines(struct client *c)
+{
+	char *end;
+
+	while (!c->dead && !queued(c) && (end = memchr(c->in, '\n', c->in_bytes))) {
+		size_t len = (size_t)(end - c->in);
+		bool blank;
+		json_t *reply = NULL;
+
+		*end = '\0';
+		blank = is_blank(c->in, len);
+		if (!blank)
+			reply = control_handle(c->ctl->p.table, &c->session, c->ctl->p.opaque,
+					       c->in, len);
+		c->in_bytes -= len + 1;
+		memmove(c->in, end + 1, c->in_bytes);
+		if (!blank)
+			send_json(c, reply);
+	}
+}
+
+/* A line that is longer than the buffer: nothing after it can be understood. */
+static void refuse_long_line(struct client *c)
+{
+	send_json(c, json_pack("{s:{s:s, s:s}}", "error", "class", "GenericError", "desc",
+			       "Request is too long"));
+	drop_client(c);
+}
+
+static void read_client(struct client *c)
+{
+	ssize_t n = recv(c->watch.fd, c->in + c->in_bytes, CONTROL_MAX_REQUEST_BYTES - c->in_bytes,
+			 MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		drop_client(c);
+		return;
+	}
+	c->in_bytes += (size_t)n;
+	handle_lines(c);
+	if (!c->dead && c->in_bytes == CONTROL_MAX_REQUEST_BYTES &&
+	    !memchr(c->in, '\n', c->in_bytes))
+		refuse_long_line(c);
+}
+
+static void on_client(void *opaque, unsigned events)
+{
+	struct client *c = opaque;
+
+	if (c->dead)
+		return;
+	if (events & LOOP_WRITE) {
+		flush_out(c);
+		handle_lines(c); /* that waited for this */
+	} else {
+		read_client(c);
+	}
+}
+
+/* --- connections --- */
+
+static bool peer_allowed(int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
+	       (cred.uid == geteuid() || cred.uid == 0);
+}
+
+static int add_client(void *opaque, int fd)
+{
+	struct control *ctl = opaque;
+	struct client *c;
+	int rc;
+
+	if (!peer_allowed(fd))
+		return -EPERM;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	c->ctl = ctl;
+	c->in = malloc(CONTROL_MAX_REQUEST_BYTES);
+	c->watch = (struct loop_fd){ .fn = on_client, .opaque = c, .fd = fd, .events = LOOP_READ };
+	rc = c->in ? loop_add_fd(ctl->p.loop, &c->watch) : -ENOMEM;
+	if (rc < 0) {
+		free(c->in);
+		free(c);
+		return rc;
+	}
+	TAILQ_INSERT_TAIL(&ctl->clients, c, link);
+	send_json(c, control_greeting());
+	return 0;
+}
+
+int control_new(struct control **ret, const struct control_params *params)
+{
+	struct control *ctl = calloc(1, sizeof(*ctl));
+	int rc;
+
+	if (!ctl)
+		return -ENOMEM;
+	ctl->p = *params;
+	TAILQ_INIT(&ctl->clients);
+	ctl->reaper = (struct loop_work){ .fn = reap_clients, .opaque = ctl };
+	ctl->acceptor = (struct acceptor){
+		.loop = params->loop,
+		.name = "control socket",
+		.accepted = add_client,
+		.opaque = ctl,
+		.max_clients = CONTROL_MAX_CLIENTS,
+	};
+	rc = acceptor_start(&ctl->acceptor, params->listen_fd);
+	if (rc < 0) {
+		free(ctl);
+		return rc;
+	}
+	*ret = ctl;
+	return 0;
+}
+
+void control_free(struct control *ctl)
+{
+	struct client *c, *next;
+
+	if (!ctl)
+		return;
+	acceptor_stop(&ctl->acceptor);
+	loop_unpost(ctl->p.loop, &ctl->reaper);
+	for (c = TAILQ_FIRST(&ctl->clients); c; c = next) {
+		next = TAILQ_NEXT(c, link);
+		free_client(c);
+	}
+	free(ctl);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* The control socket: QMP's conventions, a table of commands, events. */
+#ifndef FERRY_VMM_CONTROL_CONTROL_H
+#define FERRY_VMM_CONTROL_CONTROL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+
+#define CONTROL_MAX_REQUEST_BYTES (64 * 1024)
+#define CONTROL_MAX_NESTING       32
+#define CONTROL_MAX_CLIENTS       64
+/* What a client may leave unread before it is dropped. */
+#define CONTROL_MAX_QUEUE_BYTES (128 * 1024)
+
+struct loop;
+struct control;
+struct control_call;
+
+/* --- the table --- */
+
+struct control_arg {
+	const char *name; /* NULL ends the list */
+	json_type type;   /* JSON_TRUE: a boolean */
+	bool optional;
+	const char *help;
+};
+
+struct control_command {
+	const char *name;
+	/* 0 with call->ret set (or left NULL for {}), or -errno with call->e.
+	 * Main thread. The arguments have been checked against the list. */
+	int (*fn)(struct control_call *call);
+	const char *help;               /* what it does, and what it returns */
+	const struct control_arg *args; /* NULL: none */
+	bool anytime;                   /* even when control_table.admit would refuse it */
+};
+
+struct control_event_info {
+	const char *name;
+	const char *help;
+};
+
+/* Everything a socket offers. */
+struct control_table {
+	const struct control_command *commands;
+	size_t nr_commands;
+	const struct control_event_info *events;
+	size_t nr_events;
+	/* Called before each command that is not for anytime; -errno with call->e refuses
+	 * it. NULL: all are welcome. */
+	int (*admit)(struct control_call *call);
+};
+
+/* The part of a connection that commands see. */
+struct control_session {
+	bool negotiated; /* qmp_capabilities was executed */
+	/* Set by a command: once its reply is out, the connection leaves the
+	 * protocol and its descriptor is handed to this function, which owns
+	 * it if it returns 0. */
+	int (*take_over)(void *opaque, int fd);
+	/* Set by a command: the client has gone. May be NULL. */
+	void (*closed)(void *opaque, const struct control_session *session);
+};
+
+struct control_call {
+	void *opaque; /* control_params.opaque */
+	const struct control_table *table;
+	struct control_session *session;
+	json_t *args; /* an object */
+	json_t *ret;  /* the command's, a new reference */
+	struct err *e;
+};
+
+/*
+ * One request: parse, check, execute. Returns the reply, a new reference
+ * (NULL: no memory). Any bytes are possible in @line. Main thread.
+ */
+json_t *control_handle(const struct control_table *table, struct control_session *session,
+		       void *opaque, const char *line, size_t len);
+
+/* The first thing a client reads. */
+json_t *control_greeting(void);
+
+/* Commands that every table starts with; their fn. */
+int control_cmd_capabilities(struct control_call *c);
+int control_cmd_commands(struct control_call *c);
+int control_cmd_events(struct control_call *c);
+int control_cmd_version(struct control_call *c);
+
+/* --- the server --- */
+
+struct control_params {
+	struct loop *loop;
+	int listen_fd; /* non-blocking; stays the caller's */
+	const struct control_table *table;
+	void *opaque; /* for the commands */
+};
+
+/* Serve @listen_fd. Clients of other users, root excepted, are refused. 0 or -errno. */
+__must_check int control_new(struct control **ret, const struct control_params *params);
+
+/* Send what can be sent at once, hang up on all clients. NULL: no-op. */
+void control_free(struct control *ctl);
+
+/*
+ * Call @fn once, when no client is connected; at the next turn of the loop if
+ * none is. @fn may not free @ctl.
+ */
+void control_when_alone(struct control *ctl, void (*fn)(void *opaque), void *opaque);
+
+/*
+ * Tell all clients that something happened; takes over @data (NULL: none). A
+ * client that does not read is dropped, never waited for. Main thread.
+ */
+void control_event(struct control *ctl, const char *name, json_t *data);
+
+#endif

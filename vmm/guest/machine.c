@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: MIT
+// A guest made from its settings: devices, boot image, and what it is up to.
+#include "vmm/guest/machine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/isa.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "virtio/blk.h"
+#include "vmm/boot.h"
+#include "vmm/guest/machine_impl.h"
+#include "vmm/guest/state.h"
+#include "vmm/vm.h"
+#include "vmm/vm_state.h"
+
+/* A guest that crashes right after its start is not restarted faster than this. */
+#define RESTART_INTERVAL_NS (1 * NSEC_PER_SEC)
+
+static void tell(struct machine *m, const char *name, json_t *data)
+{
+	if (m->listener.event)
+		m->listener.event(m->listener.opaque, name, data);
+	else
+		json_decref(data);
+}
+
+/* --- what the guest does --- */
+
+static void end(struct machine *m, enum machine_end why, unsigned code)
+{
+	bool by_guest = why != MACHINE_END_FAILED;
+	const char *reason = why == MACHINE_END_REBOOT  ? "guest-reset"
+			     : why == MACHINE_END_CRASH ? "guest-panic"
+			     : by_guest                 ? "guest-shutdown"
+							: "host-error";
+
+	if (m->ended)
+		return;
+	m->ended = true;
+	tell(m, "SHUTDOWN", json_pack("{s:b, s:s}", "guest", by_guest, "reason", reason));
+	m->listener.ended(m->listener.opaque, why, code);
+}
+
+/* Power-on state and a fresh boot image; the vCPUs are parked. False: it has ended. */
+static bool boot_again(struct machine *m, bool by_guest)
+{
+	struct err e = { 0 };
+	int rc = vm_reset(m->vm);
+
+	if (rc < 0)
+		(void)err_set(&e, rc, "reset: %s", strerror(-rc));
+	else if (!m->boot)
+		rc = err_set(&e, -ENOENT, "reset: the guest came here without its kernel");
+	else
+		rc = boot_load(m->boot, m->vm, &e);
+	if (rc < 0) {
+		log_error("%s", e.text);
+		end(m, MACHINE_END_FAILED, 0);
+		return false;
+	}
+	m->boot_ns = clock_now_ns();
+	tell(m, "RESET",
+	     json_pack("{s:b, s:s}", "guest", by_guest, "reason",
+		       by_guest ? "guest-reset" : "host-qmp-system-reset"));
+	return true;
+}
+
+static void on_reset(struct machine *m)
+{
+	if (m->cfg->on_reboot == ON_REBOOT_DESTROY) {
+		end(m, MACHINE_END_REBOOT, 0);
+		return;
+	}
+	log_debug("the guest resets");
+	if (boot_again(m, true))
+		vm_event_done(m->vm);
+}
+
+static void restart_now(void *opaque)
+{
+	struct machine *m = opaque;
+
+	if (boot_again(m, true)) {
+		m->crashed = false;
+		vm_event_done(m->vm);
+	}
+}
+
+static void on_crash(struct machine *m, enum vm_crash how)
+{
+	static const char *const what[] = {
+		[VM_CRASH_PANIC] = "panicked",
+		[VM_CRASH_TRIPLE_FAULT] = "crashed by a triple fault",
+		[VM_CRASH_KVM] = "did what KVM cannot do",
+	};
+	static const char *const next[] = {
+		[ON_CRASH_DESTROY] = "ends",
+		[ON_CRASH_RESTART] = "restarts",
+		[ON_CRASH_PRESERVE] = "is kept for inspection",
+	};
+	static const char *const action[] = {
+		[ON_CRASH_DESTROY] = "poweroff",
+		[ON_CRASH_RESTART] = "reset",
+		[ON_CRASH_PRESERVE] = "pause",
+	};
+
+	log_warn("the guest %s, and %s", what[how], next[m->cfg->on_crash]);
+	if (gmem_file_is_cut(&m->vm->gmem))
+		log_error("somebody has cut the saved file that its memory is read from");
+	tell(m, "GUEST_PANICKED", json_pack("{s:s}", "action", action[m->cfg->on_crash]));
+	if (m->cfg->on_crash == ON_CRASH_DESTROY) {
+		end(m, MACHINE_END_CRASH, 0);
+		return;
+	}
+	m->crashed = true;
+	if (m->cfg->on_crash == ON_CRASH_RESTART)
+		loop_arm(m->loop, &m->restart, m->boot_ns + RESTART_INTERVAL_NS);
+}
+
+/* The vCPUs are parked until vm_event_done(). */
+static void on_event(void *opaque, enum vm_event event, unsigned code)
+{
+	struct machine *m = opaque;
+
+	switch (event) {
+	case VM_EVENT_NONE:
+		break;
+	case VM_EVENT_POWEROFF:
+		end(m, MACHINE_END_POWEROFF, 0);
+		break;
+	case VM_EVENT_DEBUG_EXIT:
+		end(m, MACHINE_END_DEBUG, code);
+		break;
+	case VM_EVENT_RESET:
+		on_reset(m);
+		break;
+	case VM_EVENT_CRASH:
+		on_crash(m, (enum vm_crash)code);
+		break;
+	}
+}
+
+/* --- what the user does --- */
+
+/* Refuse what makes no sense for a guest that has crashed or ended. */
+static int check_alive(const struct machine *m, struct err *e)
+{
+	if (m->ended)
+		return err_set(e, -EINVAL, "the guest has ended");
+	if (m->crashed)
+		return err_set(e, -EINVAL, "the guest has crashed: reset or destroy it");
+	return 0;
+}
+
+/* Refuse as well what must wait until the guest is all here, or saved. */
+static int check_free(const struct machine *m, struct err *e)
+{
+	if (m->held)
+		return err_set(e, -EBUSY, "the guest cannot be changed now: %s", m->held);
+	if (m->arriving)
+		return err_set(e, -EBUSY, "the guest has not arrived yet");
+	return check_alive(m, e);
+}
+
+int machine_pause(struct machine *m, struct err *e)
+{
+	int rc = check_free(m, e);
+
+	if (rc < 0 || m->paused)
+		return rc;
+	vm_pause(m->vm);
+	m->paused = true;
+	tell(m, "STOP", NULL);
+	return 0;
+}
+
+int machine_resume(struct machine *m, struct err *e)
+{
+	int rc = check_free(m, e);
+
+	if (rc < 0 || !m->paused)
+		return rc;
+	m->paused = false;
+	vm_resume(m->vm);
+	tell(m, "RESUME", NULL);
+	return 0;
+}
+
+int machine_reset(struct machine *m, struct err *e)
+{
+	int rc = m->crashed && !m->held ? 0 : check_free(m, e);
+
+	if (rc < 0)
+		return rc;
+	loop_disarm(m->loop, &m->restart);
+	vm_pause(m->vm);
+	if (!boot_again(m, false))
+		return err_set(e, -EIO, "the guest could not be reset, and has ended");
+	vm_resume(m->vm);
+	if (m->crashed)
+		vm_event_done(m->vm);
+	m->crashed = false;
+	return 0;
+}
+
+int machine_power_button(struct machine *m, struct err *e)
+{
+	int rc = check_free(m, e);
+
+	if (rc < 0)
+		return rc;
+	acpi_pm_power_button(m->pm);
+	tell(m, "POWERDOWN", NULL);
+	return 0;
+}
+
+int machine_hold(struct machine *m, const char *why, struct err *e)
+{
+	int rc = check_free(m, e);
+
+	if (rc < 0)
+		return rc;
+	if (!m->started)
+		return err_set(e, -EINVAL, "the guest has not been started");
+	vm_pause(m->vm);
+	if (vm_has_event(m->vm)) {
+		vm_resume(m->vm);
+		return err_set(e, -EAGAIN, "the guest is about to end or to reset");
+	}
+	m->held = why;
+	if (!m->paused)
+		tell(m, "STOP", NULL);
+	return 0;
+}
+
+void machine_release(struct machine *m)
+{
+	m->held = NULL;
+	vm_resume(m->vm);
+	if (!m->paused)
+		tell(m, "RESUME", NULL);
+}
+
+/* --- making it --- */
+
+static int add_all(struct machine *m, struct err *e)
+{
+	int rc = machine_add_platform(m, e);
+
+	m->vm->on_event = on_event;
+	m->vm->on_event_opaque = m;
+	return rc < 0 ? rc : machine_add_devices(m, e);
+}
+
+static int assemble(struct machine *m, struct err *e)
+{
+	const struct config *cfg = m->cfg;
+	const struct boot_params_files files = {
+		.kernel = cfg->kernel,
+		.initrd = cfg->initrd,
+		.cmdline = cfg->append,
+	};
+	const struct vm_params params = {
+		.memory_bytes = cfg->memory_bytes,
+		.nr_vcpus = cfg->vcpus,
+		.hugepages = cfg->hugepages,
+	};
+	int rc = boot_open(&m->boot, &files, e);
+
+	if (rc == 0)
+		rc = vm_new(&m->vm, &params, m->loop, e);
+	if (rc == 0)
+		rc = add_all(m, e);
+	return rc < 0 ? rc : boot_load(m->boot, m->vm, e);
+}
+
+/* A guest must not find its disks larger or smaller than they were. */
+static int check_disks(const struct machine *m, const struct guest_spec *spec, struct err *e)
+{
+	const struct disk_config *disks = m->cfg->disks.items;
+
+	for (size_t i = 0; i < m->cfg->disks.nr; i++) {
+		uint64_t bytes = blk_capacity_bytes(m->disks[i]);
+
+		if (bytes != spec->disk_bytes[i])
+			return err_set(e, -EINVAL,
+				       "disk %s: %s has %llu bytes, but the guest's disk has %llu",
+				       disks[i].id, disks[i].path, (unsigned long long)bytes,
+				       (unsigned long long)spec->disk_bytes[i]);
+	}
+	return 0;
+}
+
+/* The same for a guest that is not to boot: its state will be loaded. */
+static int assemble_incoming(struct machine *m, const struct machine_incoming *in, struct err *e)
+{
+	const struct gmem_file ram = { .fd = in->ram_fd, .offset = in->ram_offset };
+	const struct vm_params params = {
+		.memory_bytes = m->cfg->memory_bytes,
+		.nr_vcpus = m->cfg->vcpus,
+		.hugepages = m->cfg->hugepages,
+		.ram = in->ram_fd >= 0 ? &ram : NULL,
+		.cpuid = in->spec->cpuid,
+		.tsc_khz = in->spec->tsc_khz,
+	};
+	int rc = vm_new(&m->vm, &params, m->loop, e);
+
+	if (rc == 0)
+		rc = add_all(m, e);
+	if (rc == 0)
+		rc = check_disks(m, in->spec, e);
+	/* Undone by machine_start(), or by the resume of a guest that its user paused. */
+	if (rc == 0)
+		vm_pause(m->vm);
+	return rc;
+}
+
+static struct machine *new_machine(const struct config *cfg, struct loop *loop, struct console *con,
+				   const struct machine_listener *listener)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	m->cfg = cfg;
+	m->loop = loop;
+	m->con = con;
+	m->listener = *listener;
+	m->restart.fn = restart_now;
+	m->restart.opaque = m;
+	for (unsigned i = 0; i < CONFIG_MAX_NICS; i++)
+		m->joins[i].fd = -1;
+	return m;
+}
+
+int machine_new(struct machine **ret, const struct config *cfg, struct loop *loop,
+		struct console *con, const struct machine_listener *listener, struct err *e)
+{
+	struct machine *m = new_machine(cfg, loop, con, listener);
+	int rc = m ? assemble(m, e) : err_set(e, -ENOMEM, "out of memory");
+
+	if (rc < 0) {
+		machine_free(m);
+		return rc;
+	}
+	*ret = m;
+	return 0;
+}
+
+int machine_new_incoming(struct machine **ret, const struct machine_incoming *in, struct loop *loop,
+			 struct console *con, const struct machine_listener *listener,
+			 struct err *e)
+{
+	struct machine *m = new_machine(&in->spec->cfg, loop, con, listener);
+	int rc;
+
+	if (!m)
+		return err_set(e, -ENOMEM, "out of memory");
+	m->arriving = true;
+	rc = assemble_incoming(m, in, e);
+	if (rc < 0) {
+		machine_free(m);
+		return rc;
+	}
+	*ret = m;
+	return 0;
+}
+
+void machine_set_clock(struct machine *m, enum machine_clock clock)
+{
+	m->clock = clock;
+}
+
+void machine_set_paused(struct machine *m)
+{
+	m->paused = true;
+}
+
+/* Clocks go from here on. The state has served its purpose. */
+static int start_clocks(struct machine *m, struct err *e)
+{
+	uint64_t age_ns = 0;
+	int rc;
+
+	if (m->clock == MACHINE_CLOCK_REALTIME)
+		age_ns = vm_state_age_by_realtime_ns(m->state);
+	else if (m->clock == MACHINE_CLOCK_ARRIVAL)
+		age_ns = vm_state_age_by_arrival_ns(m->state);
+	rc = vm_state_start(m->vm, m->state, age_ns, e);
+
+	vm_state_free(m->state);
+	m->state = NULL;
+	return rc;
+}
+
+int machine_start(struct machine *m, struct err *e)
+{
+	bool arrived = m->arriving;
+	int rc = 0;
+
+	if (m->arriving && !m->state)
+		return err_set(e, -EINVAL, "the guest has not arrived yet");
+	if (arrived)
+		rc = start_clocks(m, e);
+	if (rc < 0)
+		return rc;
+	m->start_ns = m->boot_ns = clock_now_ns();
+	m->started = true;
+	m->arriving = false;
+	rc = vm_start(m->vm);
+	if (rc < 0)
+		return err_set(e, rc, "cannot start the vCPUs: %s", strerror(-rc));
+	if (arrived && !m->paused)
+		vm_resume(m->vm);
+	return 0;
+}
+
+void machine_set_boot(struct machine *m, struct boot *boot)
+{
+	boot_close(m->boot);
+	m->boot = boot;
+}
+
+struct boot *machine_boot(const struct machine *m)
+{
+	return m->boot;
+}
+
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	loop_disarm(m->loop, &m->restart);
+	vm_free(m->vm);
+	machine_leave_networks(m);
+	vm_state_free(m->state);
+	loop_free(m->io_loop);
+	boot_close(m->boot);
+	free(m);
+}
+
+/* --- what others want to know --- */
+
+enum machine_state machine_state(const struct machine *m)
+{
+	if (m->ended)
+		return MACHINE_ENDED;
+	if (m->crashed)
+		return MACHINE_CRASHED;
+	if (m->arriving)
+		return MACHINE_INCOMING;
+	if (m->paused || m->held)
+		return MACHINE_PAUSED;
+	return m->started ? MACHINE_RUNNING : MACHINE_READY;
+}
+
+const char *machine_status(const struct machine *m)
+{
+	static const char *const names[] = {
+		[MACHINE_READY] = "prelaunch",        [MACHINE_INCOMING] = "inmigrate",
+		[MACHINE_RUNNING] = "running",        [MACHINE_PAUSED] = "paused",
+		[MACHINE_CRASHED] = "guest-panicked", [MACHINE_ENDED] = "shutdown",
+	};
+
+	return names[machine_state(m)];
+}
+
+struct vm *machine_vm(const struct machine *m)
+{
+	return m->vm;
+}
+
+const struct config *machine_config(const struct machine *m)
+{
+	return m->cfg;
+}
+
+struct console *machine_console(const struct machine *m)
+{
+	return m->con;
+}
+
+struct virtio_dev *machine_disk(const struct machine *m, size_t i)
+{
+	return m->disks[i];
+}
+
+struct virtio_dev *machine_nic(const struct machine *m, size_t i)
+{
+	return m->nics[i];
+}
+
+struct virtio_dev *machine_balloon(const struct machine *m)
+{
+	return m->balloon;
+}
+
+uint64_t machine_start_ns(const struct machine *m)
+{
+	return m->start_ns;
+}

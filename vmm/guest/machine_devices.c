@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+// The devices of a guest, made from its settings.
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "devices/isa.h"
+#include "devices/pci.h"
+#include "devices/serial.h"
+#include "virtio/balloon.h"
+#include "virtio/blk.h"
+#include "virtio/console.h"
+#include "virtio/net.h"
+#include "virtio/rng.h"
+#include "vmm/guest/machine_impl.h"
+#include "vmm/guest/machine_network.h"
+#include "vmm/vm.h"
+
+int machine_add_platform(struct machine *m, struct err *e)
+{
+	static int (*const add[])(struct vm * vm) = { rtc_new, i8042_new, pvpanic_new,
+						      debug_exit_new };
+	int rc = pci_host_new(m->vm, &m->pci);
+
+	if (rc == 0)
+		rc = acpi_pm_new(m->vm, &m->pm);
+	if (rc == 0)
+		rc = serial_new(m->vm, m->con);
+	for (unsigned i = 0; i < ARRAY_SIZE(add) && rc == 0; i++)
+		rc = add[i](m->vm);
+	return rc < 0 ? err_set(e, rc, "platform devices: %s", strerror(-rc)) : 0;
+}
+
+static int add_disk(struct machine *m, const struct disk_config *disk, size_t i, struct err *e)
+{
+	static const enum block_direct direct[] = {
+		[DISK_DIRECT_AUTO] = BLOCK_DIRECT_AUTO,
+		[DISK_DIRECT_ON] = BLOCK_DIRECT_ON,
+		[DISK_DIRECT_OFF] = BLOCK_DIRECT_OFF,
+	};
+	static const enum blk_engine engines[] = {
+		[DISK_ENGINE_AUTO] = BLK_ENGINE_AUTO,
+		[DISK_ENGINE_URING] = BLK_ENGINE_URING,
+		[DISK_ENGINE_THREADS] = BLK_ENGINE_THREADS,
+	};
+	const struct blk_config cfg = {
+		.id = disk->id,
+		.path = disk->path,
+		.serial = disk->serial,
+		.readonly = disk->readonly,
+		.overlay = disk->overlay,
+		.incoming = m->arriving,
+		.queues = disk->queues,
+		.iops = disk->iops,
+		.bps = disk->bytes_per_s,
+		.burst_ms = disk->burst_ms,
+		.direct = direct[disk->direct],
+		.engine = engines[disk->engine],
+		.queue_size = (uint16_t)disk->queue_size,
+	};
+
+	return blk_new(m->vm, m->pci, &cfg, &m->disks[i], e);
+}
+
+/*
+ * The user networks share half of what this process may open: the rest is for
+ * the control socket, consoles and whatever else the guest must not take.
+ */
+static unsigned max_sockets(const struct machine *m)
+{
+	const struct nic_config *nics = m->cfg->nics.items;
+	struct rlimit rl = { .rlim_cur = RLIM_INFINITY };
+	unsigned users = 0;
+
+	(void)getrlimit(RLIMIT_NOFILE, &rl);
+	for (unsigned i = 0; i < m->cfg->nics.nr; i++)
+		users += nics[i].kind == NIC_USER;
+	return (unsigned)MAX(1, MIN(rl.rlim_cur / 2 / MAX(users, 1U), NETDEV_MAX_SOCKETS));
+}
+
+/* Once its tap is there, a nic joins its network; it leaves it in machine_free(). */
+static int add_network_nic(struct machine *m, const struct nic_config *nic, unsigned index,
+			   struct net_config *cfg, struct err *e)
+{
+	struct network_paths paths;
+	struct net_member member = { .guest = m->cfg->name, .index = index };
+	struct netdef def;
+	int rc = network_paths_get(&paths, e);
+
+	if (rc == 0)
+		rc = network_prepare(&paths, nic, &def, &member, e);
+	if (rc == 0 && !cfg->backend.mtu)
+		cfg->backend.mtu = def.mtu;
+	if (rc == 0)
+		rc = net_new(m->vm, m->pci, cfg, &m->nics[index], e);
+	if (rc < 0)
+		return rc;
+	(void)snprintf(member.tap, sizeof(member.tap), "%s", net_backend(m->nics[index])->host_if);
+	return network_join(&paths.dirs, &def, &member, &m->joins[index], e);
+}
+
+static int add_nic(struct machine *m, const struct nic_config *nic, unsigned index, struct err *e)
+{
+	struct net_config cfg = {
+		.id = nic->id,
+		.backend =
+			{
+				.kind = nic->kind == NIC_USER ? NETDEV_USER : NETDEV_TAP,
+				.nr_pairs = nic->queues,
+				.tap = nic->ifname,
+				.bridge = nic->bridge,
+				.hostfwds = nic->hostfwd.items,
+				.nr_hostfwds = (unsigned)nic->hostfwd.nr,
+				.max_sockets = max_sockets(m),
+				.mtu = nic->mtu,
+			},
+		.queue_size = nic->queue_size,
+		.no_offloads = nic->offloads,
+		.rx_rate = { nic->rx_bps, nic->rx_pps },
+		.tx_rate = { nic->tx_bps, nic->tx_pps },
+	};
+
+	if (mac_parse(nic->mac, cfg.mac) < 0) /* config_finish() saw to it */
+		return err_set(e, -EINVAL, "mac: missing");
+	if (nic->kind == NIC_NETWORK)
+		return add_network_nic(m, nic, index, &cfg, e);
+	return net_new(m->vm, m->pci, &cfg, &m->nics[index], e);
+}
+
+void machine_leave_networks(struct machine *m)
+{
+	struct network_paths paths;
+
+	for (unsigned i = 0; i < CONFIG_MAX_NICS; i++) {
+		if (m->joins[i].fd >= 0 && network_paths_get(&paths, NULL) == 0)
+			network_leave(&paths.dirs, &m->joins[i]);
+	}
+}
+
+/* Seldom busy, so one thread works all of them. */
+static int add_small_devices(struct machine *m, struct err *e)
+{
+	int rc;
+
+	if (!m->cfg->rng && !m->cfg->balloon && !m->cfg->virtio_console)
+		return 0;
+	rc = loop_new(&m->io_loop, 0);
+	if (rc == 0)
+		rc = loop_start(m->io_loop, "io");
+	if (rc == 0 && m->cfg->rng)
+		rc = rng_new(m->vm, m->pci, "rng", m->io_loop);
+	if (rc == 0 && m->cfg->balloon)
+		rc = balloon_new(m->vm, m->pci, "balloon", m->io_loop, &m->balloon);
+	if (rc == 0 && m->cfg->virtio_console)
+		rc = vcon_new(m->vm, m->pci, "console", m->io_loop, m->con);
+	return rc < 0 ? err_set(e, rc, "rng, balloon and console: %s", strerror(-rc)) : 0;
+}
+
+int machine_add_devices(struct machine *m, struct err *e)
+{
+	const struct disk_config *disks = m->cfg->disks.items;
+	const struct nic_config *nics = m->cfg->nics.items;
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < m->cfg->disks.nr; i++)
+		rc = add_disk(m, &disks[i], i, e);
+	for (unsigned i = 0; rc == 0 && i < m->cfg->nics.nr; i++) {
+		if (nics[i].kind == NIC_NONE)
+			continue;
+		rc = add_nic(m, &nics[i], i, e);
+		if (rc < 0)
+			(void)err_prefix(e, "%s", nics[i].id);
+	}
+	return rc < 0 ? rc : add_small_devices(m, e);
+}

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+// A process that `ferry receive` has started: for one guest, or for one question.
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "migration/channel.h"
+#include "migration/ram.h"
+#include "migration/section.h"
+#include "util/clock.h"
+#include "util/io.h"
+#include "util/thread.h"
+#include "vmm/move/receive_guest.h"
+#include "vmm/move/receive_impl.h"
+
+/*
+ * Theory of operation
+ *
+ * The main thread belongs to receive_guest(), and so does the conversation's. One
+ * more thread reads the socket to the listener: it lets in the streams that arrive
+ * (TLS, at once, as their source waits for it while the conversation may be held)
+ * and keeps them until the conversation asks for them; and it ends the conversation
+ * when the listener says so or is gone, unless the commit has come: a session that
+ * nobody could be asked about must not begin to be decided.
+ */
+#define VERDICT_TIMEOUT_MS 5000
+#define STREAM_TIMEOUT_NS  (20 * NSEC_PER_SEC)
+
+struct waiting_stream {
+	struct channel *ch;
+	unsigned index;
+};
+
+struct child {
+	const struct tls_credentials *creds;
+	struct channel *control;
+	int sock; /* const */
+	pthread_t thread;
+
+	struct mutex lock; /* protects: what follows; order: a leaf */
+	pthread_cond_t changed;
+	struct waiting_stream streams[2 * RAM_MAX_STREAMS];
+	unsigned nr_streams;
+	bool gone;      /* the listener is, or wants us to be */
+	bool committed; /* nothing of that matters any more */
+	bool over;      /* receive_guest() has returned */
+};
+
+/* --- towards the listener --- */
+
+/* No room or no memory just now. */
+static bool comes_and_goes(int rc)
+{
+	return rc == -EAGAIN || rc == -ENOBUFS || rc == -ENOMEM || rc == -EINTR;
+}
+
+/*
+ * What the listener answers to questions about the guest hangs on it, so it is said
+ * until it has been heard, or nobody is left to hear it.
+ */
+static void tell(const struct child *c, uint32_t kind, const char *text)
+{
+	struct receive_msg msg = { .kind = kind };
+	struct pollfd room = { .fd = c->sock, .events = POLLOUT };
+
+	if (text)
+		(void)snprintf(msg.text, sizeof(msg.text), "%s", text);
+	while (comes_and_goes(receive_msg_send(c->sock, &msg, -1)))
+		(void)poll(&room, 1, 10);
+}
+
+/* Returns the next message's kind; -ETIMEDOUT, or -EPIPE: it is gone. Before the thread. */
+static int wait_verdict(const struct child *c)
+{
+	struct pollfd pfd = { .fd = c->sock, .events = POLLIN };
+	struct receive_msg msg;
+	int rc, fd;
+
+	rc = poll(&pfd, 1, VERDICT_TIMEOUT_MS);
+	if (rc <= 0)
+		return rc < 0 ? -errno : -ETIMEDOUT;
+	rc = receive_msg_recv(c->sock, &msg, &fd);
+	close_fd(&fd);
+	return rc > 0 ? (int)msg.kind : rc < 0 ? rc : -EPIPE;
+}
+
+/* The peer's connection as a channel, TLS included. Consumes @fd. */
+static int open_channel(const struct child *c, int fd, struct channel **ret, struct err *e)
+{
+	struct channel *ch;
+	int rc = channel_new(&ch, fd, e);
+
+	if (rc < 0) {
+		(void)close(fd);
+		return rc;
+	}
+	rc = c->creds ? channel_start_tls(ch, c->creds, 1, NULL, e) : 0;
+	if (rc < 0)
+		channel_free(ch);
+	else
+		*ret = ch;
+	return rc;
+}
+
+/* Whoever saw our session's id can connect; without the right key he only costs time. */
+static void keep_stream(struct child *c, int fd, unsigned index)
+{
+	struct channel *ch;
+	struct err e;
+
+	if (open_channel(c, fd, &ch, &e) < 0) {
+		log_warn("stream %u: %s", index, e.text);
+		return;
+	}
+	mutex_lock(&c->lock);
+	if (c->nr_streams < ARRAY_SIZE(c->streams)) {
+		c->streams[c->nr_streams++] = (struct waiting_stream){ ch, index };
+		ch = NULL;
+	}
+	(void)pthread_cond_broadcast(&c->changed);
+	mutex_unlock(&c->lock);
+	channel_free(ch);
+}
+
+static void listener_is_gone(struct child *c)
+{
+	MUTEX_SCOPE(&c->lock);
+
+	c->gone = true;
+	if (!c->committed)
+		channel_cancel(c->control);
+	(void)pthread_cond_broadcast(&c->changed);
+}
+
+/*
+ * The guest lives on without it. Who reads a pipe from `ferry receive` waits for the
+ * pipe's end, and must not wait for the guest's.
+ */
+static void leave_pipe(struct child *c)
+{
+	_cleanup_close_ int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	struct stat st;
+
+	MUTEX_SCOPE(&c->lock);
+	if (!c->over && fd >= 0 && fstat(STDERR_FILENO, &st) == 0 && S_ISFIFO(st.st_mode))
+		(void)dup2(fd, STDERR_FILENO);
+}
+
+/* Ends when the listener's end is closed, or ours shut down. */
+static void *read_listener(void *opaque)
+{
+	struct child *c = opaque;
+	struct pollfd pfd = { .fd = c->sock, .events = POLLIN };
+	struct receive_msg msg;
+	int rc = -EAGAIN;
+	int fd;
+
+	while (rc > 0 || rc == -EAGAIN) {
+		if (rc == -EAGAIN && poll(&pfd, 1, -1) < 0 && errno != EINTR)
+			break;
+		rc = receive_msg_recv(c->sock, &msg, &fd);
+		if (rc > 0 && msg.kind == RECEIVE_STREAM && fd >= 0)
+			keep_stream(c, take_fd(&fd), (unsigned)msg.value);
+		else if (rc > 0 && msg.kind == RECEIVE_GIVE_UP)
+			listener_is_gone(c);
+		close_fd(&fd);
+	}
+	listener_is_gone(c);
+	leave_pipe(c);
+	return NULL;
+}
+
+/* --- for the conversation --- */
+
+/* Take stream @index out of those that wait. NULL: not there. */
+static struct channel *take_stream_locked(struct child *c, unsigned index)
+{
+	for (unsigned i = 0; i < c->nr_streams; i++) {
+		if (c->streams[i].index == index) {
+			struct channel *ch = c->streams[i].ch;
+
+			c->streams[i] = c->streams[--c->nr_streams];
+			return ch;
+		}
+	}
+	return NULL;
+}
+
+static int get_stream(void *opaque, unsigned index, struct channel **ret, struct err *e)
+{
+	uint64_t deadline_ns = clock_now_ns() + STREAM_TIMEOUT_NS;
+	struct channel *ch = NULL;
+	struct child *c = opaque;
+	int rc = 0;
+
+	MUTEX_SCOPE(&c->lock);
+	while (!c->gone && !(ch = take_stream_locked(c, index)) && rc == 0)
+		rc = cond_wait_until(&c->changed, &c->lock, deadline_ns);
+	if (c->gone)
+		return err_set(e, -ECANCELED, "'ferry receive' was ended");
+	if (!ch)
+		return err_set(e, -ETIMEDOUT, "stream %u did not come", index);
+	*ret = ch;
+	return 0;
+}
+
+static void on_committed(void *opaque)
+{
+	struct child *c = opaque;
+
+	MUTEX_SCOPE(&c->lock);
+	c->committed = true;
+	tell(c, RECEIVE_COMMITTED, NULL);
+}
+
+static void on_named(void *opaque, const char *name)
+{
+	tell(opaque, RECEIVE_NAMED, name);
+}
+
+static void on_running(void *opaque, uint64_t after_ns, bool told)
+{
+	const struct receive_msg msg = { .kind = RECEIVE_RUNS, .flag = told, .value = after_ns };
+	const struct child *c = opaque;
+
+	(void)!receive_msg_send(c->sock, &msg, -1);
+}
+
+static const struct dest_peer_ops peer_ops = {
+	.get_stream = get_stream,
+	.committed = on_committed,
+	.named = on_named,
+	.running = on_running,
+};
+
+/* --- a guest --- */
+
+/* There is no room for it: the source is told in the conversation's own words. */
+static int refuse(const struct child *c, struct err *e)
+{
+	static const char text[] = "no more guests are taken there now (--limit)";
+	struct {
+		uint32_t code;
+		char text[sizeof(text) - 1];
+	} reply = { .code = htole32(EBUSY) };
+
+	memcpy(reply.text, text, sizeof(reply.text));
+	(void)!section_send(c->control, SECTION_REPLY, 0, &reply, sizeof(reply), e);
+	return err_set(e, -EBUSY, "no more guests are taken now");
+}
+
+static int ask_listener(const struct child *c, struct err *e)
+{
+	int verdict;
+
+	tell(c, RECEIVE_PROVEN, NULL);
+	verdict = wait_verdict(c);
+	if (verdict == RECEIVE_FULL)
+		return refuse(c, e);
+	if (verdict != RECEIVE_WELCOME)
+		return err_set(e, -ECANCELED, "'ferry receive' was ended");
+	return 0;
+}
+
+static int run_session(struct child *c, const struct receive_options *o, struct err *e)
+{
+	const struct guest_changes changes = {
+		.maps = &o->maps,
+		.disk_dirs = &o->disk_dirs,
+		.name = o->name,
+		.console = o->console,
+		.detached = true,
+	};
+	struct receive_session session = {
+		.control = c->control,
+		.peer = &peer_ops,
+		.opaque = c,
+		.changes = &changes,
+		.verbose = o->verbose,
+		.json = o->json,
+	};
+	int rc = ask_listener(c, e);
+
+	if (rc == 0)
+		rc = phase_parse_set(o->hold, &session.hold, e);
+	if (rc < 0)
+		return rc;
+	rc = thread_start(&c->thread, "listener", read_listener, c);
+	if (rc < 0)
+		return err_set(e, rc, "cannot start a thread: %s", strerror(-rc));
+	rc = receive_guest(&session, e);
+	mutex_lock(&c->lock);
+	c->over = true;
+	mutex_unlock(&c->lock);
+	(void)shutdown(c->sock, SHUT_RD);
+	(void)pthread_join(c->thread, NULL);
+	return rc;
+}
+
+static int receive_one(const struct receive_options *o, const struct tls_credentials *creds,
+		       const struct receive_task *task)
+{
+	struct child c = { .creds = creds, .sock = task->sock };
+	struct err e;
+	int rc;
+
+	mutex_init(&c.lock);
+	cond_init(&c.changed);
+	rc = open_channel(&c, task->fd, &c.control, &e);
+	if (rc == 0)
+		rc = run_session(&c, o, &e);
+	if (rc < 0)
+		tell(&c, RECEIVE_FAILED, e.text);
+	for (unsigned i = 0; i < c.nr_streams; i++)
+		channel_free(c.streams[i].ch);
+	channel_free(c.control);
+	(void)pthread_cond_destroy(&c.changed);
+	mutex_fini(&c.lock);
+	(void)close(c.sock);
+	return rc < 0 ? 1 : rc;
+}
+
+/* --- a question --- */
+
+static int answer_one(const struct tls_credentials *creds, const struct receive_task *task)
+{
+	const struct child c = { .creds = creds, .sock = -1 };
+	struct channel *ch;
+	struct err e;
+	int rc = open_channel(&c, task->fd, &ch, &e);
+
+	if (rc < 0)
+		return 1;
+	rc = preamble_tell(ch, task->answer, &e);
+	channel_free(ch);
+	return rc < 0;
+}
+
+/* --- both --- */
+
+/* No terminal, and not the pipe that somebody reads the listener's lines from. */
+static void detach(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	(void)setsid();
+	if (fd < 0)
+		return;
+	(void)dup2(fd, STDIN_FILENO);
+	(void)dup2(fd, STDOUT_FILENO);
+	(void)close(fd);
+}
+
+static bool accept_peer(const struct receive_task *task)
+{
+	uint8_t reply[PREAMBLE_REPLY_BYTES];
+
+	preamble_encode_reply(reply, PREAMBLE_OK);
+	return send(task->fd, reply, sizeof(reply), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+	       (ssize_t)sizeof(reply);
+}
+
+int receive_child(const struct receive_options *o, const struct tls_credentials *creds,
+		  struct receive_task *task)
+{
+	detach();
+	if (!accept_peer(task)) {
+		(void)close(task->fd);
+		close_fd(&task->sock);
+		return 1;
+	}
+	return task->control ? receive_one(o, creds, task) : answer_one(creds, task);
+}
