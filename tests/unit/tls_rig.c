@@ -156,6 +156,7 @@ void tls_rig_init(struct tls_rig *rig)
 {
 	(void)snprintf(rig->dir, sizeof(rig->dir), "/tmp/ferry-test-tls-XXXXXX");
 	assert_non_null(mkdtemp(rig->dir));
+	assert_int_equal(gnutls_global_init(), 0);
 	tls_rig_make(rig, &(struct tls_rig_cert){ .name = "ca" });
 }
 
@@ -171,4 +172,5 @@ void tls_rig_fini(struct tls_rig *rig)
 	}
 	(void)closedir(dir);
 	assert_int_equal(rmdir(rig->dir), 0);
+	gnutls_global_deinit();
 }
