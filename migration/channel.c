@@ -175,33 +175,14 @@ static int plain_recvv(struct channel *ch, struct iovec *iov, unsigned nr_iov)
 	return 0;
 }
 
-static size_t iov_bytes(const struct iovec *iov, unsigned nr_iov)
-{
-	size_t bytes = 0;
-
-	for (unsigned i = 0; i < nr_iov; i++)
-		bytes += iov[i].iov_len;
-	return bytes;
-}
-
 int channel_sendv(struct channel *ch, struct iovec *iov, unsigned nr_iov)
 {
-	size_t bytes = iov_bytes(iov, nr_iov);
-	int rc = ch->tls ? channel_tls_sendv(ch->tls, iov, nr_iov) : plain_sendv(ch, iov, nr_iov);
-
-	if (rc == 0)
-		atomic_fetch_add_explicit(&ch->bytes_sent, bytes, memory_order_relaxed);
-	return rc;
+	return ch->tls ? channel_tls_sendv(ch->tls, iov, nr_iov) : plain_sendv(ch, iov, nr_iov);
 }
 
 int channel_recvv(struct channel *ch, struct iovec *iov, unsigned nr_iov)
 {
-	size_t bytes = iov_bytes(iov, nr_iov);
-	int rc = ch->tls ? channel_tls_recvv(ch->tls, iov, nr_iov) : plain_recvv(ch, iov, nr_iov);
-
-	if (rc == 0)
-		atomic_fetch_add_explicit(&ch->bytes_received, bytes, memory_order_relaxed);
-	return rc;
+	return ch->tls ? channel_tls_recvv(ch->tls, iov, nr_iov) : plain_recvv(ch, iov, nr_iov);
 }
 
 /* Bytes that TCP has not sent yet (what it has sent waits for acknowledgements that may be
@@ -263,16 +244,6 @@ void channel_cancel(struct channel *ch)
 void channel_hang_up(struct channel *ch)
 {
 	(void)shutdown(ch->fd, SHUT_RDWR);
-}
-
-uint64_t channel_bytes_sent(const struct channel *ch)
-{
-	return atomic_load_explicit(&ch->bytes_sent, memory_order_relaxed);
-}
-
-uint64_t channel_bytes_received(const struct channel *ch)
-{
-	return atomic_load_explicit(&ch->bytes_received, memory_order_relaxed);
 }
 
 uint64_t channel_rtt_ns(const struct channel *ch)

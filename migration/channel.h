@@ -68,10 +68,6 @@ void channel_cancel(struct channel *ch);
 /* Nothing is said any more: the peer's transfers, and ours, come to their end. Any thread. */
 void channel_hang_up(struct channel *ch);
 
-/* Bytes that went over the wire's socket layer so far, TLS framing excluded. Any thread. */
-uint64_t channel_bytes_sent(const struct channel *ch);
-uint64_t channel_bytes_received(const struct channel *ch);
-
 /* The path's round trip as TCP measures it; 0: unknown, or on this host. */
 uint64_t channel_rtt_ns(const struct channel *ch);
 

@@ -21,7 +21,6 @@ struct channel {
 	int cancel_fd; /* const: eventfd, never read: once signalled it stays so */
 	_Atomic bool cancelled;
 	_Atomic unsigned timeout_ms;
-	_Atomic uint64_t bytes_sent, bytes_received; /* sender's, receiver's; relaxed */
 
 	/* Of the handshake alone, by the one thread that makes it. */
 	uint64_t deadline_ns; /* when it must be done; 0: not in a handshake */

@@ -212,9 +212,6 @@ __must_check int vstate_reader_new(struct vstate_reader **ret, const void *data,
 				   struct err *e);
 void vstate_reader_free(struct vstate_reader *r);
 
-/* Is there such a part? */
-bool vstate_has(const struct vstate_reader *r, const char *name, unsigned index);
-
 /*
  * Decode a part into @state, which holds the defaults of optional fields. 0;
  * -ENOENT where it is missing; -EPROTO or -EINVAL, with the field named in @e,

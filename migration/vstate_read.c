@@ -85,15 +85,6 @@ void vstate_reader_free(struct vstate_reader *r)
 	free(r);
 }
 
-bool vstate_has(const struct vstate_reader *r, const char *name, unsigned index)
-{
-	for (unsigned i = 0; i < r->nr_parts; i++) {
-		if (r->parts[i].wire.index == index && !strcmp(r->parts[i].wire.name, name))
-			return true;
-	}
-	return false;
-}
-
 /* @part, which was looked for as @name, is there and (@flag) a blob or not. It counts as read. */
 static int take(struct part *part, const char *name, unsigned index, unsigned flag, struct err *e)
 {

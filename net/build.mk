@@ -4,6 +4,7 @@ FERRY_SRCS += \
 	net/managed/dhcp.c \
 	net/managed/fault.c \
 	net/managed/journal.c \
+	net/managed/jsonfile.c \
 	net/managed/netdef.c \
 	net/managed/netlink.c \
 	net/managed/netlink_addr.c \
@@ -24,6 +25,7 @@ FERRY_SRCS += \
 	net/managed/sysctl.c \
 	net/managed/uplink.c \
 	net/netdev.c \
+	net/port.c \
 	net/tap.c \
 	net/user.c \
 	net/user_fwd.c \

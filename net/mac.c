@@ -5,23 +5,13 @@
 #include <string.h>
 
 #include "net/mac.h"
-
-/* FNV-1a, 64 bits (draft-eastlake-fnv). */
-#define FNV_OFFSET 0xcbf29ce484222325ULL
-#define FNV_PRIME  0x100000001b3ULL
-
-static uint64_t fnv_add(uint64_t hash, uint8_t byte)
-{
-	return (hash ^ byte) * FNV_PRIME;
-}
+#include "util/hash.h"
 
 void mac_derive(const char *name, unsigned index, uint8_t ret[MAC_BYTES])
 {
-	uint64_t hash = FNV_OFFSET;
+	const uint8_t tail[] = { 0, (uint8_t)index };
+	uint64_t hash = fnv1a_add(fnv1a_text(name), tail, sizeof(tail));
 
-	for (const char *c = name; *c; c++)
-		hash = fnv_add(hash, (uint8_t)*c);
-	hash = fnv_add(fnv_add(hash, 0), (uint8_t)index);
 	hash ^= hash >> 40;
 	ret[0] = 0x02;
 	for (int i = 1; i < MAC_BYTES; i++)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/port.h"
 #include "net/user_fwd.h"
 
 socklen_t user_addr_bytes(const union user_addr *a)
@@ -18,21 +19,6 @@ static const char *after(const char *text, const char *prefix)
 	size_t len = strlen(prefix);
 
 	return strncmp(text, prefix, len) == 0 ? text + len : NULL;
-}
-
-/* Decimal digits alone, 1 to 65535, up to @end; the port or -EINVAL. */
-static int parse_port(const char *text, const char *end)
-{
-	int port = 0;
-
-	if (text == end || end - text > 5)
-		return -EINVAL;
-	for (; text < end; text++) {
-		if (*text < '0' || *text > '9')
-			return -EINVAL;
-		port = port * 10 + (*text - '0');
-	}
-	return port >= 1 && port <= 65535 ? port : -EINVAL;
 }
 
 static int parse_address(const char *text, size_t len, union user_addr *ret)
@@ -62,7 +48,7 @@ static int parse_address(const char *text, size_t len, union user_addr *ret)
 static int parse_end(const char *text, const char *end, union user_addr *ret)
 {
 	const char *colon = memrchr(text, ':', (size_t)(end - text));
-	int port = colon ? parse_port(colon + 1, end) : -EINVAL;
+	int port = colon ? net_port_parse(colon + 1, (size_t)(end - colon - 1)) : -EINVAL;
 	int rc;
 
 	if (port < 0)

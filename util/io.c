@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Whole reads and writes.
+// Whole reads and writes; folders.
 #include "util/io.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
 
 int io_read_full(int fd, void *buf, size_t len)
 {
@@ -76,4 +79,21 @@ int io_write_full(int fd, const void *buf, size_t len)
 		len -= (size_t)n;
 	}
 	return 0;
+}
+
+int io_make_dirs(const char *path, mode_t mode)
+{
+	char buf[PATH_MAX];
+
+	if (snprintf(buf, sizeof(buf), "%s", path) >= (int)sizeof(buf))
+		return -ENAMETOOLONG;
+	/* What is above may be nobody's to make, and there: the last one tells. */
+	for (char *p = *buf ? buf + 1 : buf; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		(void)mkdir(buf, mode);
+		*p = '/';
+	}
+	return mkdir(buf, mode) < 0 && errno != EEXIST ? -errno : 0;
 }

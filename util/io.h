@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Descriptors: ownership, whole reads and writes, event descriptors. */
+/* Descriptors: ownership, whole reads and writes, event descriptors; folders. */
 #ifndef FERRY_UTIL_IO_H
 #define FERRY_UTIL_IO_H
 
@@ -59,6 +59,12 @@ __must_check int io_read_full(int fd, void *buf, size_t len);
 __must_check int io_pread_full(int fd, void *buf, size_t len, off_t offset);
 __must_check int io_pwrite_full(int fd, const void *buf, size_t len, off_t offset);
 __must_check int io_write_full(int fd, const void *buf, size_t len);
+
+/*
+ * mkdir -p: @path and what is missing above it, with @mode. 0 where it is there
+ * already, or -errno.
+ */
+__must_check int io_make_dirs(const char *path, mode_t mode);
 
 /*
  * Signal an eventfd: never blocks, never fails for a non-blocking eventfd

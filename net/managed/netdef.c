@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "net/managed/jsonfile.h"
+#include "net/port.h"
+#include "util/hash.h"
 #include "util/io.h"
 
 #define MAX_FILE_BYTES (64 * 1024)
@@ -240,13 +243,11 @@ static const struct key *find_key(const char *name)
 	return NULL;
 }
 
-/* 64-bit FNV-1a: the same network has the same addresses on every host. */
+/* The same network has the same addresses on every host. */
 static uint64_t hash(const char *name)
 {
-	uint64_t h = 0xcbf29ce484222325;
+	uint64_t h = fnv1a_text(name);
 
-	for (; *name; name++)
-		h = (h ^ (uint8_t)*name) * 0x100000001b3;
 	return h ^ h >> 32;
 }
 
@@ -379,34 +380,24 @@ int netdef_from_json(struct netdef *def, const json_t *json, struct err *e)
 
 /* --- forwards --- */
 
-static int parse_port(const char *text, size_t len, uint16_t *ret)
-{
-	unsigned long n;
-	char *end;
-
-	if (len == 0 || len > 5 || text[0] < '0' || text[0] > '9')
-		return -EINVAL;
-	n = strtoul(text, &end, 10);
-	if (end != text + len || n < 1 || n > UINT16_MAX)
-		return -EINVAL;
-	*ret = (uint16_t)n;
-	return 0;
-}
-
 int net_forward_parse(const char *text, struct net_forward *ret, struct err *e)
 {
 	struct net_forward f = { .udp = strncmp(text, "udp:", 4) == 0 };
 	const char *equals = strchr(text, '='), *colon = strrchr(text, ':');
+	int host_port, guest_port;
 	size_t len;
 
 	if ((!f.udp && strncmp(text, "tcp:", 4) != 0) || !equals || colon <= equals)
 		goto bad;
 	len = (size_t)(colon - equals - 1);
+	host_port = net_port_parse(text + 4, (size_t)(equals - text - 4));
+	guest_port = net_port_parse(colon + 1, strlen(colon + 1));
 	if (len == 0 || len >= sizeof(f.guest) || strcspn(equals + 1, "\" \t\n\\,;{}") < len ||
-	    parse_port(text + 4, (size_t)(equals - text - 4), &f.host_port) < 0 ||
-	    parse_port(colon + 1, strlen(colon + 1), &f.guest_port) < 0)
+	    host_port < 0 || guest_port < 0)
 		goto bad;
 	memcpy(f.guest, equals + 1, len);
+	f.host_port = (uint16_t)host_port;
+	f.guest_port = (uint16_t)guest_port;
 	*ret = f;
 	return 0;
 bad:
@@ -517,22 +508,15 @@ int netdef_load(struct netdef *def, const char *dir, const char *name, struct er
 
 int netdef_save(const struct netdef *def, const char *dir, bool replace, struct err *e)
 {
-	char path[PATH_MAX], tmp[PATH_MAX + 8];
-	json_t *json;
+	char path[PATH_MAX];
 	int rc = file_path(path, dir, def->name, e);
 
 	if (rc < 0)
 		return rc;
-	json = netdef_to_json(def);
-	(void)snprintf(tmp, sizeof(tmp), "%s.new", path);
-	if (!json || json_dump_file(json, tmp, JSON_INDENT(2)) < 0)
-		rc = err_set(e, -EIO, "%s: cannot be written: %s", path, strerror(errno));
-	else if (replace ? rename(tmp, path) < 0 : link(tmp, path) < 0)
-		rc = errno == EEXIST ? err_set(e, -EEXIST, "network %s: exists already", def->name)
-				     : err_set(e, -errno, "%s: %s", path, strerror(errno));
-	json_decref(json);
-	(void)unlink(tmp);
-	return rc;
+	rc = jsonfile_save(path, netdef_to_json(def), JSON_INDENT(2), replace);
+	if (rc == -EEXIST)
+		return err_set(e, rc, "network %s: exists already", def->name);
+	return rc < 0 ? err_set(e, rc, "%s: cannot be written: %s", path, strerror(-rc)) : 0;
 }
 
 int netdef_remove(const char *dir, const char *name, struct err *e)

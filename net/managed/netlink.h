@@ -177,10 +177,4 @@ __must_check int netlink_each_object(struct netlink *nl, bool routes, const char
 __must_check int netlink_put_object(struct netlink *nl, const struct netlink_object *obj,
 				    const char *dev, bool same);
 
-/* Call @fn for each port of @bridge; what is not 0 ends it. -ENODEV: no bridge. */
-__must_check int netlink_each_port(struct netlink *nl, const char *bridge,
-				   int (*fn)(void *opaque, const char *name,
-					     const struct netlink_link *link),
-				   void *opaque);
-
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What interfaces and ports there are.
+// What an interface is.
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -35,26 +35,15 @@ static void read_counters(struct netlink_link *ret, struct nlattr *attr)
 	ret->tx_bytes = stats.tx_bytes;
 }
 
-struct listing {
-	const char *name; /* the one looked for */
-	unsigned master;  /* or the ports of this one */
-	struct netlink_link *ret;
-	int (*fn)(void *opaque, const char *name, const struct netlink_link *link);
-	void *opaque;
-};
-
 static int on_link(struct nl_msg *msg, void *opaque)
 {
 	const struct ifinfomsg *hdr = nlmsg_data(nlmsg_hdr(msg));
 	struct nlattr *attr[IFLA_MAX + 1];
-	struct listing *l = opaque;
-	struct netlink_link link = { 0 };
-	char name[IF_NAMESIZE] = "";
+	struct netlink_link *ret = opaque, link = { 0 };
 
 	if (nlmsg_hdr(msg)->nlmsg_type != RTM_NEWLINK ||
 	    nlmsg_parse(nlmsg_hdr(msg), sizeof(*hdr), attr, IFLA_MAX, NULL) < 0)
 		return 0;
-	copy_text(name, sizeof(name), attr[IFLA_IFNAME]);
 	copy_text(link.alias, sizeof(link.alias), attr[IFLA_IFALIAS]);
 	link.index = (unsigned)hdr->ifi_index;
 	link.flags = hdr->ifi_flags;
@@ -69,17 +58,13 @@ static int on_link(struct nl_msg *msg, void *opaque)
 		       MIN((size_t)nla_len(attr[IFLA_ADDRESS]), sizeof(link.mac)));
 	read_kind(&link, attr[IFLA_LINKINFO]);
 	read_counters(&link, attr[IFLA_STATS64]);
-	if (l->ret) {
-		*l->ret = link;
-		return 0;
-	}
-	return link.master == l->master ? l->fn(l->opaque, name, &link) : 0;
+	*ret = link;
+	return 0;
 }
 
 int netlink_get_link(struct netlink *nl, const char *name, struct netlink_link *ret)
 {
 	struct ifinfomsg hdr = { .ifi_family = AF_UNSPEC };
-	struct listing l = { .ret = ret };
 	unsigned index = 0;
 	int rc = netlink_index(name, &index);
 
@@ -87,19 +72,5 @@ int netlink_get_link(struct netlink *nl, const char *name, struct netlink_link *
 		return rc;
 	hdr.ifi_index = (int)index;
 	return netlink_query(nl, netlink_new_request(RTM_GETLINK, 0, &hdr, sizeof(hdr)), false,
-			     on_link, &l);
-}
-
-int netlink_each_port(struct netlink *nl, const char *bridge,
-		      int (*fn)(void *opaque, const char *name, const struct netlink_link *link),
-		      void *opaque)
-{
-	const struct ifinfomsg hdr = { .ifi_family = AF_UNSPEC };
-	struct listing l = { .fn = fn, .opaque = opaque };
-	int rc = netlink_index(bridge, &l.master);
-
-	if (rc < 0)
-		return rc;
-	return netlink_query(nl, netlink_new_request(RTM_GETLINK, NLM_F_DUMP, &hdr, sizeof(hdr)),
-			     false, on_link, &l);
+			     on_link, ret);
 }

@@ -105,27 +105,10 @@ static void clear_up(struct network_lock *lock)
 	}
 }
 
-/* mkdir -p: all but the last may be there. */
-static int make_dir(const char *path)
-{
-	char buf[NETWORK_PATH];
-
-	if (snprintf(buf, sizeof(buf), "%s", path) >= (int)sizeof(buf))
-		return -ENAMETOOLONG;
-	for (char *p = buf + 1; *p; p++) {
-		if (*p != '/')
-			continue;
-		*p = '\0';
-		(void)mkdir(buf, 0755);
-		*p = '/';
-	}
-	return mkdir(buf, 0755) < 0 && errno != EEXIST ? -errno : 0;
-}
-
 int network_lock(struct network_lock *lock, const struct net_dirs *dirs, struct err *e)
 {
 	char path[NETWORK_PATH];
-	int rc = make_dir(dirs->state);
+	int rc = io_make_dirs(dirs->state, 0755);
 
 	*lock = (struct network_lock){ .dirs = dirs, .fd = -1, .env.dir = dirs->state };
 	(void)snprintf(path, sizeof(path), "%.240s/lock", dirs->state);

@@ -11,6 +11,7 @@
 
 #include "net/mac.h"
 #include "net/managed/plan_impl.h"
+#include "util/hash.h"
 #include "util/io.h"
 
 /* Arguments of an operation; those left out are empty. */
@@ -144,14 +145,10 @@ static void plan_route(struct plan *p)
 	}
 }
 
-/* 64-bit FNV-1a of a text, by which a journal tells whether it is still the same. */
+/* A number of a text, by which a journal tells whether it is still the same. */
 static const char *hash(const char *text, char buf[17])
 {
-	uint64_t h = 0xcbf29ce484222325;
-
-	for (; *text; text++)
-		h = (h ^ (uint8_t)*text) * 0x100000001b3;
-	(void)snprintf(buf, 17, "%016" PRIx64, h);
+	(void)snprintf(buf, 17, "%016" PRIx64, fnv1a_text(text));
 	return buf;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/managed/jsonfile.h"
 #include "util/io.h"
 
 #define VALUE_BYTES 32
@@ -68,15 +69,9 @@ static int write_value(const char *key, const char *value)
 	return io_write_full(fd, value, strlen(value));
 }
 
-/* Written beside it and renamed: a reader finds the old one or the new one. */
 static int save_users(const char *path, json_t *file)
 {
-	char tmp[PATH_MAX + 8];
-
-	(void)snprintf(tmp, sizeof(tmp), "%s.new", path);
-	if (json_dump_file(file, tmp, JSON_COMPACT) < 0)
-		return -EIO;
-	return rename(tmp, path) < 0 ? -errno : 0;
+	return jsonfile_save(path, json_incref(file), JSON_COMPACT, true);
 }
 
 static size_t find_user(const json_t *users, const char *user)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/managed/jsonfile.h"
 #include "net/managed/netlink.h"
 
 #define CARRIER_WAIT_MS 2000
@@ -51,7 +52,7 @@ static int save_object(void *opaque, const struct netlink_object *obj)
 
 static int save(struct netlink *nl, const char *dev, const char *file)
 {
-	json_t *objects = json_array(), *all = NULL;
+	json_t *objects = json_array(), *all;
 	struct netlink_link link;
 	int rc = netlink_get_link(nl, dev, &link);
 
@@ -62,9 +63,8 @@ static int save(struct netlink *nl, const char *dev, const char *file)
 	if (rc == 0) {
 		all = json_pack("{s:O, s:b, s:b}", "objects", objects, "carrier", link.carrier,
 				"up", (link.flags & IFF_UP) != 0);
-		rc = !all || json_dump_file(all, file, JSON_INDENT(1)) < 0 ? -EIO : 0;
+		rc = jsonfile_save(file, all, JSON_INDENT(1), true);
 	}
-	json_decref(all);
 	json_decref(objects);
 	return rc;
 }

@@ -109,7 +109,6 @@ static void test_send_is_whole(void **state)
 	assert_int_equal(channel_sendv(p->ch, iov, ARRAY_SIZE(iov)), 0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_memory_equal(out, t.buf, BIG_BYTES);
-	assert_int_equal(channel_bytes_sent(p->ch), BIG_BYTES);
 	free(out);
 	free(t.buf);
 }
@@ -143,7 +142,6 @@ static void test_recv_is_whole(void **state)
 	assert_int_equal(channel_recvv(p->ch, iov, ARRAY_SIZE(iov)), 0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_memory_equal(in, t.buf, BIG_BYTES);
-	assert_int_equal(channel_bytes_received(p->ch), BIG_BYTES);
 	free(in);
 	free(t.buf);
 }

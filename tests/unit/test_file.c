@@ -32,7 +32,7 @@ static int setup(void **state)
 	struct err e;
 
 	assert_non_null(f);
-	strcpy(f->dir, "/tmp/ferry-test-file-XXXXXX");
+	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/ferry-test-file-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
 	(void)snprintf(f->path, sizeof(f->path), "%s/saved", f->dir);
 	assert_int_equal(gmem_init(&f->gm, RAM_BYTES, 0, &e), 0);

@@ -32,7 +32,7 @@ static int set_up(void **state)
 
 	if (!r)
 		return -1;
-	strcpy(r->dir, "/tmp/ferry-journal-XXXXXX");
+	(void)snprintf(r->dir, sizeof(r->dir), "/tmp/ferry-journal-XXXXXX");
 	if (!mkdtemp(r->dir))
 		return -1;
 	(void)snprintf(r->path, sizeof(r->path), "%s/lab.journal", r->dir);

@@ -168,7 +168,8 @@ static size_t read_fixture(const char *path, uint8_t *ret)
 
 	if (!file)
 		return 0;
-	while (len < MAX_FIXTURE && fscanf(file, "%2x", &byte) == 1) // NOLINT(cert-err34-c)
+	/* NOLINTNEXTLINE(cert-err34-c): two digits fit */
+	while (len < MAX_FIXTURE && fscanf(file, "%2x", &byte) == 1)
 		ret[len++] = (uint8_t)byte;
 	(void)fclose(file);
 	return len;

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "net/managed/network.h"
+#include "util/io.h"
 #include "vmm/cli/cli.h"
 #include "vmm/guest/machine_network.h"
 #include "vmm/guest/net_show.h"
@@ -139,21 +139,11 @@ struct action_call {
 	struct err *e;
 };
 
-/* mkdir -p. */
 static int make_defs_dir(const char *path, struct err *e)
 {
-	char buf[256];
+	int rc = io_make_dirs(path, 0755);
 
-	(void)snprintf(buf, sizeof(buf), "%s/", path);
-	for (char *p = buf + 1; *p; p++) {
-		if (*p != '/')
-			continue;
-		*p = '\0';
-		if (mkdir(buf, 0755) < 0 && errno != EEXIST)
-			return err_set(e, -errno, "%s: %s", buf, strerror(errno));
-		*p = '/';
-	}
-	return 0;
+	return rc < 0 ? err_set(e, rc, "%s: %s", path, strerror(-rc)) : 0;
 }
 
 /* Made at once, so that what is in its way is said to whoever asked for it. */

@@ -13,6 +13,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "util/hash.h"
 #include "util/io.h"
 
 #define LISTEN_BACKLOG 32
@@ -104,14 +105,10 @@ int runtime_addr(const char *dir, const char *name, bool abstract, struct runtim
 
 /* --- locks --- */
 
-/* FNV-1a, cut to what a lock's offset can be. */
+/* The name's hash, cut to what a lock's offset can be. */
 static off_t lock_offset(const char *name)
 {
-	uint64_t hash = 0xcbf29ce484222325ULL;
-
-	for (; *name; name++)
-		hash = (hash ^ (unsigned char)*name) * 0x100000001b3ULL;
-	return (off_t)(hash >> 2 & ~1ULL);
+	return (off_t)(fnv1a_text(name) >> 2 & ~1ULL);
 }
 
 /* Who owns the name. */
