@@ -69,11 +69,11 @@ struct blk_queue {
 	struct blk_slot *free;
 	unsigned nr_slots, nr_free;
 
-	bool active;            /* may take requests */
-	bool dropping;          /* the driver does not want them back (reset) */
-	unsigned filled;        /* used ring entries written but not published */
-	uint64_t look_out_ns;   /* how long to look out for the next request */
-	uint64_t idle_since_ns; /* with nothing to do, not even to wait for; 0: busy */
+	bool active;              /* may take requests */
+	bool dropping;            /* the driver does not want them back (reset) */
+	unsigned filled;          /* used ring entries written but not published */
+	unsigned look_out_misses; /* looked out for the next request in vain, in a row */
+	unsigned look_out_rest;   /* so many more times, do not look out */
 	struct blk_run run;
 	struct loop_work batch_end;
 	bool driver_sleeps;     /* it wanted an interrupt when asked last */

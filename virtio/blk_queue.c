@@ -13,8 +13,8 @@
 //
 // Where the driver's next request tends to come at once, the queue looks out for
 // it a short while before it asks for a kick: that spares both sides a switch.
-// The while grows as requests come soon after we stopped looking, and is nothing
-// as soon as one took longer than its maximum.
+// Where it looked in vain some times in a row it asks at once, and tries its luck
+// again some idle times later.
 //
 // A request that the page cache has is done before the call that submits it
 // returns. So where the last one was, the queue does not ask for a kick while
@@ -33,9 +33,11 @@
 #include "util/clock.h"
 #include "virtio/blk_impl.h"
 
-#define LOOK_OUT_MIN_NS (4 * NSEC_PER_USEC)
-#define LOOK_OUT_MAX_NS (50 * NSEC_PER_USEC)
+#define LOOK_OUT_NS     (50 * NSEC_PER_USEC)
 #define LOOK_OUT_PAUSES 20U
+/* So many times in vain, in a row, and we do not look out so many times. */
+#define LOOK_OUT_MISSES 4U
+#define LOOK_OUT_REST   64U
 
 /* Ends of the loop's turn until what was taken is with the kernel: a kick is in midst of one. */
 #define SETTLE_TURNS 2U
@@ -181,14 +183,11 @@ static bool wait_for_limit(struct blk_queue *q, uint64_t now_ns)
 	return true;
 }
 
-static bool look_out(const struct blk_queue *q)
+/* Does the driver bring more while we watch? */
+static bool watch_ring(const struct blk_queue *q)
 {
-	uint64_t until_ns;
+	uint64_t until_ns = clock_now_ns() + LOOK_OUT_NS;
 
-	/* Completions are not seen meanwhile, so there must be none to come or to show. */
-	if (q->look_out_ns == 0 || q->nr_free < q->nr_slots || q->filled > 0)
-		return false;
-	until_ns = clock_now_ns() + q->look_out_ns;
 	do {
 		if (vq_has_work(&q->vq->ring))
 			return true;
@@ -199,16 +198,22 @@ static bool look_out(const struct blk_queue *q)
 	return false;
 }
 
-/* A kick came after an idle time: would looking out have been worth it? */
-static void learn(struct blk_queue *q, uint64_t now_ns)
+static bool look_out(struct blk_queue *q)
 {
-	if (q->idle_since_ns == 0)
-		return;
-	if (now_ns - q->idle_since_ns > LOOK_OUT_MAX_NS)
-		q->look_out_ns = 0;
-	else
-		q->look_out_ns = MIN(MAX(q->look_out_ns * 2, LOOK_OUT_MIN_NS), LOOK_OUT_MAX_NS);
-	q->idle_since_ns = 0;
+	/* Completions are not seen meanwhile, so there must be none to come or to show. */
+	if (q->nr_free < q->nr_slots || q->filled > 0)
+		return false;
+	if (q->look_out_rest > 0) {
+		q->look_out_rest--;
+		return false;
+	}
+	if (watch_ring(q)) {
+		q->look_out_misses = 0;
+		return true;
+	}
+	if (++q->look_out_misses >= LOOK_OUT_MISSES)
+		q->look_out_rest = LOOK_OUT_REST;
+	return false;
 }
 
 /* Put off asking for a kick, for as long as it takes to submit what was taken? */
@@ -249,10 +254,8 @@ static bool drain_ring(struct blk_queue *q, uint64_t now_ns)
 		}
 		if (rc == 0 && put_off_kicks(q))
 			return false;
-		if (rc == 0 && !look_out(q) && !vq_enable_kicks(ring)) {
-			q->idle_since_ns = q->nr_free == q->nr_slots ? clock_now_ns() : 0;
+		if (rc == 0 && !look_out(q) && !vq_enable_kicks(ring))
 			return false;
-		}
 	}
 	/* Without a free slot, the next completion comes back here. */
 	return q->nr_free > 0;
@@ -264,7 +267,6 @@ static void pump(struct blk_queue *q)
 
 	if (!q->active || is_broken(q))
 		return;
-	learn(q, now_ns);
 	vq_disable_kicks(&q->vq->ring);
 	if (drain_ring(q, now_ns))
 		loop_defer(q->loop, &q->batch_end);
