@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/sockios.h>
 #include <linux/tcp.h> /* glibc's struct tcp_info ends before tcpi_min_rtt */
 #include <netinet/in.h>
 #include <poll.h>
@@ -14,10 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include "migration/address.h"
 #include "migration/channel_impl.h"
@@ -42,7 +39,6 @@
 #define KEEPALIVE_COUNT      5
 #define UNIX_BUFFER_BYTES    (1024 * 1024)
 #define UNREAD_BYTES         (2 * 1024 * 1024) /* the kernel doubles it */
-#define DRAIN_POLL_NS        200000L
 
 /* --- waiting --- */
 
@@ -183,42 +179,6 @@ int channel_sendv(struct channel *ch, struct iovec *iov, unsigned nr_iov)
 int channel_recvv(struct channel *ch, struct iovec *iov, unsigned nr_iov)
 {
 	return ch->tls ? channel_tls_recvv(ch->tls, iov, nr_iov) : plain_recvv(ch, iov, nr_iov);
-}
-
-/* Bytes that TCP has not sent yet (what it has sent waits for acknowledgements that may be
- * delayed), or that the peer has not read from a UNIX socket. */
-static int unsent(const struct channel *ch)
-{
-	int left = 0;
-
-	if (ioctl(ch->fd, SIOCOUTQNSD, &left) < 0 && ioctl(ch->fd, SIOCOUTQ, &left) < 0)
-		return 0;
-	return left;
-}
-
-/*
- * Nothing tells when the buffer is empty. It is looked at again after a time that
- * is small against what a buffer takes on a slow path.
- */
-int channel_drain(struct channel *ch)
-{
-	uint64_t moved_ns = clock_now_ns();
-	int left, before = INT_MAX;
-
-	while ((left = unsent(ch)) > 0) {
-		const struct timespec ts = { .tv_nsec = DRAIN_POLL_NS };
-		uint64_t timeout_ms = atomic_load_explicit(&ch->timeout_ms, memory_order_relaxed);
-
-		if (atomic_load_explicit(&ch->cancelled, memory_order_relaxed))
-			return -ECANCELED;
-		if (left < before)
-			moved_ns = clock_now_ns();
-		else if (timeout_ms && clock_now_ns() - moved_ns > timeout_ms * NSEC_PER_MSEC)
-			return -ETIMEDOUT;
-		before = left;
-		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
-	}
-	return 0;
 }
 
 int channel_send(struct channel *ch, const void *buf, size_t len)

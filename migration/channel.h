@@ -43,13 +43,6 @@ __must_check int channel_sendv(struct channel *ch, struct iovec *iov, unsigned n
 __must_check int channel_send(struct channel *ch, const void *buf, size_t len);
 
 /*
- * Wait until all that was sent is on its way (over a UNIX socket: until the peer
- * has read it). 0 or -errno, as for a transfer. Who measures a path must: what is
- * sent goes into megabytes of buffer first.
- */
-__must_check int channel_drain(struct channel *ch);
-
-/*
  * Receive exactly that much. 0 or -errno; -ECONNRESET where the peer has
  * closed before the end.
  */

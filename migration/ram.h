@@ -33,6 +33,9 @@ struct gmem;
  * the record first, so that the record's checksum is that of what is sent. In
  * the last pass the guest stands, and its memory is sent from where it is.
  *
+ * A pass that is not the last ends when each receiver has said that all of it is
+ * where it belongs.
+ *
  * A stream that has nothing to send says so now and then, so that the receiver
  * can tell one that is slow from one that is gone.
  */
@@ -82,9 +85,9 @@ __must_check int ram_sender_new(struct ram_sender **ret, struct dirty_log *log,
 void ram_sender_free(struct ram_sender *s);
 
 /*
- * Send what is dirty now. @last: the guest is paused; afterwards the receiver
- * has all of its memory, and the streams have seen the end. 0 or -errno with
- * the stream and the reason.
+ * Send what is dirty now, and wait until the receiver has it. @last: the guest is
+ * paused, and this is not waited for: the streams have been told the end. 0 or
+ * -errno with the stream and the reason.
  */
 __must_check int ram_sender_pass(struct ram_sender *s, bool last, struct ram_pass *ret,
 				 struct err *e);

@@ -207,10 +207,22 @@ static int take_bare(struct rx_stream *st, struct err *e)
 	return receive(st, 0, e);
 }
 
+/* All before it has been put where it belongs: say so. */
+static int take_mark(struct rx_stream *st, struct err *e)
+{
+	int rc = receive(st, 0, e);
+
+	if (rc < 0)
+		return rc;
+	rc = channel_send(st->ch, &st->h, sizeof(st->h));
+	return rc < 0 ? err_set(e, rc, "%s", strerror(-rc)) : 0;
+}
+
 /* By kind; all in it pass ram_header_check(). */
 static int (*const takers[])(struct rx_stream *st, struct err *e) = {
 	[RAM_RAW] = take_raw,     [RAM_ZERO] = take_zero, [RAM_LZ4] = take_packed,
 	[RAM_ZSTD] = take_packed, [RAM_IDLE] = take_bare, [RAM_END] = take_bare,
+	[RAM_MARK] = take_mark,
 };
 
 static int take_record(struct rx_stream *st, struct err *e)

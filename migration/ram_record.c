@@ -30,6 +30,7 @@ static const struct {
 	[RAM_ZSTD] = { .known = true, .pages = true, .payload = true, .compressed = true },
 	[RAM_IDLE] = { .known = true },
 	[RAM_END] = { .known = true },
+	[RAM_MARK] = { .known = true },
 };
 
 static bool bytes_fit(const struct ram_header *h)

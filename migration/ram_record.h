@@ -35,6 +35,7 @@ enum ram_kind {
 	RAM_ZSTD,    /* as one frame; smaller than the pages */
 	RAM_IDLE,    /* nothing to send: the stream is alive */
 	RAM_END,     /* nothing follows */
+	RAM_MARK,    /* sent back as it is when all before it is where it belongs */
 };
 
 #define RAM_HEADER_BYTES      24U

@@ -41,6 +41,7 @@ struct ram_stream {
 	struct ram_batch data, zero;
 	struct iovec iov[2 + RAM_RECORD_MAX_RUNS];
 	bool in_place; /* the guest stands: no copy is needed */
+	bool unmarked; /* pages were sent since the last mark came back */
 };
 
 struct ram_sender {

@@ -2,6 +2,7 @@
 // One stream of the memory sender: from planned pages to records.
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "migration/ram_sender_impl.h"
 #include "util/page.h"
@@ -102,6 +103,7 @@ static int flush_data(struct ram_stream *st)
 	b->h.bytes = pages * RAM_PAGE_BYTES;
 	nr_payload = st->in_place ? point_at_memory(st) : point_at_copy(st);
 	rc = send_record(st, b, nr_payload);
+	st->unmarked = true;
 	if (rc == 0) {
 		count(&st->s->pages_sent, pages);
 		count(&st->s->bytes_payload, (uint64_t)pages * RAM_PAGE_BYTES);
@@ -119,6 +121,7 @@ static int flush_zero(struct ram_stream *st)
 		return 0;
 	b->h.kind = RAM_ZERO;
 	rc = send_record(st, b, 0);
+	st->unmarked = true;
 	if (rc == 0)
 		count(&st->s->pages_zero, b->h.nr_pages);
 	b->h = (struct ram_header){ 0 };
@@ -202,6 +205,25 @@ static int send_chunk(struct ram_stream *st, uint64_t first_word, unsigned nr_wo
 	return rc;
 }
 
+/*
+ * A pass is over when its pages are where they belong. Otherwise its speed would be
+ * that of a buffer; and what the receiver has yet to put into memory that it must
+ * find first would be waited for while the guest stands.
+ */
+static int await_mark(struct ram_stream *st)
+{
+	struct ram_batch b = { .h = { .kind = RAM_MARK } };
+	struct ram_header answer;
+	int rc = send_record(st, &b, 0);
+
+	if (rc == 0)
+		rc = channel_recv(st->ch, &answer, sizeof(answer));
+	if (rc < 0)
+		return rc;
+	st->unmarked = false;
+	return memcmp(&answer, &b.h, sizeof(answer)) ? -EPROTO : 0;
+}
+
 int ram_stream_pass(struct ram_stream *st, bool last)
 {
 	struct ram_sender *s = st->s;
@@ -218,6 +240,7 @@ int ram_stream_pass(struct ram_stream *st, bool last)
 		rc = flush_zero(st);
 	if (rc < 0)
 		return rc;
-	/* A pass is over when its pages are there, or its speed would be that of a buffer. */
-	return last ? send_bare(st, RAM_END) : channel_drain(st->ch);
+	if (last)
+		return send_bare(st, RAM_END);
+	return st->unmarked ? await_mark(st) : 0;
 }

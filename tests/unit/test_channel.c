@@ -285,46 +285,6 @@ static void test_endless_optional(void **state)
 	assert_int_equal(section_recv(p->ch, &s, &e), -EPROTO);
 }
 
-static void *read_late(void *opaque)
-{
-	struct transfer *t = opaque;
-	size_t got = 0;
-
-	/* The other side waits for this: nothing else can end its drain. */
-	while (got < 70000) {
-		ssize_t n = read(t->p->fd, t->buf + got, 70000 - got);
-
-		if (n <= 0)
-			break;
-		got += (size_t)n;
-	}
-	t->rc = (int)got;
-	return NULL;
-}
-
-static void test_drain(void **state)
-{
-	struct pair *p = *state;
-	struct transfer t = { .p = p, .buf = pattern(70000) };
-	pthread_t thread;
-
-	assert_non_null(t.buf);
-	/* Nothing was sent. */
-	assert_int_equal(channel_drain(p->ch), 0);
-	assert_int_equal(channel_send(p->ch, t.buf, 70000), 0);
-	channel_set_timeout(p->ch, 30);
-	assert_int_equal(channel_drain(p->ch), -ETIMEDOUT);
-	channel_set_timeout(p->ch, CHANNEL_TIMEOUT_MS);
-	assert_int_equal(thread_start(&thread, "reader", read_late, &t), 0);
-	assert_int_equal(channel_drain(p->ch), 0);
-	assert_int_equal(pthread_join(thread, NULL), 0);
-	assert_int_equal(t.rc, 70000);
-	assert_int_equal(channel_send(p->ch, t.buf, 70000), 0);
-	channel_cancel(p->ch);
-	assert_int_equal(channel_drain(p->ch), -ECANCELED);
-	free(t.buf);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -334,7 +294,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_half_is_no_success, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_peer_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_drain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sections, setup, teardown),
 		cmocka_unit_test(test_damaged_sections),
 		cmocka_unit_test_setup_teardown(test_endless_optional, setup, teardown),

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "migration/ram.h"
+#include "migration/ram_record.h"
 #include "tests/unit/guest64.h"
 #include "tests/unit/machine.h"
 #include "tests/unit/ram_pipe.h"
@@ -404,6 +405,41 @@ static void test_peer_goes(void **state)
 	assert_true(rc == -EPIPE || rc == -ECONNRESET);
 }
 
+/* A pass is not over before its pages are where they belong. */
+static void test_pass_is_there(void **state)
+{
+	const struct ram_options options = { 0 };
+	struct fixture *f = *state;
+
+	MACHINE_OR_SKIP(&f->m);
+	connect(f, 2, true, &options);
+	for (unsigned i = 1; i < 10; i++) {
+		fill(f, 8 * MIB, 4 * MIB, i);
+		gmem_mark_dirty(&f->m.vm->gmem, 8 * MIB, 4 * MIB);
+		(void)pass(f, false);
+		assert_memory_equal(f->dest.base, f->m.vm->gmem.base, RAM_BYTES);
+	}
+	(void)pass(f, true);
+	check_arrived(f);
+}
+
+static void test_wrong_mark(void **state)
+{
+	const struct ram_options options = { 0 };
+	const struct ram_header other = { .kind = RAM_MARK };
+	struct fixture *f = *state;
+	struct ram_pass p;
+	struct err e = { 0 };
+
+	MACHINE_OR_SKIP(&f->m);
+	ram_pipes_open(&f->pipes, 1, false);
+	assert_int_equal(dirty_log_start(&f->log, f->m.vm), 0);
+	assert_int_equal(ram_sender_new(&f->tx, f->log, f->pipes.tx, 1, &options, &e), 0);
+	fill(f, 8 * MIB, 4 * RAM_PAGE_BYTES, 1);
+	assert_int_equal(channel_send(f->pipes.rx[0], &other, sizeof(other)), 0);
+	assert_int_equal(ram_sender_pass(f->tx, false, &p, &e), -EPROTO);
+}
+
 static void test_number_of_streams(void **state)
 {
 	const struct ram_options options = { 0 };
@@ -429,6 +465,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bandwidth, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_peer_goes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pass_is_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wrong_mark, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_number_of_streams, setup, teardown),
 	};
 

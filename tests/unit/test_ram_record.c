@@ -156,6 +156,28 @@ static void test_golden(void **state)
 	assert_memory_equal(s.bytes, golden, sizeof(golden));
 }
 
+static void test_mark_comes_back(void **state)
+{
+	uint8_t answer[RAM_HEADER_BYTES];
+	struct ram_receiver *r = NULL;
+	struct stream s = { 0 };
+	struct channel *ch;
+	struct err e = { 0 };
+	int fd;
+
+	put(&s, (struct ram_header){ .kind = RAM_MARK }, NULL, NULL);
+	put_end(&s);
+	ch = ram_pipe_raw(&fd);
+	assert_int_equal(write(fd, s.bytes, s.len), s.len);
+	assert_int_equal(ram_receiver_new(&r, *state, &ch, 1, &e), 0);
+	assert_int_equal(ram_receiver_wait(r, &e), 0);
+	assert_int_equal(read(fd, answer, sizeof(answer)), sizeof(answer));
+	assert_memory_equal(answer, s.bytes, sizeof(answer));
+	ram_receiver_free(r);
+	channel_free(ch);
+	(void)close(fd);
+}
+
 static void test_truncated(void **state)
 {
 	struct stream s = { 0 };
@@ -196,10 +218,11 @@ static const struct bad {
 	struct ram_run runs[3];
 } bad[] = {
 	{ "kind", { .kind = 0 }, { { 0 } } },
-	{ "kind", { .kind = 7 }, { { 0 } } },
+	{ "kind", { .kind = 8 }, { { 0 } } },
 	{ "kind", { .kind = UINT32_MAX }, { { 0 } } },
 	{ "runs", { RAM_END, 0, 1, 1, 0 }, { { 0, 1, 0 } } },
 	{ "runs", { RAM_IDLE, 0, 1, 1, 0 }, { { 0, 1, 0 } } },
+	{ "runs", { RAM_MARK, 0, 1, 1, 0 }, { { 0, 1, 0 } } },
 	{ "bytes", { RAM_END, 5, 0, 0, 0 }, { { 0 } } },
 	{ "pages", { RAM_END, 0, 0, 1, 0 }, { { 0 } } },
 	{ "runs", { RAM_RAW, 0, 0, 0, 0 }, { { 0 } } },
@@ -363,6 +386,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test_setup_teardown(test_all_kinds, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mark_comes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_truncated, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flipped, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
