@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The saved file, written: a file without a name, its parts, its name.
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,53 +16,7 @@
 
 static int fail(const struct file_writer *w, int rc, struct err *e)
 {
-	return err_set(e, rc, "%s: %s", w->path, strerror(-rc));
-}
-
-/* --- a file that nobody sees yet --- */
-
-/* "/a/b" has the directory "/a", "/b" the directory "/". */
-static int split_path(struct file_writer *w, const char *path, struct err *e)
-{
-	const char *slash = strrchr(path, '/');
-
-	if (!slash || !slash[1] || strlen(path) >= sizeof(w->path))
-		return err_set(e, -EINVAL, "%s: not the path of a file", path);
-	(void)snprintf(w->path, sizeof(w->path), "%s", path);
-	(void)snprintf(w->dir, sizeof(w->dir), "%.*s", (int)MAX(slash - path, 1), path);
-	return 0;
-}
-
-/* Only a file that was saved may be in the way: nobody wants to lose a device. */
-static int check_target(struct file_writer *w, struct err *e)
-{
-	struct stat st;
-
-	if (lstat(w->path, &st) < 0)
-		return errno == ENOENT ? 0 : fail(w, -errno, e);
-	if (!S_ISREG(st.st_mode))
-		return err_set(e, -EEXIST, "%s: is there, and not a file", w->path);
-	if (!w->force)
-		return err_set(e, -EEXIST, "%s: is there already: give --force to replace it",
-			       w->path);
-	return 0;
-}
-
-static int open_unnamed(struct file_writer *w, struct err *e)
-{
-	w->fd = open(w->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (w->fd >= 0)
-		return 0;
-	if (errno != EOPNOTSUPP && errno != EISDIR)
-		return fail(w, -errno, e);
-	/* A file system that cannot do that: a name of our own, removed at the end. */
-	(void)snprintf(w->temp, sizeof(w->temp), "%s/.ferry-save-XXXXXX", w->dir);
-	w->fd = mkostemp(w->temp, O_CLOEXEC);
-	if (w->fd < 0) {
-		w->temp[0] = '\0';
-		return fail(w, -errno, e);
-	}
-	return 0;
+	return new_file_fail(&w->file, rc, e);
 }
 
 int file_writer_new(struct file_writer **ret, const struct file_options *options, struct err *e)
@@ -74,15 +26,9 @@ int file_writer_new(struct file_writer **ret, const struct file_options *options
 
 	if (!w)
 		return err_set(e, -ENOMEM, "out of memory");
-	w->fd = -1;
-	w->force = options->force;
 	w->zstd = options->zstd;
 	w->zstd_level = options->zstd_level;
-	rc = split_path(w, options->path, e);
-	if (rc == 0)
-		rc = check_target(w, e);
-	if (rc == 0)
-		rc = open_unnamed(w, e);
+	rc = new_file_open(&w->file, options->path, options->force, e);
 	if (rc < 0) {
 		file_writer_free(w);
 		return rc;
@@ -96,9 +42,7 @@ void file_writer_free(struct file_writer *w)
 {
 	if (!w)
 		return;
-	if (w->temp[0])
-		(void)unlink(w->temp);
-	close_fd(&w->fd);
+	new_file_drop(&w->file);
 	free(w->sections.data);
 	free(w->index);
 	free(w);
@@ -106,7 +50,7 @@ void file_writer_free(struct file_writer *w)
 
 void file_writer_cancel(struct file_writer *w)
 {
-	atomic_store(&w->cancelled, true);
+	new_file_cancel(&w->file);
 }
 
 /* --- kernel and initrd --- */
@@ -124,8 +68,8 @@ static int copy_part(struct file_writer *w, const struct boot_part *part, struct
 
 		rc = io_pread_full(part->fd, buf, n, (off_t)(part->start + done));
 		if (rc == 0)
-			rc = io_pwrite_full(w->fd, buf, n, (off_t)(w->end + done));
-		if (rc == 0 && atomic_load(&w->cancelled))
+			rc = io_pwrite_full(w->file.fd, buf, n, (off_t)(w->end + done));
+		if (rc == 0 && atomic_load(&w->file.cancelled))
 			rc = -ECANCELED;
 		done += n;
 	}
@@ -199,10 +143,10 @@ static int write_sections(struct file_writer *w)
 	for (size_t i = 0; i < w->nr_chunks; i++)
 		file_chunk_write(&w->index[i], index + SECTION_HEADER_BYTES + i * FILE_INDEX_BYTES);
 	section_seal(index, SECTION_RAM_INDEX, 0, index + SECTION_HEADER_BYTES, bytes);
-	rc = io_pwrite_full(w->fd, index, SECTION_HEADER_BYTES + bytes, (off_t)at);
+	rc = io_pwrite_full(w->file.fd, index, SECTION_HEADER_BYTES + bytes, (off_t)at);
 	at += SECTION_HEADER_BYTES + bytes;
 	if (rc == 0)
-		rc = io_pwrite_full(w->fd, w->sections.data, w->sections.bytes, (off_t)at);
+		rc = io_pwrite_full(w->file.fd, w->sections.data, w->sections.bytes, (off_t)at);
 	free(index);
 	return rc;
 }
@@ -214,7 +158,7 @@ static int write_header(struct file_writer *w)
 	w->header.version = FILE_VERSION;
 	w->header.flags = w->zstd ? FILE_ZSTD : 0;
 	file_header_write(&w->header, bytes);
-	return io_pwrite_full(w->fd, bytes, sizeof(bytes), 0);
+	return io_pwrite_full(w->file.fd, bytes, sizeof(bytes), 0);
 }
 
 /* --- all of it --- */
@@ -248,7 +192,7 @@ int file_writer_ram(struct file_writer *w, struct gmem *gm, struct err *e)
 		return rc;
 	w->header.ram.bytes = w->zstd ? atomic_load(&w->packed_bytes) : gm->bytes;
 	/* Where memory ends in zeroes, the file must reach to its end all the same. */
-	if (ftruncate(w->fd, (off_t)(w->header.ram.offset + w->header.ram.bytes)) < 0)
+	if (ftruncate(w->file.fd, (off_t)(w->header.ram.offset + w->header.ram.bytes)) < 0)
 		return fail(w, -errno, e);
 	rc = write_sections(w);
 	if (rc == 0)
@@ -256,80 +200,9 @@ int file_writer_ram(struct file_writer *w, struct gmem *gm, struct err *e)
 	return rc < 0 ? fail(w, rc, e) : 0;
 }
 
-/* Not every file system can, or needs to, make a name durable: EINVAL then. */
-static int sync_dir(const struct file_writer *w)
-{
-	_cleanup_close_ int fd = open(w->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 || (fsync(fd) < 0 && errno != EINVAL) ? -errno : 0;
-}
-
-/* Give the unnamed file the name @path. 0 or -errno. */
-static int link_as(const struct file_writer *w, const char *path)
-{
-	char self[64];
-
-	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", w->fd);
-	return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
-}
-
-/* A name that is not taken, for a moment: only rename() replaces a file. */
-static int link_temp(struct file_writer *w)
-{
-	int rc = -EEXIST;
-
-	for (unsigned i = 0; rc == -EEXIST && i < 100; i++) {
-		(void)snprintf(w->temp, sizeof(w->temp), "%s/.ferry-save-%d-%u", w->dir, getpid(),
-			       i);
-		rc = link_as(w, w->temp);
-	}
-	if (rc < 0)
-		w->temp[0] = '\0';
-	return rc;
-}
-
-static int give_name(struct file_writer *w)
-{
-	int rc;
-
-	if (!w->temp[0] && !w->force)
-		return link_as(w, w->path);
-	if (!w->temp[0]) {
-		rc = link_temp(w);
-		if (rc < 0)
-			return rc;
-	}
-	if (w->force)
-		rc = rename(w->temp, w->path);
-	else
-		rc = renameat2(AT_FDCWD, w->temp, AT_FDCWD, w->path, RENAME_NOREPLACE);
-	if (rc < 0)
-		return -errno;
-	w->temp[0] = '\0';
-	return 0;
-}
-
 int file_writer_commit(struct file_writer *w, struct err *e)
 {
-	int rc;
-
-	if (atomic_load(&w->cancelled))
-		return err_set(e, -ECANCELED, "cancelled");
-	if (fsync(w->fd) < 0)
-		return fail(w, -errno, e);
-	rc = check_target(w, e);
-	if (rc < 0)
-		return rc;
-	if (atomic_load(&w->cancelled))
-		return err_set(e, -ECANCELED, "cancelled");
-	rc = give_name(w);
-	if (rc < 0)
-		return fail(w, rc, e);
-	rc = sync_dir(w);
-	/* The guest will go on: no file may say that it has stopped here. */
-	if (rc < 0)
-		(void)unlink(w->path);
-	return rc < 0 ? fail(w, rc, e) : 0;
+	return new_file_commit(&w->file, e);
 }
 
 void file_writer_stats(const struct file_writer *w, struct file_stats *ret)
@@ -339,7 +212,7 @@ void file_writer_stats(const struct file_writer *w, struct file_stats *ret)
 	*ret = (struct file_stats){ 0 };
 	for (size_t i = 0; i < w->nr_chunks; i++)
 		ret->pages += w->index[i].pages;
-	if (fstat(w->fd, &st) < 0)
+	if (fstat(w->file.fd, &st) < 0)
 		return;
 	ret->file_bytes = (uint64_t)st.st_size;
 	ret->data_bytes = (uint64_t)st.st_blocks * 512;

@@ -3,10 +3,10 @@
 #ifndef FERRY_MIGRATION_FILE_WRITER_IMPL_H
 #define FERRY_MIGRATION_FILE_WRITER_IMPL_H
 
-#include <limits.h>
 #include <stdatomic.h>
 
 #include "migration/file_format.h"
+#include "util/new_file.h"
 
 struct file_buffer {
 	uint8_t *data;
@@ -15,20 +15,16 @@ struct file_buffer {
 
 struct file_writer {
 	/* const after file_writer_new() */
-	char path[PATH_MAX];
-	char dir[PATH_MAX];
-	bool force, zstd;
+	bool zstd;
 	int zstd_level;
-	int fd;
 
-	char temp[PATH_MAX + 64]; /* a name that the file has for the time being; empty: none */
+	struct new_file file;
 	uint64_t end;             /* of what was written in order */
 	struct file_header header;
 	struct file_buffer sections; /* all but RAM_INDEX */
 	struct file_chunk *index;    /* each entry: the worker of its chunk */
 	size_t nr_chunks;
 	_Atomic uint64_t packed_bytes; /* of compressed memory, given out to workers */
-	_Atomic bool cancelled;
 };
 
 /* Write all chunks of memory where the header says. 0 or -errno with @e. */

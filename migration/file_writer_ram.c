@@ -27,7 +27,7 @@ static int write_plain(const struct ram_job *job, size_t i, const uint64_t *page
 	int rc = 0;
 
 	for (unsigned at = 0; rc == 0 && file_next_run(pages, &at, &nr); at += nr)
-		rc = io_pwrite_full(job->w->fd, from + at * GMEM_PAGE_BYTES, nr * GMEM_PAGE_BYTES,
+		rc = io_pwrite_full(job->w->file.fd, from + at * GMEM_PAGE_BYTES, nr * GMEM_PAGE_BYTES,
 				    (off_t)(to + at * GMEM_PAGE_BYTES));
 	return rc;
 }
@@ -70,7 +70,7 @@ static int write_packed(const struct ram_job *job, size_t i, const uint64_t *pag
 	bytes += FILE_BITMAP_BYTES;
 	w->index[i].bytes = (uint32_t)bytes;
 	w->index[i].offset = atomic_fetch_add(&w->packed_bytes, bytes);
-	return io_pwrite_full(w->fd, out, bytes,
+	return io_pwrite_full(w->file.fd, out, bytes,
 			      (off_t)(w->header.ram.offset + w->index[i].offset));
 }
 
@@ -88,7 +88,7 @@ static int write_chunk(void *opaque, size_t i, void *scratch, struct err *e)
 		return 0;
 	entry->checksum = file_checksum(chunk, pages);
 	rc = job->w->zstd ? write_packed(job, i, pages, scratch) : write_plain(job, i, pages);
-	return rc < 0 ? err_set(e, rc, "%s: %s", job->w->path, strerror(-rc)) : 0;
+	return rc < 0 ? err_set(e, rc, "%s: %s", job->w->file.path, strerror(-rc)) : 0;
 }
 
 int file_writer_chunks(struct file_writer *w, struct gmem *gm, struct err *e)
@@ -100,7 +100,7 @@ int file_writer_chunks(struct file_writer *w, struct gmem *gm, struct err *e)
 		.opaque = &job,
 		.nr_chunks = w->nr_chunks,
 		.scratch_bytes = scratch_bytes(w),
-		.cancelled = &w->cancelled,
+		.cancelled = &w->file.cancelled,
 	};
 	struct gmem_scan *scan = NULL;
 	int rc = job.populated ? gmem_scan_new(&scan, gm) : -ENOMEM;

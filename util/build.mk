@@ -5,6 +5,7 @@ FERRY_SRCS += \
 	util/helper.c \
 	util/io.c \
 	util/log.c \
+	util/new_file.c \
 	util/page.c \
 	util/thread.c \
 	util/token_bucket.c
