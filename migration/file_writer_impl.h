@@ -19,7 +19,7 @@ struct file_writer {
 	int zstd_level;
 
 	struct new_file file;
-	uint64_t end;             /* of what was written in order */
+	uint64_t end; /* of what was written in order */
 	struct file_header header;
 	struct file_buffer sections; /* all but RAM_INDEX */
 	struct file_chunk *index;    /* each entry: the worker of its chunk */

@@ -27,8 +27,8 @@ static int write_plain(const struct ram_job *job, size_t i, const uint64_t *page
 	int rc = 0;
 
 	for (unsigned at = 0; rc == 0 && file_next_run(pages, &at, &nr); at += nr)
-		rc = io_pwrite_full(job->w->file.fd, from + at * GMEM_PAGE_BYTES, nr * GMEM_PAGE_BYTES,
-				    (off_t)(to + at * GMEM_PAGE_BYTES));
+		rc = io_pwrite_full(job->w->file.fd, from + at * GMEM_PAGE_BYTES,
+				    nr * GMEM_PAGE_BYTES, (off_t)(to + at * GMEM_PAGE_BYTES));
 	return rc;
 }
 

@@ -34,6 +34,7 @@ vmm_TOP := \
 		vmm/cli/console.c \
 		vmm/cli/doctor.c \
 		vmm/cli/doctor_checks.c \
+		vmm/cli/dump.c \
 		vmm/cli/help.c \
 		vmm/cli/net.c \
 		vmm/cli/receive.c \
@@ -48,7 +49,11 @@ vmm_TOP := \
 		vmm/control/control.c \
 		vmm/control/info.c \
 		vmm/control/migrate.c \
+		vmm/control/observe.c \
 		vmm/control/request.c \
+		vmm/dump/core_file.c \
+		vmm/dump/dump.c \
+		vmm/dump/page_walk.c \
 		vmm/guest/boot.c \
 		vmm/guest/check.c \
 		vmm/guest/config.c \

@@ -78,7 +78,7 @@ _ferry()
 	else
 		case ${words[1]} in
 		run | restore | state) _filedir ;;
-		save) _ferry_name_then "$1" ;;
+		save | dump-core) _ferry_name_then "$1" ;;
 		teleport) _ferry_name_then "$1" "tcp: unix:" ;;
 		help) mapfile -t COMPREPLY < <(compgen -W "$(_ferry_commands "$1")" -- "$cur") ;;
 		info | pause | resume | shutdown | reset | destroy | console)

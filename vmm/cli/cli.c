@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "util/io.h"
 #include "vmm/cli/doctor.h"
+#include "vmm/cli/dump.h"
 #include "vmm/cli/remote.h"
 #include "vmm/cli/teleport.h"
 #include "vmm/guest/config.h"
@@ -41,6 +44,9 @@ const struct command cli_commands[] = {
 	  .run = cli_destroy },
 	{ "console", "NAME", CLI_ARG_REQUIRED, "attach to a guest's console", NULL, &no_fields,
 	  .run = cli_console },
+	{ "dump-core", "NAME", CLI_ARG_REQUIRED, "write a guest's memory for a debugger",
+	  dump_fields, &dump_nr_fields, .run = cli_dump_core, .arg2 = "FILE",
+	  .positional2 = CLI_ARG_REQUIRED },
 	{ "save", "NAME", CLI_ARG_REQUIRED, "save a guest to a file", save_fields, &save_nr_fields,
 	  .run = cli_save, .arg2 = "FILE", .positional2 = CLI_ARG_REQUIRED },
 	{ "restore", "FILE", CLI_ARG_REQUIRED, "run a guest that was saved", restore_fields,
@@ -189,6 +195,21 @@ int cli_apply(const struct cli *cli, void *base, struct err *e)
 	}
 	return 0;
 }
+
+/* NOLINTBEGIN(clang-analyzer-unix.Malloc): it does not know cleanup attributes */
+int cli_absolute_path(const char *path, char **ret)
+{
+	_cleanup_free_ char *cwd = *path == '/' ? strdup("") : realpath(".", NULL);
+
+	if (!cwd)
+		return -errno;
+	if (asprintf(ret, "%s%s%s", cwd, *path == '/' ? "" : "/", path) < 0) {
+		*ret = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+/* NOLINTEND(clang-analyzer-unix.Malloc) */
 
 /* --- output --- */
 

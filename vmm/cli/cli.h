@@ -73,6 +73,12 @@ __must_check int cli_apply(const struct cli *cli, void *base, struct err *e);
 int cli_fail(const struct cli *cli, const struct err *e);
 int cli_usage(const struct command *cmd, const struct err *e);
 
+/*
+ * @path as a guest's process understands it, which has another working directory. The
+ * caller frees *@ret. 0 or -errno.
+ */
+__must_check int cli_absolute_path(const char *path, char **ret);
+
 /* Print @json and a newline, and release it. CLI_OK, or CLI_FAILED. */
 int cli_print_json(json_t *json);
 
@@ -96,6 +102,7 @@ int cli_doctor(const struct cli *cli);
 int cli_teleport(const struct cli *cli);
 int cli_receive(const struct cli *cli);
 int cli_save(const struct cli *cli);
+int cli_dump_core(const struct cli *cli);
 int cli_restore(const struct cli *cli);
 int cli_state(const struct cli *cli);
 int cli_net(const struct cli *cli);

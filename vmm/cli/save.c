@@ -2,9 +2,7 @@
 // `ferry save` and `ferry restore`.
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "util/io.h"
@@ -32,27 +30,11 @@ const struct field save_fields[] = {
 };
 const size_t save_nr_fields = ARRAY_SIZE(save_fields);
 
-/* NOLINTBEGIN(clang-analyzer-unix.Malloc): it does not know cleanup attributes */
-/* The guest's process has another working directory. 0 or -errno. */
-static int make_absolute(const char *path, char **ret)
-{
-	_cleanup_free_ char *cwd = *path == '/' ? strdup("") : realpath(".", NULL);
-
-	if (!cwd)
-		return -errno;
-	if (asprintf(ret, "%s%s%s", cwd, *path == '/' ? "" : "/", path) < 0) {
-		*ret = NULL;
-		return -ENOMEM;
-	}
-	return 0;
-}
-/* NOLINTEND(clang-analyzer-unix.Malloc) */
-
 static int begin(struct control_client *c, const char *path, const struct save_options *o,
 		 struct err *e)
 {
 	_cleanup_free_ char *absolute = NULL;
-	int rc = make_absolute(path, &absolute);
+	int rc = cli_absolute_path(path, &absolute);
 	json_t *args;
 
 	if (rc < 0)

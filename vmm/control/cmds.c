@@ -11,6 +11,7 @@
 #include "virtio/balloon.h"
 #include "vmm/console.h"
 #include "vmm/control/migrate.h"
+#include "vmm/control/observe.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/run.h"
 #include "vmm/move/run_mover.h"
@@ -228,6 +229,11 @@ static const struct control_command commands[] = {
 	{ "ferry-save", ferry_save, .args = save_args,
 	  .help = "Begin to save the guest to a file; SAVE_COMPLETED or SAVE_FAILED follows. Given "
 		  "up if the client goes." },
+	{ "dump-guest-memory", control_cmd_dump, .args = control_dump_args,
+	  .help = "Begin to write an ELF core of the guest; DUMP_COMPLETED follows. Given up if "
+		  "the client goes." },
+	{ "query-dump", control_cmd_query_dump, .anytime = true,
+	  .help = "Whether a core is being written, or how the last one ended." },
 	{ "ferry-console", ferry_console,
 	  .help = "After the reply the connection is the guest's console: raw bytes both ways." },
 };
@@ -240,6 +246,7 @@ static const struct control_event_info events[] = {
 	{ "GUEST_PANICKED", "The guest has crashed." },
 	{ "SAVE_COMPLETED", "The guest has been saved: the file is complete and durable." },
 	{ "SAVE_FAILED", "The guest was not saved, and goes on." },
+	{ "DUMP_COMPLETED", "A core was written, or was not." },
 	{ "MIGRATION", "A migration has come to another state, or is held at a phase." },
 	{ "MIGRATION_PASS", "A migration's pass over memory is over." },
 	{ "SHUTDOWN", "The guest has ended; the connection ends next." },

@@ -89,6 +89,12 @@ static void restart_now(void *opaque)
 	}
 }
 
+static void arm_restart(struct machine *m)
+{
+	if (m->cfg->on_crash == ON_CRASH_RESTART)
+		loop_arm(m->loop, &m->restart, m->boot_ns + RESTART_INTERVAL_NS);
+}
+
 static void on_crash(struct machine *m, enum vm_crash how)
 {
 	static const char *const what[] = {
@@ -116,8 +122,7 @@ static void on_crash(struct machine *m, enum vm_crash how)
 		return;
 	}
 	m->crashed = true;
-	if (m->cfg->on_crash == ON_CRASH_RESTART)
-		loop_arm(m->loop, &m->restart, m->boot_ns + RESTART_INTERVAL_NS);
+	arm_restart(m);
 }
 
 /* The vCPUs are parked until vm_event_done(). */
@@ -236,11 +241,23 @@ int machine_hold(struct machine *m, const char *why, struct err *e)
 	return 0;
 }
 
+int machine_hold_to_look(struct machine *m, const char *why, struct err *e)
+{
+	if (!m->crashed || m->held || m->ended)
+		return machine_hold(m, why, e);
+	loop_disarm(m->loop, &m->restart);
+	vm_pause(m->vm);
+	m->held = why;
+	return 0;
+}
+
 void machine_release(struct machine *m)
 {
 	m->held = NULL;
 	vm_resume(m->vm);
-	if (!m->paused)
+	if (m->crashed)
+		arm_restart(m);
+	else if (!m->paused)
 		tell(m, "RESUME", NULL);
 }
 

@@ -112,7 +112,13 @@ __must_check int machine_start(struct machine *m, struct err *e);
  */
 __must_check int machine_hold(struct machine *m, const char *why, struct err *e);
 
-/* Let it go on; a paused one stays paused. */
+/*
+ * The same for looking at it alone: a guest that has crashed is fine, and is not
+ * restarted (--on-crash restart) before machine_release().
+ */
+__must_check int machine_hold_to_look(struct machine *m, const char *why, struct err *e);
+
+/* Let it go on; a paused one stays paused, and a crashed one crashed. */
 void machine_release(struct machine *m);
 
 /* By the user's wish; doing it twice is no error. -EINVAL after a crash or the end. */

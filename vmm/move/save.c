@@ -254,7 +254,7 @@ int save_start(struct run *run, const struct save_params *params, struct err *e)
 	int rc;
 
 	if (run_mover(run) && run_mover(run)->busy)
-		return err_set(e, -EBUSY, "the guest is being saved or moved already");
+		return err_set(e, -EBUSY, "the guest is being saved, moved or dumped already");
 	if (!run_machine(run) || run_is_ending(run))
 		return err_set(e, -EINVAL, "the guest is not here any more");
 	s = calloc(1, sizeof(*s));
