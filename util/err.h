@@ -17,7 +17,7 @@ struct err {
 /*
  * Describe a failure and return @code, so that callers can write
  * `return err_set(e, -ENOENT, ...)`. The text of a filled @e is replaced.
- * @e may be NULL: then only the code is passed on.
+ * @e may be NULL: then only the code is passed on. Control characters become '?'.
  */
 int err_set(struct err *e, int code, const char *fmt, ...) __printf_like(3, 4);
 

@@ -127,14 +127,19 @@ static int parse_line(struct journal *j, const char *line, size_t len)
 	return rc;
 }
 
-static int parse(struct journal *j, const char *text)
+/*
+ * A last line without its end was never finished, so its operation never begun. It is
+ * cut off, or the next line would not stand by itself.
+ */
+static int parse(struct journal *j, const char *text, size_t len)
 {
-	const char *end;
+	const char *at = text, *end;
 	int rc = 0;
 
-	/* A last line without its end was never finished, so its operation never begun. */
-	for (; rc == 0 && (end = strchr(text, '\n')); text = end + 1)
-		rc = parse_line(j, text, (size_t)(end - text));
+	for (; rc == 0 && (end = memchr(at, '\n', len - (size_t)(at - text))); at = end + 1)
+		rc = parse_line(j, at, (size_t)(end - at));
+	if (rc == 0 && at < text + len && ftruncate(j->fd, at - text) < 0)
+		rc = -errno;
 	return rc;
 }
 
@@ -151,9 +156,9 @@ int journal_open(struct journal **ret, const char *path, struct err *e)
 	text = len >= 0 && len <= MAX_FILE_BYTES ? calloc(1, (size_t)len + 1) : NULL;
 	rc = text ? io_pread_full(j->fd, text, (size_t)len, 0) : -EFBIG;
 	if (rc == 0)
-		rc = parse(j, text);
+		rc = parse(j, text, (size_t)len);
 	if (rc < 0) {
-		rc = err_set(e, rc, "%s: is not one of ferry's journals", path);
+		rc = err_set(e, rc, "%s: is not one of ferry's journals: remove it", path);
 		journal_close(j);
 		return rc;
 	}

@@ -51,8 +51,10 @@ static int check_ifname(const char *text, struct err *e)
 {
 	size_t len = strlen(text);
 
-	if (len > 0 && len < IF_NAMESIZE && !strpbrk(text, "/: \t\n") && strcmp(text, ".") != 0 &&
-	    strcmp(text, "..") != 0)
+	/* The kernel allows more; dnsmasq and nftables do not read all of that as a name. */
+	if (len > 0 && len < IF_NAMESIZE && strcmp(text, ".") != 0 && strcmp(text, "..") != 0 &&
+	    strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@+") ==
+		    len)
 		return 0;
 	return err_set(e, -EINVAL, "'%.40s' is not the name of an interface", text);
 }

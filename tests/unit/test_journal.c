@@ -150,6 +150,11 @@ static void test_another_process(void **state)
 	assert_int_equal(journal_open(&j, r->path, &e), 0);
 	assert_true(journal_is_complete(j));
 	assert_int_equal(journal_nr_ops(j), 7);
+	/* What comes next has a line of its own. */
+	add(r, j, NETOP_MTU, ARGS("br0", "1400"), NULL);
+	journal_close(j);
+	assert_int_equal(journal_open(&j, r->path, &e), 0);
+	assert_int_equal(journal_nr_ops(j), 8);
 	assert_int_equal(journal_undo(j, &r->env, &e), 0);
 	journal_close(j);
 	check_gone(r);
