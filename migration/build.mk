@@ -34,6 +34,7 @@ FERRY_SRCS += \
 	migration/source_settle.c \
 	migration/stats.c \
 	migration/talk.c \
+	migration/ticket.c \
 	migration/tls_creds.c \
 	migration/vstate.c \
 	migration/vstate_decode.c \

@@ -217,6 +217,11 @@ uint64_t channel_rtt_ns(const struct channel *ch)
 	return (info.tcpi_min_rtt ? info.tcpi_min_rtt : info.tcpi_rtt) * NSEC_PER_USEC;
 }
 
+bool channel_same_peer(const struct channel *a, const struct channel *b)
+{
+	return !memcmp(a->peer_id, b->peer_id, sizeof(a->peer_id));
+}
+
 const char *channel_describe(const struct channel *ch)
 {
 	return ch->describe;

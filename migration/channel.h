@@ -3,6 +3,7 @@
 #ifndef FERRY_MIGRATION_CHANNEL_H
 #define FERRY_MIGRATION_CHANNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -63,6 +64,12 @@ void channel_hang_up(struct channel *ch);
 
 /* The path's round trip as TCP measures it; 0: unknown, or on this host. */
 uint64_t channel_rtt_ns(const struct channel *ch);
+
+/*
+ * Have both peers proven to be the same: by the same certificate, the same pre-shared
+ * key, or neither by any? Other threads may use the channels meanwhile.
+ */
+bool channel_same_peer(const struct channel *a, const struct channel *b);
 
 /* "tcp 10.0.0.2:8002, TLS 1.3 with x509", for messages. */
 const char *channel_describe(const struct channel *ch);

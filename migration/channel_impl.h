@@ -14,6 +14,8 @@
 #include "util/compiler.h"
 #include "util/err.h"
 
+#define CHANNEL_PEER_ID_BYTES 32U
+
 struct channel_tls;
 
 struct channel {
@@ -27,6 +29,8 @@ struct channel {
 	size_t room_bytes;    /* what the peer may still send in it */
 
 	struct channel_tls *tls; /* const after channel_start_tls(); NULL: plain */
+	/* The same: a hash of how the peer has proven who it is; zeroes: it has not. */
+	uint8_t peer_id[CHANNEL_PEER_ID_BYTES];
 	char describe[192];
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // TLS on a channel, by GnuTLS.
 #include <errno.h>
+#include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <stdio.h>
@@ -424,6 +425,18 @@ static int handshake(struct channel_tls *tls, struct err *e)
 	return rc < 0 || tls->tx.rc < 0 ? err_handshake(tls, rc, e) : 0;
 }
 
+/* Remember who the peer is, for those who compare. */
+static int set_peer_id(struct channel_tls *tls)
+{
+	const gnutls_datum_t *der = gnutls_certificate_get_peers(tls->session, &(unsigned){ 0 });
+	const char *key =
+		tls->creds->psk_server ? gnutls_psk_server_get_username(tls->session) : NULL;
+	const void *what = der ? (const void *)der->data : key;
+	size_t bytes = der ? der->size : key ? strlen(key) : 0;
+
+	return what ? gnutls_hash_fast(GNUTLS_DIG_SHA256, what, bytes, tls->ch->peer_id) : 0;
+}
+
 static int new_session(struct channel_tls **ret, struct channel *ch,
 		       const struct tls_credentials *creds)
 {
@@ -465,6 +478,8 @@ int channel_start_tls(struct channel *ch, const struct tls_credentials *creds, i
 		return err_set(e, rc, "TLS: %s", strerror(-rc));
 	tls->peer_name = peer_name;
 	rc = handshake(tls, e);
+	if (rc == 0 && set_peer_id(tls) < 0)
+		rc = err_set(e, -ENOMEM, "TLS: out of memory");
 	if (rc < 0) {
 		channel_tls_free(tls);
 		return rc;

@@ -82,6 +82,9 @@ static int greet(struct dest *d, struct err *e)
 	section_fini(&s);
 	if (rc < 0)
 		return rc;
+	d->hello.has_ticket = true;
+	d->hello.ticket = d->p.ticket;
+	d->p.peer->expect_streams(d->p.opaque, d->hello.nr_streams);
 	text = hello_encode(&d->hello);
 	if (!text)
 		return err_set(e, -ENOMEM, "out of memory");

@@ -8,6 +8,7 @@
 
 #include "migration/phase.h"
 #include "migration/section.h"
+#include "migration/ticket.h"
 #include "util/compiler.h"
 #include "util/err.h"
 
@@ -41,6 +42,8 @@ struct dest_guest_ops {
 
 /* What the conversation needs of the listener. */
 struct dest_peer_ops {
+	/* HELLO is done: so many streams will come. */
+	void (*expect_streams)(void *opaque, unsigned nr);
 	/* The connection of stream @index, which the source opens soon: waits for it, bounded. */
 	int (*get_stream)(void *opaque, unsigned index, struct channel **ret, struct err *e);
 	/*
@@ -59,6 +62,7 @@ struct dest_peer_ops {
 
 struct dest_params {
 	struct channel *control; /* preamble and TLS are done; stays the caller's */
+	struct ticket ticket;    /* for the source */
 	const struct dest_guest_ops *guest;
 	const struct dest_peer_ops *peer;
 	void *opaque;            /* for both */

@@ -18,8 +18,14 @@ char *hello_encode(const struct hello *hello)
 		json_pack("{s:s, s:i, s:i, s:i, s:s}", "ferry", FERRY_VERSION, "protocol",
 			  HELLO_PROTOCOL, "page-size", (int)RAM_PAGE_BYTES, "streams",
 			  (int)hello->nr_streams, "compress", compress_names[hello->compress]);
-	char *text = obj ? json_dumps(obj, JSON_COMPACT) : NULL;
+	char hex[TICKET_HEX_BYTES + 1];
+	char *text = NULL;
 
+	if (hello->has_ticket)
+		ticket_to_hex(&hello->ticket, hex);
+	if (obj &&
+	    (!hello->has_ticket || json_object_set_new(obj, "ticket", json_string(hex)) == 0))
+		text = json_dumps(obj, JSON_COMPACT);
 	json_decref(obj);
 	return text;
 }
@@ -35,11 +41,23 @@ static int parse_compress(const char *name, enum ram_compress *ret, struct err *
 	return err_set(e, -EPROTO, "HELLO: the peer wants a compression that is not known here");
 }
 
+/* Of the destination alone. */
+static int parse_ticket(const json_t *value, struct hello *ret, struct err *e)
+{
+	if (!value)
+		return 0;
+	ret->has_ticket = true;
+	if (ticket_from_hex(json_string_value(value), &ret->ticket) < 0)
+		return err_set(e, -EPROTO, "HELLO: the peer's ticket is none");
+	return 0;
+}
+
 static int judge(const json_t *obj, struct hello *ret, struct err *e)
 {
 	json_int_t protocol = json_integer_value(json_object_get(obj, "protocol"));
 	json_int_t page = json_integer_value(json_object_get(obj, "page-size"));
 	json_int_t streams = json_integer_value(json_object_get(obj, "streams"));
+	int rc;
 
 	if (protocol != HELLO_PROTOCOL)
 		return err_set(e, -EPROTO,
@@ -51,8 +69,8 @@ static int judge(const json_t *obj, struct hello *ret, struct err *e)
 	if (streams < 1 || streams > (json_int_t)RAM_MAX_STREAMS)
 		return err_set(e, -EPROTO, "HELLO: 1 to %u streams are possible", RAM_MAX_STREAMS);
 	ret->nr_streams = (unsigned)streams;
-	return parse_compress(json_string_value(json_object_get(obj, "compress")), &ret->compress,
-			      e);
+	rc = parse_compress(json_string_value(json_object_get(obj, "compress")), &ret->compress, e);
+	return rc < 0 ? rc : parse_ticket(json_object_get(obj, "ticket"), ret, e);
 }
 
 int hello_decode(const struct section *s, struct hello *ret, struct err *e)

@@ -5,6 +5,7 @@
 
 #include "migration/ram.h"
 #include "migration/section.h"
+#include "migration/ticket.h"
 #include "util/compiler.h"
 #include "util/err.h"
 
@@ -14,6 +15,9 @@
 struct hello {
 	unsigned nr_streams;
 	enum ram_compress compress;
+	/* the destination's answer: what the source's other connections show */
+	bool has_ticket;
+	struct ticket ticket;
 };
 
 /* The payload of HELLO: JSON text, freed by the caller. NULL: no memory. */

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "migration/ram.h"
 #include "migration/section.h"
 
 static const char magic[8] = "FERRYTP";
@@ -60,7 +61,7 @@ int preamble_decode(const uint8_t buf[PREAMBLE_BYTES], struct preamble *ret, str
 	ret->stream = w.stream;
 	memcpy(ret->session, w.session, sizeof(w.session));
 	if (ret->role >= PREAMBLE_NR_ROLES || (w.flags & ~PREAMBLE_TLS) || w.zero ||
-	    (w.stream && ret->role != PREAMBLE_STREAM))
+	    (w.stream && ret->role != PREAMBLE_STREAM) || w.stream >= RAM_MAX_STREAMS)
 		return err_set(e, -EPROTO, "the peer's first words make no sense");
 	return 0;
 }
@@ -178,38 +179,97 @@ int preamble_connect(struct channel **ret, const struct preamble_target *t, enum
 	return 0;
 }
 
+/* --- the ticket --- */
+
+static int show_ticket(struct channel *ch, const struct ticket *ticket, struct err *e)
+{
+	int rc = channel_send(ch, ticket->ask, sizeof(ticket->ask));
+
+	return rc < 0 ? err_transfer(e, rc) : 0;
+}
+
+int preamble_check_ticket(struct channel *ch, const struct ticket *ticket, struct err *e)
+{
+	uint8_t shown[TICKET_BYTES];
+	int rc = channel_recv(ch, shown, sizeof(shown));
+
+	if (rc < 0)
+		return err_transfer(e, rc);
+	if (!ticket_equal(shown, ticket->ask))
+		return err_set(e, -EACCES, "the peer shows another session's ticket");
+	return 0;
+}
+
+int preamble_open_stream(struct channel **ret, const struct preamble_target *t, unsigned index,
+			 const struct ticket *ticket, struct err *e)
+{
+	struct channel *ch;
+	int rc = preamble_connect(&ch, t, PREAMBLE_STREAM, (uint8_t)index, e);
+
+	if (rc < 0)
+		return rc;
+	rc = show_ticket(ch, ticket, e);
+	if (rc < 0)
+		channel_free(ch);
+	else
+		*ret = ch;
+	return rc;
+}
+
 /* --- the question --- */
 
 /* On the wire an answer is its number. */
 #define NR_ANSWERS (HANDOVER_NEVER + 1U)
 
-int preamble_ask(const struct preamble_target *t, enum handover_answer *ret, struct err *e)
+struct wire_answer {
+	uint32_t code;
+	uint8_t ticket[TICKET_BYTES];
+};
+
+_Static_assert(sizeof(struct wire_answer) == 4 + TICKET_BYTES, "no padding");
+
+/* Only who has the ticket knows what became of the session. */
+static int parse_answer(const struct section *s, const struct ticket *ticket,
+			enum handover_answer *ret, struct err *e)
+{
+	struct wire_answer w;
+
+	if (s->type != SECTION_REPLY || s->bytes != sizeof(w))
+		return err_set(e, -EPROTO, "the peer's answer makes no sense");
+	memcpy(&w, s->payload, sizeof(w));
+	if (!ticket_equal(w.ticket, ticket->answer))
+		return err_set(e, -EACCES, "who answers there does not know this teleport");
+	if (le32toh(w.code) >= NR_ANSWERS)
+		return err_set(e, -EPROTO, "the peer's answer makes no sense");
+	*ret = (enum handover_answer)le32toh(w.code);
+	return 0;
+}
+
+int preamble_ask(const struct preamble_target *t, const struct ticket *ticket,
+		 enum handover_answer *ret, struct err *e)
 {
 	struct channel *ch;
 	struct section s;
-	uint32_t code = NR_ANSWERS;
 	int rc = preamble_connect(&ch, t, PREAMBLE_QUESTION, 0, e);
 
 	if (rc < 0)
 		return rc;
-	rc = section_recv(ch, &s, e);
+	rc = show_ticket(ch, ticket, e);
+	if (rc == 0)
+		rc = section_recv(ch, &s, e);
 	if (rc == 0) {
-		if (s.type == SECTION_REPLY && s.bytes == sizeof(code))
-			memcpy(&code, s.payload, sizeof(code));
-		code = le32toh(code);
-		if (code < NR_ANSWERS)
-			*ret = (enum handover_answer)code;
-		else
-			rc = err_set(e, -EPROTO, "the peer's answer makes no sense");
+		rc = parse_answer(&s, ticket, ret, e);
 		section_fini(&s);
 	}
 	channel_free(ch);
 	return rc;
 }
 
-int preamble_tell(struct channel *ch, enum handover_answer answer, struct err *e)
+int preamble_tell(struct channel *ch, const struct ticket *ticket, enum handover_answer answer,
+		  struct err *e)
 {
-	uint32_t code = htole32(answer);
+	struct wire_answer w = { .code = htole32(answer) };
 
-	return section_send(ch, SECTION_REPLY, 0, &code, sizeof(code), e);
+	memcpy(w.ticket, ticket->answer, sizeof(w.ticket));
+	return section_send(ch, SECTION_REPLY, 0, &w, sizeof(w), e);
 }

@@ -9,13 +9,14 @@
 #include "migration/address.h"
 #include "migration/channel.h"
 #include "migration/handover.h"
+#include "migration/ticket.h"
 #include "util/compiler.h"
 #include "util/err.h"
 
 #define PREAMBLE_BYTES         32U
 #define PREAMBLE_REPLY_BYTES   16U
 #define PREAMBLE_SESSION_BYTES 16U
-#define TELEPORT_VERSION       1U
+#define TELEPORT_VERSION       2U /* 2: tickets */
 
 /* What a connection is for. */
 enum preamble_role {
@@ -31,7 +32,7 @@ struct preamble {
 	uint16_t version;
 	uint16_t role; /* enum preamble_role */
 	uint8_t flags;
-	uint8_t stream; /* its number; 0 in other roles */
+	uint8_t stream; /* its number, below RAM_MAX_STREAMS; 0 in other roles */
 	uint8_t session[PREAMBLE_SESSION_BYTES];
 };
 
@@ -77,16 +78,31 @@ struct preamble_target {
 __must_check int preamble_connect(struct channel **ret, const struct preamble_target *t,
 				  enum preamble_role role, uint8_t stream, struct err *e);
 
+/* Connect stream @index of the session that @t->session and @ticket are of. 0 or -errno. */
+__must_check int preamble_open_stream(struct channel **ret, const struct preamble_target *t,
+				      unsigned index, const struct ticket *ticket, struct err *e);
+
+/*
+ * The other side of it, on a channel of that role or of a question, whose TLS is up:
+ * does the peer show the source's half of @ticket? 0, -EACCES: another, or -errno.
+ */
+__must_check int preamble_check_ticket(struct channel *ch, const struct ticket *ticket,
+				       struct err *e);
+
 /* A new session's id. 0 or -errno. */
 __must_check int preamble_new_session(uint8_t ret[PREAMBLE_SESSION_BYTES]);
 
 /* --- the question --- */
 
-/* Ask what became of the session. 0 with @ret, or -errno: nobody answered who knows it. */
-__must_check int preamble_ask(const struct preamble_target *t, enum handover_answer *ret,
-			      struct err *e);
+/*
+ * Ask what became of the session. 0 with @ret, or -errno: nobody answered who has its
+ * @ticket.
+ */
+__must_check int preamble_ask(const struct preamble_target *t, const struct ticket *ticket,
+			      enum handover_answer *ret, struct err *e);
 
-/* The other side of it: tell @answer on a channel of that role, whose TLS is up. */
-__must_check int preamble_tell(struct channel *ch, enum handover_answer answer, struct err *e);
+/* The other side of it: tell @answer on a channel whose ticket was checked. */
+__must_check int preamble_tell(struct channel *ch, const struct ticket *ticket,
+			       enum handover_answer answer, struct err *e);
 
 #endif

@@ -107,7 +107,7 @@ static int connect_peer(struct source *s, struct err *e)
 static int check_answer(const struct hello *asked, const struct hello *got, struct err *e)
 {
 	if (asked->nr_streams == got->nr_streams && asked->compress == got->compress)
-		return 0;
+		return got->has_ticket ? 0 : err_set(e, -EPROTO, "HELLO: no ticket came");
 	return err_set(e, -EPROTO, "HELLO: the destination answers what was not asked");
 }
 
@@ -132,7 +132,11 @@ static int negotiate(struct source *s, struct err *e)
 		return rc;
 	rc = hello_decode(&reply, &answer, e);
 	section_fini(&reply);
-	return rc < 0 ? rc : check_answer(&hello, &answer, e);
+	if (rc == 0)
+		rc = check_answer(&hello, &answer, e);
+	if (rc == 0)
+		s->ticket = answer.ticket;
+	return rc;
 }
 
 static int open_streams(struct source *s, struct err *e)
@@ -142,7 +146,7 @@ static int open_streams(struct source *s, struct err *e)
 	for (unsigned i = 0; i < s->p.options.nr_streams && rc == 0; i++) {
 		struct channel *ch = NULL;
 
-		rc = s->p.peer->open_stream(s->p.opaque, i, &ch, e);
+		rc = s->p.peer->open_stream(s->p.opaque, i, &s->ticket, &ch, e);
 		if (rc < 0)
 			return err_prefix(e, "stream %u", i);
 		/* Whether the peer lives is told by the control connection. */

@@ -10,6 +10,7 @@
 #include "migration/phase.h"
 #include "migration/ram.h"
 #include "migration/section.h"
+#include "migration/ticket.h"
 #include "util/compiler.h"
 #include "util/err.h"
 
@@ -59,11 +60,16 @@ struct source_guest_ops {
 
 /* How the peer is reached. The migration's thread; a channel is the caller's. */
 struct source_peer_ops {
-	/* Connect the control connection, or stream @index. */
+	/* Connect the control connection, or stream @index, which shows the ticket. */
 	int (*open_control)(void *opaque, struct channel **ret, struct err *e);
-	int (*open_stream)(void *opaque, unsigned index, struct channel **ret, struct err *e);
-	/* Ask on a new connection what became of the guest. -errno: no answer. */
-	int (*ask)(void *opaque, enum handover_answer *ret, struct err *e);
+	int (*open_stream)(void *opaque, unsigned index, const struct ticket *ticket,
+			   struct channel **ret, struct err *e);
+	/*
+	 * Ask on a new connection what became of the guest. -errno: no answer of one who
+	 * has the ticket.
+	 */
+	int (*ask)(void *opaque, const struct ticket *ticket, enum handover_answer *ret,
+		   struct err *e);
 	/* End a connect() or ask() that is under way, and all later ones. Any thread. */
 	void (*cancel)(void *opaque);
 };

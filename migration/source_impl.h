@@ -16,8 +16,9 @@ struct source {
 
 	/* the migration's thread only */
 	struct talk *talk;
-	bool paused;   /* by us */
-	bool released; /* the disk locks */
+	struct ticket ticket; /* once HELLO was answered */
+	bool paused;          /* by us */
+	bool released;        /* the disk locks */
 
 	struct mutex lock;      /* protects: the rest; order: a leaf */
 	pthread_cond_t changed; /* forced or abandoned */

@@ -32,7 +32,7 @@ static enum handover_answer ask(struct source *s)
 	enum handover_answer answer = HANDOVER_WAIT;
 	struct err e = { 0 };
 
-	if (s->p.peer->ask(s->p.opaque, &answer, &e) < 0) {
+	if (s->p.peer->ask(s->p.opaque, &s->ticket, &answer, &e) < 0) {
 		mutex_lock(&s->lock);
 		s->st.error = e;
 		mutex_unlock(&s->lock);

@@ -77,6 +77,7 @@ vmm_TOP := \
 		vmm/move/receive_knock.c \
 		vmm/move/receive_msg.c \
 		vmm/move/receive_session.c \
+		vmm/move/receive_streams.c \
 		vmm/move/restore.c \
 		vmm/move/save.c \
 		vmm/move/state.c \

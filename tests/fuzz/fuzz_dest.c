@@ -9,6 +9,7 @@
 
 #include "migration/channel.h"
 #include "migration/dest.h"
+#include "migration/ram.h"
 #include "migration/talk.h"
 #include "util/compiler.h"
 
@@ -150,6 +151,13 @@ static const struct dest_guest_ops guest = {
 
 /* --- the listener --- */
 
+static void expect_streams(void *opaque, unsigned nr)
+{
+	(void)opaque;
+	if (nr < 1 || nr > RAM_MAX_STREAMS)
+		abort();
+}
+
 static int get_stream(void *opaque, unsigned index, struct channel **ret, struct err *e)
 {
 	struct world *w = opaque;
@@ -181,6 +189,7 @@ static void running(void *opaque, uint64_t after_ns, bool told)
 }
 
 static const struct dest_peer_ops peer = {
+	.expect_streams = expect_streams,
 	.get_stream = get_stream,
 	.committed = committed,
 	.named = named,

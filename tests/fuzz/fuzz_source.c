@@ -147,13 +147,15 @@ static int open_control(void *opaque, struct channel **ret, struct err *e)
 	return channel_new(ret, ((const struct world *)opaque)->control, e);
 }
 
-static int open_stream(void *opaque, unsigned index, struct channel **ret, struct err *e)
+static int open_stream(void *opaque, unsigned index, const struct ticket *ticket,
+		       struct channel **ret, struct err *e)
 {
 	int fds[2];
 	int rc;
 
 	(void)opaque;
 	(void)index;
+	(void)ticket;
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0)
 		abort();
 	rc = channel_new(ret, fds[0], e);
@@ -162,9 +164,10 @@ static int open_stream(void *opaque, unsigned index, struct channel **ret, struc
 }
 
 /* Whoever breaks off after the commit gets the guest back: nobody ran it. */
-static int ask(void *opaque, enum handover_answer *ret, struct err *e)
+static int ask(void *opaque, const struct ticket *ticket, enum handover_answer *ret, struct err *e)
 {
 	(void)opaque;
+	(void)ticket;
 	(void)e;
 	*ret = HANDOVER_NEVER;
 	return 0;

@@ -277,6 +277,9 @@ static const struct source_guest_ops source_ops = {
 
 /* --- the source's peer --- */
 
+/* What the destination's HELLO brings is what the source's connections show. */
+static const struct ticket rig_ticket = { .ask = { 1, 2, 3 }, .answer = { 4, 5, 6 } };
+
 static int open_control(void *opaque, struct channel **ret, struct err *e)
 {
 	struct rig *r = opaque;
@@ -288,21 +291,26 @@ static int open_control(void *opaque, struct channel **ret, struct err *e)
 	return channel_new(ret, fd, e);
 }
 
-static int open_stream(void *opaque, unsigned index, struct channel **ret, struct err *e)
+static int open_stream(void *opaque, unsigned index, const struct ticket *ticket,
+		       struct channel **ret, struct err *e)
 {
 	struct rig *r = opaque;
 
 	(void)index;
+	if (!ticket_equal(ticket->ask, rig_ticket.ask))
+		return err_set(e, -EACCES, "another ticket");
 	return channel_new(ret, dup(r->streams[0]), e);
 }
 
 /* What the listener knows. */
-static int ask(void *opaque, enum handover_answer *ret, struct err *e)
+static int ask(void *opaque, const struct ticket *ticket, enum handover_answer *ret, struct err *e)
 {
 	struct rig *r = opaque;
 
 	MUTEX_SCOPE(&r->lock);
 	r->questions++;
+	if (!ticket_equal(ticket->answer, rig_ticket.answer))
+		return err_set(e, -EACCES, "another ticket");
 	if (r->plan.listener == RIG_SILENT ||
 	    (r->plan.listener == RIG_HESITATES && r->questions <= 2))
 		return err_set(e, -ECONNREFUSED, "nobody listens");
@@ -468,6 +476,15 @@ static const struct dest_guest_ops dest_ops = {
 	.announce = announce,
 };
 
+static void expect_streams(void *opaque, unsigned nr)
+{
+	struct rig *r = opaque;
+
+	MUTEX_SCOPE(&r->lock);
+	if (nr != r->plan.options.nr_streams)
+		wrong_locked(r, "another number of streams");
+}
+
 static int get_stream(void *opaque, unsigned index, struct channel **ret, struct err *e)
 {
 	struct rig *r = opaque;
@@ -503,6 +520,7 @@ static void running(void *opaque, uint64_t after_ns, bool told)
 }
 
 static const struct dest_peer_ops dest_peer = {
+	.expect_streams = expect_streams,
 	.get_stream = get_stream,
 	.committed = committed,
 	.named = named,
@@ -514,6 +532,7 @@ static void *destination(void *opaque)
 	struct rig *r = opaque;
 	const struct dest_params params = {
 		.control = r->dest_control,
+		.ticket = rig_ticket,
 		.guest = &dest_ops,
 		.peer = &dest_peer,
 		.opaque = r,

@@ -222,6 +222,43 @@ static void test_who_is_let_in(void **state)
 	}
 }
 
+/* Both sides up. */
+static void connect_pair(struct pair *p, const struct side *server, const struct side *client)
+{
+	*p = (struct pair){ 0 };
+	begin(p, server, client);
+	p->rc = channel_start_tls(p->client, p->creds, 0, NULL, &p->e);
+	assert_int_equal(pthread_join(p->thread, NULL), 0);
+	assert_int_equal(p->rc, 0);
+	assert_int_equal(p->server.rc, 0);
+}
+
+/* A channel belongs to another if both peers have proven to be the same. */
+static void test_same_peer(void **state)
+{
+	static const struct {
+		struct side server, client;
+	} cases[] = {
+		{ { "host2", "ca", NULL }, { "host1", "ca", NULL } },
+		{ { "host2", "ca", NULL }, { "host2", "ca", NULL } },
+		{ { NULL, NULL, "a" }, { NULL, NULL, "a" } },
+		{ { "host2", NULL, NULL }, { NULL, "ca", NULL } },
+	};
+	struct pair a, b;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (size_t j = 0; j < ARRAY_SIZE(cases); j++) {
+			connect_pair(&a, &cases[i].server, &cases[i].client);
+			connect_pair(&b, &cases[j].server, &cases[j].client);
+			if (channel_same_peer(a.server.ch, b.server.ch) != (i == j))
+				fail_msg("%zu and %zu", i, j);
+			release(&a);
+			release(&b);
+		}
+	}
+}
+
 /* Both ways, larger than all buffers, from odd pieces. */
 static void transfer(const struct side *server, const struct side *client, const char *shown)
 {
@@ -468,10 +505,15 @@ static void test_key_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_who_is_let_in),     cmocka_unit_test(test_transfer),
-		cmocka_unit_test(test_both_ways_at_once), cmocka_unit_test(test_broken),
-		cmocka_unit_test(test_garbage),           cmocka_unit_test(test_endless_handshake),
-		cmocka_unit_test(test_bad_files),         cmocka_unit_test(test_key_files),
+		cmocka_unit_test(test_same_peer),
+		cmocka_unit_test(test_who_is_let_in),
+		cmocka_unit_test(test_transfer),
+		cmocka_unit_test(test_both_ways_at_once),
+		cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_endless_handshake),
+		cmocka_unit_test(test_bad_files),
+		cmocka_unit_test(test_key_files),
 	};
 
 	return cmocka_run_group_tests_name("channel_tls", tests, setup, teardown);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "migration/preamble.h"
+#include "migration/ram.h"
 #include "util/io.h"
 #include "util/thread.h"
 
@@ -24,15 +25,17 @@ static const struct preamble sample = {
 	.session = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 },
 };
 
+static const struct ticket ticket = { .ask = { 1, 2, 3 }, .answer = { 4, 5, 6 } };
+
 /* As docs/teleport.md has it. */
 static void test_bytes(void **state)
 {
 	static const uint8_t expected[PREAMBLE_BYTES] = {
-		'F', 'E', 'R', 'R', 'Y', 'T', 'P', 0, 1, 0,  1,  0,  1,  7,  0,  0,
+		'F', 'E', 'R', 'R', 'Y', 'T', 'P', 0, 2, 0,  1,  0,  1,  7,  0,  0,
 		1,   2,   3,   4,   5,   6,   7,   8, 9, 10, 11, 12, 13, 14, 15, 16,
 	};
 	static const uint8_t busy[PREAMBLE_REPLY_BYTES] = {
-		'F', 'E', 'R', 'R', 'Y', 'T', 'P', 0, 1, 0, 5, 0,
+		'F', 'E', 'R', 'R', 'Y', 'T', 'P', 0, 2, 0, 5, 0,
 	};
 	uint8_t buf[PREAMBLE_BYTES];
 	struct preamble p;
@@ -74,7 +77,7 @@ static void test_flipped(void **state)
 			else if (i == 12)
 				assert_true(rc == -EPROTO || p.flags == 0);
 			else
-				assert_true(rc == 0 && p.stream != sample.stream);
+				assert_true(rc == (buf[i] < RAM_MAX_STREAMS ? 0 : -EPROTO));
 		}
 	}
 }
@@ -120,7 +123,10 @@ struct fake {
 	enum preamble_code code;
 	size_t reply_bytes; /* fewer: it hangs up in the middle of its reply */
 	enum handover_answer answer;
+	const struct ticket *ticket; /* that it looks for; NULL: it does not */
+	bool stranger;               /* it shows another one */
 	struct preamble seen;
+	int rc; /* of the ticket that it is shown */
 };
 
 static void *fake_peer(void *opaque)
@@ -139,10 +145,13 @@ static void *fake_peer(void *opaque)
 		return NULL;
 	preamble_encode_reply(reply, f->code);
 	if (io_write_full(fd, reply, f->reply_bytes) < 0 || f->reply_bytes < sizeof(reply) ||
-	    f->seen.role != PREAMBLE_QUESTION || channel_new(&ch, fd, &e) < 0)
+	    !f->ticket || channel_new(&ch, fd, &e) < 0)
 		return NULL;
 	(void)take_fd(&fd);
-	(void)!preamble_tell(ch, f->answer, &e);
+	f->rc = preamble_check_ticket(ch, f->ticket, &e);
+	if (f->seen.role == PREAMBLE_QUESTION && f->rc == 0)
+		(void)!preamble_tell(ch, f->stranger ? &(struct ticket){ 0 } : f->ticket, f->answer,
+				     &e);
 	channel_free(ch);
 	return NULL;
 }
@@ -211,13 +220,14 @@ static void test_question(void **state)
 		struct fake f = {
 			.reply_bytes = PREAMBLE_REPLY_BYTES,
 			.answer = (enum handover_answer)answer,
+			.ticket = &ticket,
 		};
 		enum handover_answer got;
 		struct err e;
 		int rc;
 
 		fake_start(&f);
-		rc = preamble_ask(&f.target, &got, &e);
+		rc = preamble_ask(&f.target, &ticket, &got, &e);
 		fake_stop(&f);
 		if (answer > HANDOVER_NEVER) {
 			assert_int_equal(rc, -EPROTO);
@@ -226,6 +236,72 @@ static void test_question(void **state)
 		assert_int_equal(rc, 0);
 		assert_int_equal(got, answer);
 	}
+}
+
+/* An answer counts from the one who gave the ticket, and he tells nobody else. */
+static void test_question_of_others(void **state)
+{
+	(void)state;
+	for (int stranger = 0; stranger < 2; stranger++) {
+		struct ticket mine = ticket;
+		struct fake f = {
+			.reply_bytes = PREAMBLE_REPLY_BYTES,
+			.answer = HANDOVER_NEVER,
+			.stranger = stranger,
+			.ticket = &ticket,
+		};
+		enum handover_answer got;
+		struct err e;
+
+		mine.ask[0] ^= !stranger;
+		fake_start(&f);
+		assert_int_equal(preamble_ask(&f.target, &mine, &got, &e),
+				 stranger ? -EACCES : -ECONNRESET);
+		fake_stop(&f);
+		assert_int_equal(f.rc, stranger ? 0 : -EACCES);
+	}
+}
+
+static void test_stream_shows_its_ticket(void **state)
+{
+	(void)state;
+	for (int right = 0; right < 2; right++) {
+		struct fake f = { .reply_bytes = PREAMBLE_REPLY_BYTES };
+		struct ticket wanted = ticket;
+		struct channel *ch;
+		struct err e;
+
+		wanted.ask[TICKET_BYTES - 1] ^= !right;
+		f.ticket = &wanted;
+		fake_start(&f);
+		assert_int_equal(preamble_open_stream(&ch, &f.target, 3, &ticket, &e), 0);
+		fake_stop(&f);
+		channel_free(ch);
+		assert_int_equal(f.seen.stream, 3);
+		assert_int_equal(f.rc, right ? 0 : -EACCES);
+	}
+}
+
+static void test_ticket_as_text(void **state)
+{
+	static const char *const bad[] = { NULL, "", "00", "zz" };
+	char hex[TICKET_HEX_BYTES + 1], long_hex[TICKET_HEX_BYTES + 3];
+	struct ticket a, b;
+
+	(void)state;
+	assert_int_equal(ticket_new(&a), 0);
+	assert_int_equal(ticket_new(&b), 0);
+	assert_false(ticket_equal(a.ask, b.ask) || ticket_equal(a.ask, a.answer));
+	ticket_to_hex(&a, hex);
+	assert_int_equal(strlen(hex), TICKET_HEX_BYTES);
+	assert_int_equal(ticket_from_hex(hex, &b), 0);
+	assert_memory_equal(&a, &b, sizeof(a));
+	(void)snprintf(long_hex, sizeof(long_hex), "%s00", hex);
+	assert_int_equal(ticket_from_hex(long_hex, &b), -EPROTO);
+	hex[7] = ' ';
+	assert_int_equal(ticket_from_hex(hex, &b), -EPROTO);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(ticket_from_hex(bad[i], &b), -EPROTO);
 }
 
 static void test_sessions_differ(void **state)
@@ -248,6 +324,9 @@ int main(void)
 		cmocka_unit_test(test_connect),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_question),
+		cmocka_unit_test(test_question_of_others),
+		cmocka_unit_test(test_stream_shows_its_ticket),
+		cmocka_unit_test(test_ticket_as_text),
 		cmocka_unit_test(test_sessions_differ),
 	};
 

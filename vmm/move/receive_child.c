@@ -11,45 +11,38 @@
 #include <unistd.h>
 
 #include "migration/channel.h"
-#include "migration/ram.h"
 #include "migration/section.h"
-#include "util/clock.h"
 #include "util/io.h"
 #include "util/thread.h"
 #include "vmm/move/receive_guest.h"
 #include "vmm/move/receive_impl.h"
+#include "vmm/move/receive_streams.h"
 
 /*
  * Theory of operation
  *
  * The main thread belongs to receive_guest(), and so does the conversation's. One
- * more thread reads the socket to the listener: it lets in the streams that arrive
- * (TLS, at once, as their source waits for it while the conversation may be held)
- * and keeps them until the conversation asks for them; and it ends the conversation
- * when the listener says so or is gone, unless the commit has come: a session that
- * nobody could be asked about must not begin to be decided.
+ * more thread reads the socket to the listener: it hands on the streams that arrive,
+ * which are let in at once (receive_streams.h), as their source waits for it while the
+ * conversation may be held; and it ends the conversation when the listener says so or
+ * is gone, unless the commit has come: a session that nobody could be asked about must
+ * not begin to be decided.
  */
 #define VERDICT_TIMEOUT_MS 5000
-#define STREAM_TIMEOUT_NS  (20 * NSEC_PER_SEC)
-
-struct waiting_stream {
-	struct channel *ch;
-	unsigned index;
-};
+#define QUESTION_TIMEOUT_S 20 /* all of it */
 
 struct child {
+	/* const */
 	const struct tls_credentials *creds;
+	const struct ticket *ticket;
 	struct channel *control;
-	int sock; /* const */
+	struct receive_streams *streams; /* locks itself */
+	int sock;
 	pthread_t thread;
 
 	struct mutex lock; /* protects: what follows; order: a leaf */
-	pthread_cond_t changed;
-	struct waiting_stream streams[2 * RAM_MAX_STREAMS];
-	unsigned nr_streams;
-	bool gone;      /* the listener is, or wants us to be */
-	bool committed; /* nothing of that matters any more */
-	bool over;      /* receive_guest() has returned */
+	bool committed;    /* that the listener is gone does not matter any more */
+	bool over;         /* receive_guest() has returned */
 };
 
 /* --- towards the listener --- */
@@ -108,34 +101,12 @@ static int open_channel(const struct child *c, int fd, struct channel **ret, str
 	return rc;
 }
 
-/* Whoever saw our session's id can connect; without the right key he only costs time. */
-static void keep_stream(struct child *c, int fd, unsigned index)
-{
-	struct channel *ch;
-	struct err e;
-
-	if (open_channel(c, fd, &ch, &e) < 0) {
-		log_warn("stream %u: %s", index, e.text);
-		return;
-	}
-	mutex_lock(&c->lock);
-	if (c->nr_streams < ARRAY_SIZE(c->streams)) {
-		c->streams[c->nr_streams++] = (struct waiting_stream){ ch, index };
-		ch = NULL;
-	}
-	(void)pthread_cond_broadcast(&c->changed);
-	mutex_unlock(&c->lock);
-	channel_free(ch);
-}
-
 static void listener_is_gone(struct child *c)
 {
+	receive_streams_close(c->streams);
 	MUTEX_SCOPE(&c->lock);
-
-	c->gone = true;
 	if (!c->committed)
 		channel_cancel(c->control);
-	(void)pthread_cond_broadcast(&c->changed);
 }
 
 /*
@@ -166,7 +137,7 @@ static void *read_listener(void *opaque)
 			break;
 		rc = receive_msg_recv(c->sock, &msg, &fd);
 		if (rc > 0 && msg.kind == RECEIVE_STREAM && fd >= 0)
-			keep_stream(c, take_fd(&fd), (unsigned)msg.value);
+			receive_streams_offer(c->streams, take_fd(&fd), (unsigned)msg.value);
 		else if (rc > 0 && msg.kind == RECEIVE_GIVE_UP)
 			listener_is_gone(c);
 		close_fd(&fd);
@@ -178,36 +149,14 @@ static void *read_listener(void *opaque)
 
 /* --- for the conversation --- */
 
-/* Take stream @index out of those that wait. NULL: not there. */
-static struct channel *take_stream_locked(struct child *c, unsigned index)
+static void expect_streams(void *opaque, unsigned nr)
 {
-	for (unsigned i = 0; i < c->nr_streams; i++) {
-		if (c->streams[i].index == index) {
-			struct channel *ch = c->streams[i].ch;
-
-			c->streams[i] = c->streams[--c->nr_streams];
-			return ch;
-		}
-	}
-	return NULL;
+	receive_streams_expect(((const struct child *)opaque)->streams, nr);
 }
 
 static int get_stream(void *opaque, unsigned index, struct channel **ret, struct err *e)
 {
-	uint64_t deadline_ns = clock_now_ns() + STREAM_TIMEOUT_NS;
-	struct channel *ch = NULL;
-	struct child *c = opaque;
-	int rc = 0;
-
-	MUTEX_SCOPE(&c->lock);
-	while (!c->gone && !(ch = take_stream_locked(c, index)) && rc == 0)
-		rc = cond_wait_until(&c->changed, &c->lock, deadline_ns);
-	if (c->gone)
-		return err_set(e, -ECANCELED, "'ferry receive' was ended");
-	if (!ch)
-		return err_set(e, -ETIMEDOUT, "stream %u did not come", index);
-	*ret = ch;
-	return 0;
+	return receive_streams_take(((const struct child *)opaque)->streams, index, ret, e);
 }
 
 static void on_committed(void *opaque)
@@ -233,6 +182,7 @@ static void on_running(void *opaque, uint64_t after_ns, bool told)
 }
 
 static const struct dest_peer_ops peer_ops = {
+	.expect_streams = expect_streams,
 	.get_stream = get_stream,
 	.committed = on_committed,
 	.named = on_named,
@@ -279,6 +229,7 @@ static int run_session(struct child *c, const struct receive_options *o, struct 
 	};
 	struct receive_session session = {
 		.control = c->control,
+		.ticket = *c->ticket,
 		.peer = &peer_ops,
 		.opaque = c,
 		.changes = &changes,
@@ -306,21 +257,20 @@ static int run_session(struct child *c, const struct receive_options *o, struct 
 static int receive_one(const struct receive_options *o, const struct tls_credentials *creds,
 		       const struct receive_task *task)
 {
-	struct child c = { .creds = creds, .sock = task->sock };
+	struct child c = { .creds = creds, .ticket = &task->ticket, .sock = task->sock };
 	struct err e;
 	int rc;
 
 	mutex_init(&c.lock);
-	cond_init(&c.changed);
 	rc = open_channel(&c, task->fd, &c.control, &e);
+	if (rc == 0 && receive_streams_new(&c.streams, c.control, creds, c.ticket) < 0)
+		rc = err_set(&e, -ENOMEM, "out of memory");
 	if (rc == 0)
 		rc = run_session(&c, o, &e);
 	if (rc < 0)
 		tell(&c, RECEIVE_FAILED, e.text);
-	for (unsigned i = 0; i < c.nr_streams; i++)
-		channel_free(c.streams[i].ch);
+	receive_streams_free(c.streams);
 	channel_free(c.control);
-	(void)pthread_cond_destroy(&c.changed);
 	mutex_fini(&c.lock);
 	(void)close(c.sock);
 	return rc < 0 ? 1 : rc;
@@ -333,11 +283,16 @@ static int answer_one(const struct tls_credentials *creds, const struct receive_
 	const struct child c = { .creds = creds, .sock = -1 };
 	struct channel *ch;
 	struct err e;
-	int rc = open_channel(&c, task->fd, &ch, &e);
+	int rc;
 
+	/* There is room for few of these: who asks has so long, whatever he sends. */
+	(void)alarm(QUESTION_TIMEOUT_S);
+	rc = open_channel(&c, task->fd, &ch, &e);
 	if (rc < 0)
 		return 1;
-	rc = preamble_tell(ch, task->answer, &e);
+	rc = preamble_check_ticket(ch, &task->ticket, &e);
+	if (rc == 0)
+		rc = preamble_tell(ch, &task->ticket, task->answer, &e);
 	channel_free(ch);
 	return rc < 0;
 }

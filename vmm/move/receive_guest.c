@@ -213,6 +213,13 @@ static const struct dest_guest_ops guest_ops = {
 
 /* --- the other connections are the listener's business --- */
 
+static void expect_streams(void *opaque, unsigned nr)
+{
+	const struct receive_session *s = ((const struct incoming *)opaque)->session;
+
+	s->peer->expect_streams(s->opaque, nr);
+}
+
 static int get_stream(void *opaque, unsigned index, struct channel **ret, struct err *e)
 {
 	const struct receive_session *s = ((const struct incoming *)opaque)->session;
@@ -242,6 +249,7 @@ static void running(void *opaque, uint64_t after_ns, bool told)
 }
 
 static const struct dest_peer_ops peer_ops = {
+	.expect_streams = expect_streams,
 	.get_stream = get_stream,
 	.committed = committed,
 	.named = named,
@@ -410,6 +418,7 @@ static int receive(struct incoming *in, struct err *e)
 {
 	const struct dest_params params = {
 		.control = in->session->control,
+		.ticket = in->session->ticket,
 		.guest = &guest_ops,
 		.peer = &peer_ops,
 		.opaque = in,

@@ -14,6 +14,7 @@
 /* What the process that listens hands to the one that receives. */
 struct receive_session {
 	struct channel *control;          /* preamble and TLS are done; stays the caller's */
+	struct ticket ticket;             /* for the source */
 	const struct dest_peer_ops *peer; /* the other connections; the note to the listener */
 	void *opaque;                     /* for them */
 	const struct guest_changes *changes;

@@ -13,6 +13,7 @@
 #include "migration/allow.h"
 #include "migration/handover.h"
 #include "migration/preamble.h"
+#include "migration/ticket.h"
 #include "util/log.h"
 #include "vmm/acceptor.h"
 #include "vmm/loop.h"
@@ -86,6 +87,7 @@ struct receive_task {
 	int fd;       /* the connection; the preamble is read, the reply not sent */
 	int sock;     /* to the listener */
 	enum handover_answer answer;
+	struct ticket ticket; /* the session's */
 };
 
 struct tls_credentials;
@@ -102,6 +104,7 @@ enum session_state { SESSION_KNOCKS, SESSION_COMES, SESSION_COMMITTED, SESSION_R
 struct session {
 	struct receiver *r;
 	uint8_t id[PREAMBLE_SESSION_BYTES];
+	struct ticket ticket;
 	enum session_state state;
 	bool told;   /* the source knows that it runs */
 	bool failed; /* it has said why it will never run */

@@ -90,6 +90,7 @@ static void session_free(struct session *s)
 	close_fd(&s->sock.fd);
 	close_fd(&s->pidfd.fd);
 	TAILQ_REMOVE(&r->sessions, s, link);
+	explicit_bzero(&s->ticket, sizeof(s->ticket));
 	free(s);
 }
 
@@ -308,13 +309,21 @@ static int fork_guest(struct receiver *r, const struct knock *k, struct receive_
 	s->r = r;
 	memcpy(s->id, k->p.session, sizeof(s->id));
 	memcpy(s->peer, k->peer, sizeof(s->peer));
+	rc = ticket_new(&s->ticket);
+	if (rc < 0)
+		goto err_free;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, socks) < 0) {
 		rc = -errno;
 		goto err_free;
 	}
 	s->pid = fork_with_pidfd(&pidfd);
 	if (s->pid == 0) {
-		*task = (struct receive_task){ .child = true, .control = true, .sock = socks[1] };
+		*task = (struct receive_task){
+			.child = true,
+			.control = true,
+			.sock = socks[1],
+			.ticket = s->ticket,
+		};
 		(void)close(socks[0]);
 		free(s);
 		return 0;
@@ -352,7 +361,12 @@ static void on_helper_end(void *opaque, unsigned events)
 	(void)events;
 	if (waitid(P_PIDFD, (id_t)h->pidfd.fd, &info, WEXITED | WNOHANG) < 0 || !info.si_pid)
 		return;
-	if (s && h->answer == HANDOVER_RUNNING && info.si_code == CLD_EXITED && !info.si_status)
+	if (info.si_code != CLD_EXITED || info.si_status)
+		log_limited(
+			&r->log, LOG_WARN,
+			"a question about guest %s was not answered: who asked has no right to it",
+			s ? name_of(s) : "?");
+	else if (s && h->answer == HANDOVER_RUNNING)
 		s->told = true;
 	loop_del_fd(r->loop, &h->pidfd);
 	close_fd(&h->pidfd.fd);
@@ -379,7 +393,12 @@ static int fork_answer(struct receiver *r, const struct knock *k, struct receive
 	h->answer = session_answer(s);
 	pid = fork_with_pidfd(&pidfd);
 	if (pid == 0) {
-		*task = (struct receive_task){ .child = true, .sock = -1, .answer = h->answer };
+		*task = (struct receive_task){
+			.child = true,
+			.sock = -1,
+			.answer = h->answer,
+			.ticket = s->ticket,
+		};
 		free(h);
 		return 0;
 	}

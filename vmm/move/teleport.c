@@ -26,18 +26,19 @@ static int open_control(void *opaque, struct channel **ret, struct err *e)
 	return preamble_connect(ret, &t->target, PREAMBLE_CONTROL, 0, e);
 }
 
-static int open_stream(void *opaque, unsigned index, struct channel **ret, struct err *e)
+static int open_stream(void *opaque, unsigned index, const struct ticket *ticket,
+		       struct channel **ret, struct err *e)
 {
 	const struct teleport *t = opaque;
 
-	return preamble_connect(ret, &t->target, PREAMBLE_STREAM, (uint8_t)index, e);
+	return preamble_open_stream(ret, &t->target, index, ticket, e);
 }
 
-static int ask(void *opaque, enum handover_answer *ret, struct err *e)
+static int ask(void *opaque, const struct ticket *ticket, enum handover_answer *ret, struct err *e)
 {
 	const struct teleport *t = opaque;
 
-	return preamble_ask(&t->target, ret, e);
+	return preamble_ask(&t->target, ticket, ret, e);
 }
 
 static void cancel_connect(void *opaque)

@@ -14,7 +14,7 @@ TLS = 1
 SESSION = bytes(range(16))
 
 
-def preamble(role=CONTROL, flags=0, stream=0, version=1, session=SESSION):
+def preamble(role=CONTROL, flags=0, stream=0, version=2, session=SESSION):
     """The 32 bytes that a source begins with."""
     return b"FERRYTP\0" + struct.pack("<HHBBH", version, role, flags, stream, 0) + session
 
