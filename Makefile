@@ -21,18 +21,23 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 
 # --- libraries, found by pkg-config -----------------------------------------
-PKGS := liburing slirp jansson libconfuse libxxhash liblz4 libzstd gnutls cairo libnl-route-3.0 libnftables
+PKGS := liburing slirp jansson libconfuse libxxhash liblz4 libzstd gnutls libnl-route-3.0 libnftables
+
+# What the programs beside ferry need on top of that, see HELPERS below. A guest's
+# process pays for each library of ferry's with time and memory.
+HELPER_PKGS := cairo
 
 # Targets that must work before the packages are there: those which install
 # them first and start make again, and those which need none.
 NO_PKGS := deps help clean demo test uninstall
 ifneq ($(filter-out $(NO_PKGS),$(or $(MAKECMDGOALS),all)),)
-MISSING := $(foreach p,$(PKGS),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(p)))
+MISSING := $(foreach p,$(PKGS) $(HELPER_PKGS),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(p)))
 ifneq ($(strip $(MISSING)),)
 $(error pkg-config does not find: $(strip $(MISSING)). Run 'make deps' (Debian 12) or install their -dev packages)
 endif
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) $(HELPER_PKGS))
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
+ALL_LIBS   := $(shell pkg-config --libs $(PKGS) $(HELPER_PKGS)) -lm
 endif
 
 # --- flags ------------------------------------------------------------------
@@ -57,15 +62,30 @@ LDLIBS  := $(PKG_LIBS) -lm
 # --- what there is to build: each fragment adds to these lists --------------
 FERRY_SRCS :=        # all of ferry but vmm/cli/main.c
 GUESTS     :=        # guest images, below $(O)/guest-images
+HELPERS    :=        # programs beside ferry; NAME_MAIN is the source with main(),
+                     # NAME_PKGS are its libraries
+HELPER_SRCS :=       # all of the helpers but their NAME_MAIN
 include $(sort $(wildcard */build.mk))
 
 FERRY_OBJS := $(patsubst %.c,$(O)/%.o,$(FERRY_SRCS))
 LIB := $(O)/libferry.a
+HELPER_LIB := $(O)/libhelpers.a
+PROGRAMS := $(O)/ferry $(HELPERS:%=$(O)/%)
 
-all: $(O)/ferry $(GUESTS) ## build ferry and the guests
+all: $(PROGRAMS) $(GUESTS) ## build ferry and the guests
 
 $(O)/ferry: $(O)/vmm/cli/main.o $(LIB)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+define helper_rule
+$(O)/$(1): $($(1)_MAIN:%.c=$(O)/%.o) $(HELPER_LIB) $(LIB)
+	$$(call say,LD,$$@)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(shell pkg-config --libs $($(1)_PKGS)) -lm
+-include $($(1)_MAIN:%.c=$(O)/%.d)
+endef
+$(foreach h,$(HELPERS),$(eval $(call helper_rule,$(h))))
+
+$(HELPER_LIB): $(HELPER_SRCS:%.c=$(O)/%.o)
+	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
 
 $(LIB): $(FERRY_OBJS)
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
@@ -74,7 +94,7 @@ $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(FERRY_OBJS:.o=.d) $(O)/vmm/cli/main.d
+-include $(FERRY_OBJS:.o=.d) $(HELPER_SRCS:%.c=$(O)/%.d) $(O)/vmm/cli/main.d
 
 # --- the rest of the targets, by subject ------------------------------------
 include tests/rules.mk scripts/lint.mk scripts/install.mk

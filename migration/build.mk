@@ -23,8 +23,6 @@ FERRY_SRCS += \
 	migration/ram_stream.c \
 	migration/report.c \
 	migration/report_csv.c \
-	migration/report_scale.c \
-	migration/report_svg.c \
 	migration/section.c \
 	migration/section_io.c \
 	migration/section_list.c \

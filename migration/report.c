@@ -3,7 +3,7 @@
 #include "migration/report.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +11,10 @@
 
 #include "migration/report_impl.h"
 #include "util/clock.h"
+#include "util/helper.h"
+#include "util/io.h"
+
+static const char plotter[] = "ferry-plot";
 
 struct number {
 	const char *name;
@@ -21,6 +25,9 @@ struct number {
 	{                                                                                          \
 		text, offsetof(struct report, member)                                              \
 	}
+
+/* A time beyond this, 285 years, is none. */
+#define MAX_US (INT64_MAX / (int64_t)NSEC_PER_USEC)
 
 static const struct number summary[] = {
 	NUMBER("total-us", total_us),        NUMBER("setup-us", setup_us),
@@ -148,8 +155,7 @@ static int get_samples(struct report *ret, const json_t *list)
 		struct stats_sample *s = &ret->samples[i];
 		uint64_t v[3];
 
-		if (get_numbers(json_array_get(list, i), v, ARRAY_SIZE(v)) < 0 ||
-		    v[0] > INT64_MAX / NSEC_PER_USEC)
+		if (get_numbers(json_array_get(list, i), v, ARRAY_SIZE(v)) < 0 || v[0] > MAX_US)
 			return -EPROTO;
 		*s = (struct stats_sample){ v[0] * NSEC_PER_USEC, v[1], (unsigned)MIN(v[2], 100U) };
 		if (i > 0 && (s->at_ns < s[-1].at_ns || s->bytes < s[-1].bytes))
@@ -171,8 +177,8 @@ static int get_passes(struct report *ret, const json_t *list)
 	for (size_t i = 0; i < nr; i++) {
 		uint64_t v[6];
 
-		if (get_numbers(json_array_get(list, i), v, ARRAY_SIZE(v)) < 0 ||
-		    v[0] > INT64_MAX / NSEC_PER_USEC || v[1] > INT64_MAX / NSEC_PER_USEC)
+		if (get_numbers(json_array_get(list, i), v, ARRAY_SIZE(v)) < 0 || v[0] > MAX_US ||
+		    v[1] > MAX_US)
 			return -EPROTO;
 		ret->passes[ret->nr_passes++] = (struct source_pass){
 			.start_ns = v[0] * NSEC_PER_USEC,
@@ -205,6 +211,11 @@ static int get_texts(struct report *ret, const json_t *doc)
 	return 0;
 }
 
+static bool is_time(const char *name)
+{
+	return strlen(name) > 3 && !strcmp(name + strlen(name) - 3, "-us");
+}
+
 static int get_summary(struct report *ret, const json_t *doc)
 {
 	const json_t *numbers = json_object_get(doc, "summary");
@@ -214,7 +225,8 @@ static int get_summary(struct report *ret, const json_t *doc)
 		const json_t *value = json_object_get(numbers, summary[i].name);
 		uint64_t number = (uint64_t)json_integer_value(value);
 
-		if (!json_is_integer(value) || json_integer_value(value) < 0)
+		if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+		    (is_time(summary[i].name) && json_integer_value(value) > MAX_US))
 			return -EPROTO;
 		memcpy((char *)ret + summary[i].offset, &number, sizeof(number));
 	}
@@ -243,22 +255,41 @@ int report_from_json(struct report *ret, const json_t *doc, struct err *e)
 
 /* --- files --- */
 
-int report_put_json(const struct report *r, FILE *out)
+int report_put_json(const struct report *r, FILE *out, struct err *e)
 {
 	json_t *doc = report_to_json(r);
 	int rc = doc ? json_dumpf(doc, out, JSON_COMPACT) : -1;
 
 	json_decref(doc);
-	return rc < 0 || fputc('\n', out) == EOF ? -EIO : 0;
+	if (rc < 0 || fputc('\n', out) == EOF)
+		return err_set(e, -EIO, "%s", strerror(ferror(out) ? errno : ENOMEM));
+	return 0;
+}
+
+/* Drawing is for a program that has the libraries for it. */
+int report_put_svg(const struct report *r, FILE *out, struct err *e)
+{
+	json_t *doc = report_to_json(r);
+	_cleanup_free_ char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+
+	json_decref(doc);
+	if (!text)
+		return err_set(e, -ENOMEM, "out of memory");
+	return helper_run(&(struct helper_call){ .name = plotter,
+						 .in = text,
+						 .in_bytes = strlen(text),
+						 .out_fd = fileno(out) },
+			  e);
 }
 
 static const struct form {
 	const char *suffix;
-	int (*put)(const struct report *r, FILE *out);
+	int (*put)(const struct report *r, FILE *out, struct err *e);
+	const char *helper; /* that it needs; NULL: none */
 } forms[] = {
-	{ ".svg", report_put_svg },
-	{ ".json", report_put_json },
-	{ ".csv", report_put_csv },
+	{ ".svg", report_put_svg, plotter },
+	{ ".json", report_put_json, NULL },
+	{ ".csv", report_put_csv, NULL },
 };
 
 static const struct form *find_form(const char *path)
@@ -274,13 +305,17 @@ static const struct form *find_form(const char *path)
 
 int report_check_name(const char *path, struct err *e)
 {
+	const struct form *form = find_form(path);
 	const char *slash = strrchr(path, '/');
+	char helper[PATH_MAX];
 	char *folder;
 	int rc;
 
-	if (!find_form(path))
+	if (!form)
 		return err_set(e, -EINVAL, "%s: a report's name ends with .svg, .json or .csv",
 			       path);
+	if (form->helper && (rc = helper_find(form->helper, helper, sizeof(helper), e)) < 0)
+		return rc;
 	folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
 	if (!folder)
 		return err_set(e, -ENOMEM, "out of memory");
@@ -289,14 +324,15 @@ int report_check_name(const char *path, struct err *e)
 	return rc < 0 ? err_set(e, rc, "%s: cannot be written there: %s", path, strerror(-rc)) : 0;
 }
 
-static int put_file(const struct report *r, const struct form *form, FILE *out)
+/* All of it is in the file, or an error. */
+static int put_file(const struct report *r, const struct form *form, FILE *out, struct err *e)
 {
-	int rc = form->put(r, out);
+	int rc = form->put(r, out, e);
 
 	if (rc == 0 && (fflush(out) != 0 || ferror(out)))
-		rc = -errno;
+		rc = err_set(e, -errno, "%s", strerror(errno));
 	if (fclose(out) != 0 && rc == 0)
-		rc = -errno;
+		rc = err_set(e, -errno, "%s", strerror(errno));
 	return rc;
 }
 
@@ -312,13 +348,13 @@ int report_write(const struct report *r, const char *path, struct err *e)
 	if (asprintf(&temporary, "%s.%d.tmp", path, (int)getpid()) < 0)
 		return err_set(e, -ENOMEM, "out of memory");
 	out = fopen(temporary, "wxe");
-	rc = out ? put_file(r, form, out) : -errno;
+	rc = out ? put_file(r, form, out, e) : err_set(e, -errno, "%s", strerror(errno));
 	if (rc == 0 && rename(temporary, path) < 0)
-		rc = -errno;
+		rc = err_set(e, -errno, "%s", strerror(errno));
 	if (rc < 0) {
 		if (out)
 			(void)unlink(temporary);
-		(void)err_set(e, rc, "%s: %s", path, strerror(-rc));
+		(void)err_prefix(e, "%s", path);
 	}
 	free(temporary);
 	return rc;

@@ -16,8 +16,8 @@
  *
  * The guest's process collects, and tells as JSON (query-migrate-report); the
  * command that waits for it makes a file of that: the same document, a table,
- * or a picture. So fonts, drawing and the user's files stay out of the process
- * that holds a guest.
+ * or a picture, which ferry-plot draws (plot/). So fonts, drawing and the user's
+ * files stay out of the process that holds a guest.
  */
 #define REPORT_MAX_PASSES 256U
 
@@ -47,8 +47,8 @@ json_t *report_to_json(const struct report *r);
 __must_check int report_from_json(struct report *ret, const json_t *doc, struct err *e);
 
 /*
- * Can a file of that name be written: .svg, .json or .csv, in a directory that is
- * there? 0, or -EINVAL or another -errno with @e.
+ * Can a file of that name be written: .svg (if ferry-plot is installed), .json or
+ * .csv, in a directory that is there? 0, or -EINVAL or another -errno with @e.
  */
 __must_check int report_check_name(const char *path, struct err *e);
 

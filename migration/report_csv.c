@@ -2,6 +2,7 @@
 // The report as a table: a row for each sample, pass and mark.
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "migration/report_impl.h"
 #include "util/clock.h"
@@ -37,7 +38,7 @@ static void put_sample(FILE *out, const struct stats_sample *before, const struc
 		      s->bytes, ns ? bits * (double)NSEC_PER_SEC / (double)ns : 0, s->throttle);
 }
 
-int report_put_csv(const struct report *r, FILE *out)
+int report_put_csv(const struct report *r, FILE *out, struct err *e)
 {
 	(void)fputs(header, out);
 	put_mark(out, "setup", r->setup_us);
@@ -48,5 +49,5 @@ int report_put_csv(const struct report *r, FILE *out)
 		put_pass(out, &r->passes[i]);
 	for (unsigned i = 0; i < r->nr_samples; i++)
 		put_sample(out, i ? &r->samples[i - 1] : NULL, &r->samples[i]);
-	return ferror(out) ? -EIO : 0;
+	return ferror(out) ? err_set(e, -EIO, "%s", strerror(errno)) : 0;
 }

@@ -1,5 +1,7 @@
 # make install and make uninstall: DESTDIR, PREFIX and the GNU directory names.
 bindir     ?= $(PREFIX)/bin
+# Beside $(bindir), where ferry looks for them (util/helper.c).
+helperdir  := $(dir $(patsubst %/,%,$(bindir)))libexec/ferry
 mandir     ?= $(PREFIX)/share/man
 docdir     ?= $(PREFIX)/share/doc/ferry
 unitdir    ?= $(PREFIX)/lib/systemd/system
@@ -16,9 +18,11 @@ put = $(if $(1),install -d $(DESTDIR)$(2) && install -m 644 $(1) $(DESTDIR)$(2))
 # $(call take,files,directory): and away again
 take = $(if $(1),rm -f $(addprefix $(DESTDIR)$(2)/,$(notdir $(1))))
 
-install: $(O)/ferry ## install below DESTDIR/PREFIX
+install: $(PROGRAMS) ## install below DESTDIR/PREFIX
 	install -d $(DESTDIR)$(bindir)
 	install -m 755 $(O)/ferry $(DESTDIR)$(bindir)/ferry
+	install -d $(DESTDIR)$(helperdir)
+	install -m 755 $(HELPERS:%=$(O)/%) $(DESTDIR)$(helperdir)
 	$(call put,$(MAN1),$(mandir)/man1)
 	$(call put,$(MAN5),$(mandir)/man5)
 	$(call put,$(MAN7),$(mandir)/man7)
@@ -31,6 +35,8 @@ install: $(O)/ferry ## install below DESTDIR/PREFIX
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(bindir)/ferry $(DESTDIR)$(compdir)/ferry
 	rm -f $(DESTDIR)$(unitdir)/ferry-networks.service
+	rm -f $(HELPERS:%=$(DESTDIR)$(helperdir)/%)
+	rmdir $(DESTDIR)$(helperdir) 2>/dev/null || true
 	$(call take,$(MAN1),$(mandir)/man1)
 	$(call take,$(MAN5),$(mandir)/man5)
 	$(call take,$(MAN7),$(mandir)/man7)

@@ -15,8 +15,8 @@ UNIT_HELPERS := $(sort $(filter-out $(UNIT_SRCS),$(wildcard tests/unit/*.c)))
 UNIT_BINS    := $(UNIT_SRCS:%.c=$(O)/%)
 UNIT_OBJS    := $(UNIT_SRCS:%.c=$(O)/%.o) $(UNIT_HELPERS:%.c=$(O)/%.o)
 
-$(UNIT_BINS): %: %.o $(UNIT_HELPERS:%.c=$(O)/%.o) $(LIB)
-	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+$(UNIT_BINS): %: %.o $(UNIT_HELPERS:%.c=$(O)/%.o) $(HELPER_LIB) $(LIB)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(ALL_LIBS)
 
 -include $(UNIT_OBJS:.o=.d)
 
@@ -29,7 +29,7 @@ FUZZ_SAN   := address,undefined
 FUZZ_WARN  := -Wno-gnu-variable-sized-type-not-at-end
 FUZZ_SRCS  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BINS  := $(FUZZ_SRCS:%.c=$(O)/%)
-FUZZ_OBJS  := $(FERRY_SRCS:%.c=$(O)/fuzz/%.o)
+FUZZ_OBJS  := $(FERRY_SRCS:%.c=$(O)/fuzz/%.o) $(HELPER_SRCS:%.c=$(O)/fuzz/%.o)
 
 $(O)/fuzz/%.o: %.c $(GENERATED)
 	@mkdir -p $(@D)
@@ -42,20 +42,20 @@ $(O)/fuzz/libferry.a: $(FUZZ_OBJS)
 
 $(FUZZ_BINS): $(O)/%: $(O)/fuzz/%.o $(O)/fuzz/libferry.a
 	@mkdir -p $(@D)
-	$(call say,FUZZLD,$@)clang $(LDFLAGS) -fsanitize=fuzzer,$(FUZZ_SAN) -o $@ $^ $(LDLIBS)
+	$(call say,FUZZLD,$@)clang $(LDFLAGS) -fsanitize=fuzzer,$(FUZZ_SAN) -o $@ $^ $(ALL_LIBS)
 
 -include $(FUZZ_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(O)/fuzz/%.d)
 
 # --- targets ----------------------------------------------------------------
-test-programs: $(O)/ferry $(GUESTS) $(UNIT_BINS) $(FUZZ_BINS)
+test-programs: $(PROGRAMS) $(GUESTS) $(UNIT_BINS) $(FUZZ_BINS)
 
 unit: $(UNIT_BINS) ## unit tests (T=pattern picks some, here and below)
 	$(Q)$(RUN_TESTS) unit
 
-integration: $(O)/ferry $(GUESTS) ## ferry on /dev/kvm with the small guests
+integration: $(PROGRAMS) $(GUESTS) ## ferry on /dev/kvm with the small guests
 	$(Q)$(RUN_TESTS) rig integration
 
-e2e: $(O)/ferry linux-guest ## ferry with the Linux guest
+e2e: $(PROGRAMS) linux-guest ## ferry with the Linux guest
 	$(Q)$(RUN_TESTS) e2e
 
 fuzz: $(FUZZ_BINS) ## every fuzz target, FUZZ_SECONDS=n each
@@ -83,18 +83,18 @@ tsan: ## unit and integration tests with the thread sanitizer
 
 # Tests that run a guest under QEMU say nothing about ferry.
 sanitized-tests: T ?= ^(?!.*vmm=qemu)
-sanitized-tests: $(O)/ferry $(GUESTS) $(UNIT_BINS)
+sanitized-tests: $(PROGRAMS) $(GUESTS) $(UNIT_BINS)
 	$(Q)UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1 \
 	  $(RUN_TESTS) unit integration
 
 SOAK ?= 200
-soak: $(O)/ferry $(GUESTS) ## SOAK=200 rounds of teleports, there and back
+soak: $(PROGRAMS) $(GUESTS) ## SOAK=200 rounds of teleports, there and back
 	$(Q)SOAK=$(SOAK) $(RUN_TESTS) -v soak
 
-bench: $(O)/ferry $(GUESTS) ## ferry and QEMU side by side (BENCH='--pairs 9': more options)
+bench: $(PROGRAMS) $(GUESTS) ## ferry and QEMU side by side (BENCH='--pairs 9': more options)
 	$(Q)FERRY=$(O)/ferry BUILD=$(O) bench/run --doc docs/performance.md $(BENCH)
 
-bench-teleport: $(O)/ferry $(GUESTS) ## live migration by ferry and QEMU side by side (BENCH=--help)
+bench-teleport: $(PROGRAMS) $(GUESTS) ## live migration by ferry and QEMU side by side (BENCH=--help)
 	$(Q)FERRY=$(O)/ferry BUILD=$(O) bench/teleport --doc docs/performance.md $(BENCH)
 
 $(O)/bench/ram: $(O)/bench/ram.o $(LIB)

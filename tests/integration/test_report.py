@@ -2,9 +2,12 @@
 """ferry teleport --report: how it went, as a picture, a document and a table."""
 import csv
 import json
+import os
+import shutil
 import xml.etree.ElementTree
 
-from ferrytest import Lab, each, tmp_dir
+from ferrytest import Lab, each, require_root, require_tool, run, tmp_dir
+from ferrytest.paths import FERRY
 
 FIELDS = {"samples": ["time-us", "wire-bytes", "throttle-percent"],
           "passes": ["start-us", "duration-us", "pages", "wire-bytes", "left-pages",
@@ -79,3 +82,46 @@ def test_wrong_usage():
                              (["--report", "x.svg", "--detach"], "--report is for")):
             done = lab.host1.ferry("teleport", "g", "unix:/nonexistent", *argv, check=False)
             assert reason in str(done), done
+
+
+def failed_move(host, *argv):
+    """What a teleport to nowhere says; its reports are written like any other."""
+    return run(*host.net.prefix(), *argv[:-1], "teleport", "g", "unix:/nonexistent/socket",
+               "--report", argv[-1], check=False, env={**os.environ, **host.env})
+
+
+def test_disk_full():
+    """No half file stays behind, and the reason is told."""
+    require_root()
+    with tmp_dir() as folder, Lab() as lab, lab.host1.guest("idle"):
+        script = 'mount -t tmpfs -o size=4k tmpfs "$0" && "$@"; ls -A "$0" | sed s/^/left:/'
+        for form in "svg", "json", "csv":
+            path = folder / f"report.{form}"
+            told = failed_move(lab.host1, "unshare", "-m", "sh", "-c", script, folder,
+                               "sh", "-c", 'head -c 4096 /dev/zero >"$1/fill"; shift; exec "$@"',
+                               "sh", folder, FERRY, path)
+            assert f"no report: {path}: No space left on device" in told, told
+            assert "left:fill" in told and "left:report" not in told, told
+
+
+def test_not_writable():
+    with tmp_dir() as folder, Lab() as lab, lab.host1.guest("idle"):
+        for form in "svg", "json":
+            path = folder / f"missing/report.{form}"
+            told = failed_move(lab.host1, FERRY, path)
+            assert f"{path}: cannot be written there: No such file or directory" in told, told
+
+
+def test_installed():
+    """ferry-plot is found where `make install` puts it, and missed before anything begins."""
+    require_tool("make")
+    with tmp_dir() as folder, Lab() as lab, lab.host1.guest("idle"):
+        run("make", "install", f"DESTDIR={folder}", timeout_s=60)
+        ferry = next(folder.rglob("bin/ferry"))
+        failed_move(lab.host1, ferry, folder / "r.svg")
+        assert (folder / "r.svg").read_text().rstrip().endswith("</svg>")
+        alone = shutil.copy(ferry, folder / "ferry")
+        told = failed_move(lab.host1, alone, folder / "s.svg")
+        assert "ferry-plot is not installed: it is neither in" in told and "nonexistent" not in told
+        run("make", "uninstall", f"DESTDIR={folder}", timeout_s=60)
+        assert not list(folder.rglob("libexec/*"))

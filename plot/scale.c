@@ -2,9 +2,10 @@
 // Numbers for people, and ticks for axes.
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
+#include <stdio.h>
 
-#include "migration/report_impl.h"
+#include "plot/plot.h"
+#include "util/compiler.h"
 
 /* Three significant digits. */
 static void show_scaled(char *buf, size_t len, double value, const char *unit)
@@ -14,7 +15,7 @@ static void show_scaled(char *buf, size_t len, double value, const char *unit)
 	(void)snprintf(buf, len, "%.*f %s", digits, value, unit);
 }
 
-void report_show_bytes(char *buf, size_t len, uint64_t bytes)
+void plot_show_bytes(char *buf, size_t len, uint64_t bytes)
 {
 	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
 	double value = (double)bytes / 1024;
@@ -25,7 +26,7 @@ void report_show_bytes(char *buf, size_t len, uint64_t bytes)
 	show_scaled(buf, len, value, units[i]);
 }
 
-void report_show_us(char *buf, size_t len, uint64_t us)
+void plot_show_us(char *buf, size_t len, uint64_t us)
 {
 	if (us < 1000)
 		(void)snprintf(buf, len, "%" PRIu64 " \xc2\xb5s", us);
@@ -35,7 +36,7 @@ void report_show_us(char *buf, size_t len, uint64_t us)
 		show_scaled(buf, len, (double)us / 1e6, "s");
 }
 
-void report_show_rate(char *buf, size_t len, double bits_per_s)
+void plot_show_rate(char *buf, size_t len, double bits_per_s)
 {
 	if (bits_per_s < 1e6)
 		show_scaled(buf, len, bits_per_s / 1e3, "kbit/s");
@@ -46,7 +47,7 @@ void report_show_rate(char *buf, size_t len, double bits_per_s)
 }
 
 /* A space before each three digits. */
-void report_show_count(char *buf, size_t len, uint64_t count)
+void plot_show_count(char *buf, size_t len, uint64_t count)
 {
 	char digits[24];
 	int nr = snprintf(digits, sizeof(digits), "%" PRIu64, count);
@@ -60,7 +61,7 @@ void report_show_count(char *buf, size_t len, uint64_t count)
 	buf[at] = '\0';
 }
 
-double report_tick(double range, unsigned max_ticks)
+double plot_tick(double range, unsigned max_ticks)
 {
 	double power, step;
 

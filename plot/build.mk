@@ -1,0 +1,9 @@
+# ferry-plot: pictures.
+HELPERS += ferry-plot
+ferry-plot_MAIN := plot/main.c
+ferry-plot_PKGS := cairo jansson
+HELPER_SRCS += \
+	plot/draw.c \
+	plot/plot.c \
+	plot/scale.c \
+	plot/teleport.c
