@@ -2,6 +2,7 @@ FERRY_SRCS += \
 	util/bitmap.c \
 	util/clock.c \
 	util/err.c \
+	util/fdpass.c \
 	util/helper.c \
 	util/io.c \
 	util/log.c \

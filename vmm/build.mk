@@ -44,13 +44,16 @@ vmm_TOP := \
 		vmm/cli/state.c \
 		vmm/cli/teleport.c \
 		vmm/cli/teleport_show.c \
+		vmm/control/basic.c \
 		vmm/control/client.c \
 		vmm/control/cmds.c \
 		vmm/control/control.c \
+		vmm/control/events.c \
 		vmm/control/info.c \
 		vmm/control/migrate.c \
 		vmm/control/observe.c \
 		vmm/control/request.c \
+		vmm/control/schema.c \
 		vmm/dump/core_file.c \
 		vmm/dump/dump.c \
 		vmm/dump/page_walk.c \

@@ -14,9 +14,9 @@ static int echo(struct control_call *c)
 }
 
 static const struct control_arg echo_args[] = {
-	{ "text", JSON_STRING, true, "" }, { "count", JSON_INTEGER, true, "" },
-	{ "loud", JSON_TRUE, true, "" },   { "list", JSON_ARRAY, true, "" },
-	{ "more", JSON_OBJECT, true, "" }, { 0 },
+	{ "text", JSON_STRING, true, .help = "" }, { "count", JSON_INTEGER, true, .help = "" },
+	{ "loud", JSON_TRUE, true, .help = "" },   { "list", JSON_ARRAY, true, .help = "" },
+	{ "more", JSON_OBJECT, true, .help = "" }, { 0 },
 };
 
 static const struct control_command commands[] = {
@@ -34,7 +34,8 @@ static const struct control_table table = {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct control_session session = { .negotiated = size % 2 };
-	json_t *reply = control_handle(&table, &session, NULL, (const char *)data, size);
+	const struct control_request req = { (const char *)data, size, -1 };
+	json_t *reply = control_handle(&table, &session, NULL, &req);
 	char *text;
 
 	if (!reply)

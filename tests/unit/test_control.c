@@ -30,10 +30,14 @@ static int fail_silently(struct control_call *c)
 	return -EIO;
 }
 
+static const char *const manners[] = { "soft", "hard", NULL };
+
 static const struct control_arg echo_args[] = {
-	{ "text", JSON_STRING, false, "said again" },
-	{ "count", JSON_INTEGER, true, "of times" },
-	{ "loud", JSON_TRUE, true, "or not" },
+	{ "text", JSON_STRING, false, .help = "said again" },
+	{ "count", JSON_INTEGER, true, .help = "of times" },
+	{ "loud", JSON_TRUE, true, .help = "or not" },
+	{ "many", JSON_INTEGER, true, .help = "few", .min = -1, .max = 3 },
+	{ "how", JSON_STRING, true, .help = "of two", .choices = manners },
 	{ 0 },
 };
 
@@ -49,7 +53,8 @@ static const struct control_table table = { .commands = commands, .nr_commands =
 static json_t *handle(struct control_session *s, const char *line)
 {
 	char name[] = "guest";
-	json_t *reply = control_handle(&table, s, name, line, strlen(line));
+	const struct control_request req = { line, strlen(line), -1 };
+	json_t *reply = control_handle(&table, s, name, &req);
 
 	assert_non_null(reply);
 	return reply;
@@ -85,6 +90,12 @@ static void test_arguments(void **state)
 	       ERROR("GenericError", "Parameter 'loud' must be a boolean"));
 	expect("{\"execute\":\"echo\",\"arguments\":{\"txet\":\"x\"}}",
 	       ERROR("GenericError", "Parameter 'txet' is unexpected"));
+	expect("{\"execute\":\"echo\",\"arguments\":{\"text\":\"x\",\"many\":-1,\"how\":\"hard\"}}",
+	       "{\"return\":{\"how\":\"hard\",\"many\":-1,\"text\":\"x\"}}");
+	expect("{\"execute\":\"echo\",\"arguments\":{\"text\":\"x\",\"many\":4}}",
+	       ERROR("GenericError", "Parameter 'many' must be -1 to 3"));
+	expect("{\"execute\":\"echo\",\"arguments\":{\"text\":\"x\",\"how\":\"\"}}",
+	       ERROR("GenericError", "Parameter 'how' must be one of: soft, hard"));
 }
 
 static void test_errors(void **state)
@@ -143,6 +154,40 @@ static void test_nesting(void **state)
 	json_decref(reply);
 }
 
+/* Each type that the schema names is in it, once. */
+static void test_schema(void **state)
+{
+	struct err e;
+	struct control_call c = { .table = &control_guest_table, .e = &e, .fd = -1 };
+	json_t *names = json_object(), *info, *member;
+	static const char *const refs[] = { "arg-type", "ret-type" };
+	size_t i, j;
+
+	(void)state;
+	assert_int_equal(control_cmd_schema(&c), 0);
+	json_array_foreach(c.ret, i, info)
+	{
+		const char *name = json_string_value(json_object_get(info, "name"));
+
+		assert_null(json_object_get(names, name));
+		(void)json_object_set_new(names, name, json_true());
+	}
+	json_array_foreach(c.ret, i, info)
+	{
+		for (j = 0; j < ARRAY_SIZE(refs); j++) {
+			const char *ref = json_string_value(json_object_get(info, refs[j]));
+
+			assert_true(!ref || json_object_get(names, ref));
+		}
+		if (strcmp(json_string_value(json_object_get(info, "meta-type")), "object") != 0)
+			continue;
+		json_array_foreach(json_object_get(info, "members"), j, member) assert_non_null(
+			json_object_get(names, json_string_value(json_object_get(member, "type"))));
+	}
+	json_decref(names);
+	json_decref(c.ret);
+}
+
 /* What every guest offers can be told apart, and says what it does. */
 static void test_guest_table(void **state)
 {
@@ -160,9 +205,10 @@ static void test_guest_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_arguments), cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_cut_name),  cmocka_unit_test(test_negotiation),
-		cmocka_unit_test(test_nesting),   cmocka_unit_test(test_guest_table),
+		cmocka_unit_test(test_arguments),   cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_cut_name),    cmocka_unit_test(test_negotiation),
+		cmocka_unit_test(test_nesting),     cmocka_unit_test(test_schema),
+		cmocka_unit_test(test_guest_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

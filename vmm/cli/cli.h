@@ -85,7 +85,10 @@ int cli_print_json(json_t *json);
 /* The help of one command, or the overview for NULL, on standard output. */
 int cli_print_help(const struct command *cmd);
 
-/* The same as an object: all commands, with their options. NULL: no memory. */
+/*
+ * The same as an object: all commands with their options, and what the control socket
+ * offers. NULL: no memory.
+ */
 json_t *cli_help_json(void);
 
 /* Commands that are not in a file of their own name. */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Help: for people, and as JSON for completion and for the tests.
+// Help: for people, and as JSON for completion, the tests and the documentation.
 #include <stdio.h>
 
 #include "vmm/cli/cli.h"
+#include "vmm/control/cmds.h"
 
 #define HELP_COLUMN 26
 
@@ -106,5 +107,6 @@ json_t *cli_help_json(void)
 					 cmd->arg, "summary", cmd->summary, "options",
 					 fields_help(cmd->fields, *cmd->nr_fields)));
 	}
-	return json_pack("{s:o}", "commands", array);
+	return json_pack("{s:o, s:o}", "commands", array, "control",
+			 control_describe(&control_guest_table));
 }

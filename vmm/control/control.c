@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/fdpass.h"
 #include "util/io.h"
 #include "util/log.h"
 #include "vmm/acceptor.h"
@@ -22,8 +23,13 @@
  * a line is complete, answers it, and goes on with the next. Replies and events
  * are queued and written as the client reads. While a reply is queued no
  * further request is read, so a client can make ferry hold one reply and its
- * events, no more; if the events alone pass CONTROL_MAX_QUEUE_BYTES, the client
- * is dropped.
+ * events, no more. Once CONTROL_MAX_QUEUE_BYTES are queued, events are lost for
+ * this client; the first that finds an empty queue again comes after
+ * CONTROL_EVENT_LOST, which tells how many. So what was missed is known before
+ * anything else is heard.
+ *
+ * A descriptor that comes with bytes belongs to the request that has the last of
+ * them: the kernel ends a read after a message that brought one.
  */
 struct client {
 	struct control *ctl;
@@ -31,9 +37,12 @@ struct client {
 	struct loop_fd watch;
 	char *in; /* CONTROL_MAX_REQUEST_BYTES, until the first newline */
 	size_t in_bytes;
-	char *out; /* what is left to write: out[out_done, out_bytes) */
+	int fd;       /* for the request that has in[fd_at]; -1: none, -EMFILE: too many */
+	size_t fd_at; /* if there is one */
+	char *out;    /* what is left to write: out[out_done, out_bytes) */
 	size_t out_bytes, out_done, out_room;
-	bool dead; /* removed when nobody works on it any more */
+	uint64_t lost; /* events since the last one that was queued */
+	bool dead;     /* removed when nobody works on it any more */
 	TAILQ_ENTRY(client) link;
 };
 
@@ -51,6 +60,7 @@ static void free_client(struct client *c)
 {
 	loop_del_fd(c->ctl->p.loop, &c->watch);
 	close_fd(&c->watch.fd);
+	close_fd(&c->fd);
 	TAILQ_REMOVE(&c->ctl->clients, c, link);
 	acceptor_client_left(&c->ctl->acceptor);
 	free(c->in);
@@ -159,44 +169,81 @@ static void flush_out(struct client *c)
 	loop_mod_fd(c->ctl->p.loop, &c->watch, queued(c) ? LOOP_WRITE : LOOP_READ);
 }
 
-/* Queue @json as one line; takes it over. */
-static void send_json(struct client *c, json_t *json)
+/* Queue @json as one line. -ENOMEM drops the client: it would miss what it waits for. */
+static int queue_json(struct client *c, const json_t *json)
 {
 	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	size_t len = text ? strlen(text) : 0;
 
-	json_decref(json);
-	if (c->dead) {
-		free(text);
-		return;
-	}
-	if (!text || queued(c) > CONTROL_MAX_QUEUE_BYTES || reserve_out(c, len + 2) < 0) {
-		log_limited(&c->ctl->log, LOG_WARN,
-			    "a client of the control socket does not read: dropped");
+	if (!text || reserve_out(c, len + 2) < 0) {
+		log_limited(&c->ctl->log, LOG_WARN, "no memory for a client of the control socket");
 		drop_client(c);
-	} else {
-		memcpy(c->out + c->out_bytes, text, len);
-		memcpy(c->out + c->out_bytes + len, "\r\n", 2);
-		c->out_bytes += len + 2;
+		free(text);
+		return -ENOMEM;
+	}
+	memcpy(c->out + c->out_bytes, text, len);
+	memcpy(c->out + c->out_bytes + len, "\r\n", 2);
+	c->out_bytes += len + 2;
+	free(text);
+	return 0;
+}
+
+/* Takes @reply over. */
+static void send_reply(struct client *c, json_t *reply)
+{
+	if (!c->dead && queue_json(c, reply) == 0)
+		flush_out(c);
+	json_decref(reply);
+}
+
+static json_t *make_event(const char *name, json_t *data)
+{
+	uint64_t now = clock_wall_ns();
+
+	return json_pack("{s:s, s:{s:I, s:I}, s:o*}", "event", name, "timestamp", "seconds",
+			 (json_int_t)(now / NSEC_PER_SEC), "microseconds",
+			 (json_int_t)(now % NSEC_PER_SEC / NSEC_PER_USEC), "data", data);
+}
+
+/* Before the next event, and as soon as there is room. */
+static void tell_lost(struct client *c)
+{
+	json_t *event;
+
+	if (!c->lost || c->dead || queued(c) || c->session.take_over)
+		return;
+	event = make_event(CONTROL_EVENT_LOST, json_pack("{s:I}", "count", (json_int_t)c->lost));
+	if (queue_json(c, event) == 0) {
+		c->lost = 0;
 		flush_out(c);
 	}
-	free(text);
+	json_decref(event);
+}
+
+static void send_event(struct client *c, const json_t *event)
+{
+	tell_lost(c);
+	if (c->dead)
+		return;
+	if (c->lost || queued(c) > CONTROL_MAX_QUEUE_BYTES) {
+		if (c->lost++ == 0)
+			log_limited(&c->ctl->log, LOG_WARN,
+				    "a client of the control socket does not read, and misses "
+				    "events");
+	} else if (queue_json(c, event) == 0) {
+		flush_out(c);
+	}
 }
 
 void control_event(struct control *ctl, const char *name, json_t *data)
 {
-	uint64_t now = clock_wall_ns();
-	json_t *event = json_pack("{s:s, s:{s:I, s:I}}", "event", name, "timestamp", "seconds",
-				  (json_int_t)(now / NSEC_PER_SEC), "microseconds",
-				  (json_int_t)(now % NSEC_PER_SEC / NSEC_PER_USEC));
+	json_t *event = make_event(name, data);
 	struct client *c;
 
-	if (data)
-		(void)json_object_set_new(event, "data", data);
 	TAILQ_FOREACH(c, &ctl->clients, link)
 	{
-		if (c->session.negotiated && !c->session.take_over)
-			send_json(c, json_incref(event));
+		if (c->session.negotiated && !c->session.take_over && !c->dead)
+			send_event(c, event);
 	}
 	json_decref(event);
 }
@@ -208,48 +255,79 @@ static bool is_blank(const char *line, size_t len)
 	return strspn(line, " \t\r") >= len;
 }
 
+/* The descriptor that belongs to the first @len bytes of the input. */
+static int fd_within(struct client *c, size_t len)
+{
+	if (c->fd != -1 && c->fd_at < len)
+		return take_fd(&c->fd);
+	c->fd_at -= c->fd != -1 ? len : 0;
+	return -1;
+}
+
+/* Answer the request in the first @len bytes of the input, a line without its end. */
+static void handle_line(struct client *c, size_t len)
+{
+	struct control_request req = { .line = c->in, .len = len, .fd = fd_within(c, len + 1) };
+	json_t *reply = NULL;
+	bool blank = is_blank(c->in, len);
+
+	if (blank)
+		close_fd(&req.fd);
+	else
+		reply = control_handle(c->ctl->p.table, &c->session, c->ctl->p.opaque, &req);
+	c->in_bytes -= len + 1;
+	memmove(c->in, c->in + len + 1, c->in_bytes);
+	if (!blank)
+		send_reply(c, reply);
+}
+
 /* Answer the complete lines that were read, as long as replies get out. */
 static void handle_lines(struct client *c)
 {
 	char *end;
 
 	while (!c->dead && !queued(c) && (end = memchr(c->in, '\n', c->in_bytes))) {
-		size_t len = (size_t)(end - c->in);
-		bool blank;
-		json_t *reply = NULL;
-
 		*end = '\0';
-		blank = is_blank(c->in, len);
-		if (!blank)
-			reply = control_handle(c->ctl->p.table, &c->session, c->ctl->p.opaque,
-					       c->in, len);
-		c->in_bytes -= len + 1;
-		memmove(c->in, end + 1, c->in_bytes);
-		if (!blank)
-			send_json(c, reply);
+		handle_line(c, (size_t)(end - c->in));
 	}
 }
 
 /* A line that is longer than the buffer: nothing after it can be understood. */
 static void refuse_long_line(struct client *c)
 {
-	send_json(c, json_pack("{s:{s:s, s:s}}", "error", "class", "GenericError", "desc",
-			       "Request is too long"));
+	send_reply(c, json_pack("{s:{s:s, s:s}}", "error", "class", "GenericError", "desc",
+				"Request is too long"));
 	drop_client(c);
+}
+
+/* One for a request: another that comes before its end makes that too many. */
+static void keep_fd(struct client *c, int fd)
+{
+	if (fd == -1)
+		return;
+	if (c->fd != -1) {
+		close_fd(&fd);
+		close_fd(&c->fd);
+		fd = -EMFILE;
+	}
+	c->fd = fd;
+	c->fd_at = c->in_bytes - 1;
 }
 
 static void read_client(struct client *c)
 {
-	ssize_t n = recv(c->watch.fd, c->in + c->in_bytes, CONTROL_MAX_REQUEST_BYTES - c->in_bytes,
-			 MSG_DONTWAIT);
+	int fd;
+	ssize_t n = fdpass_recv(c->watch.fd, c->in + c->in_bytes,
+				CONTROL_MAX_REQUEST_BYTES - c->in_bytes, &fd, MSG_DONTWAIT);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n == -EAGAIN)
 		return;
 	if (n <= 0) {
 		drop_client(c);
 		return;
 	}
 	c->in_bytes += (size_t)n;
+	keep_fd(c, fd);
 	handle_lines(c);
 	if (!c->dead && c->in_bytes == CONTROL_MAX_REQUEST_BYTES &&
 	    !memchr(c->in, '\n', c->in_bytes))
@@ -268,6 +346,7 @@ static void on_client(void *opaque, unsigned events)
 	} else {
 		read_client(c);
 	}
+	tell_lost(c);
 }
 
 /* --- connections --- */
@@ -293,6 +372,7 @@ static int add_client(void *opaque, int fd)
 	if (!c)
 		return -ENOMEM;
 	c->ctl = ctl;
+	c->fd = -1;
 	c->in = malloc(CONTROL_MAX_REQUEST_BYTES);
 	c->watch = (struct loop_fd){ .fn = on_client, .opaque = c, .fd = fd, .events = LOOP_READ };
 	rc = c->in ? loop_add_fd(ctl->p.loop, &c->watch) : -ENOMEM;
@@ -302,7 +382,7 @@ static int add_client(void *opaque, int fd)
 		return rc;
 	}
 	TAILQ_INSERT_TAIL(&ctl->clients, c, link);
-	send_json(c, control_greeting());
+	send_reply(c, control_greeting());
 	return 0;
 }
 

@@ -12,8 +12,8 @@
 
 #define CONTROL_MAX_REQUEST_BYTES (64 * 1024)
 #define CONTROL_MAX_NESTING       32
-#define CONTROL_MAX_CLIENTS       64
-/* What a client may leave unread before it is dropped. */
+#define CONTROL_MAX_CLIENTS       256
+/* What a client may leave unread; events beyond it are lost for him, and counted. */
 #define CONTROL_MAX_QUEUE_BYTES (128 * 1024)
 
 struct loop;
@@ -22,34 +22,42 @@ struct control_call;
 
 /* --- the table --- */
 
+/* An argument of a command, or a member of an event's data. */
 struct control_arg {
 	const char *name; /* NULL ends the list */
-	json_type type;   /* JSON_TRUE: a boolean */
+	json_type type;   /* JSON_TRUE: a boolean; JSON_REAL: any number */
 	bool optional;
 	const char *help;
+	json_int_t min, max;        /* of an integer; max 0: the command judges */
+	const char *const *choices; /* of a string, ends with NULL; NULL: the command judges */
 };
+
+/* Does a descriptor come with the request (SCM_RIGHTS)? */
+enum control_fd_use { CONTROL_FD_NONE, CONTROL_FD_OPTIONAL, CONTROL_FD_REQUIRED };
 
 struct control_command {
 	const char *name;
 	/* 0 with call->ret set (or left NULL for {}), or -errno with call->e.
 	 * Main thread. The arguments have been checked against the list. */
 	int (*fn)(struct control_call *call);
-	const char *help;               /* what it does, and what it returns */
+	const char *help;               /* what it does: a sentence */
+	const char *returns;            /* what it returns; NULL: an empty object */
 	const struct control_arg *args; /* NULL: none */
-	bool anytime;                   /* even when control_table.admit would refuse it */
+	enum control_fd_use fd;
+	bool anytime; /* even when control_table.admit would refuse it */
 };
 
 struct control_event_info {
-	const char *name;
-	const char *help;
+	const char *name;               /* NULL ends the list */
+	const char *help;               /* when: a sentence */
+	const struct control_arg *data; /* NULL: none */
 };
 
 /* Everything a socket offers. */
 struct control_table {
 	const struct control_command *commands;
 	size_t nr_commands;
-	const struct control_event_info *events;
-	size_t nr_events;
+	const struct control_event_info *events; /* NULL: none */
 	/* Called before each command that is not for anytime; -errno with call->e refuses
 	 * it. NULL: all are welcome. */
 	int (*admit)(struct control_call *call);
@@ -73,14 +81,23 @@ struct control_call {
 	json_t *args; /* an object */
 	json_t *ret;  /* the command's, a new reference */
 	struct err *e;
+	/* What came with the request; -1: nothing. A command keeps it by take_fd(), or it is
+	 * closed. It can be any kind of descriptor: check it. */
+	int fd;
+};
+
+struct control_request {
+	const char *line; /* any bytes */
+	size_t len;
+	int fd; /* closed in any case; -1: none, -EMFILE: too many came */
 };
 
 /*
  * One request: parse, check, execute. Returns the reply, a new reference
- * (NULL: no memory). Any bytes are possible in @line. Main thread.
+ * (NULL: no memory). Main thread.
  */
 json_t *control_handle(const struct control_table *table, struct control_session *session,
-		       void *opaque, const char *line, size_t len);
+		       void *opaque, const struct control_request *req);
 
 /* The first thing a client reads. */
 json_t *control_greeting(void);
@@ -90,6 +107,17 @@ int control_cmd_capabilities(struct control_call *c);
 int control_cmd_commands(struct control_call *c);
 int control_cmd_events(struct control_call *c);
 int control_cmd_version(struct control_call *c);
+int control_cmd_schema(struct control_call *c);
+
+/* The event that tells a client how many others it has missed. */
+#define CONTROL_EVENT_LOST "EVENTS_LOST"
+extern const struct control_arg control_lost_data[];
+
+/*
+ * The table as an object, for the documentation: "commands" and "events", with all
+ * that is known of them. NULL: no memory.
+ */
+json_t *control_describe(const struct control_table *table);
 
 /* --- the server --- */
 
@@ -114,7 +142,8 @@ void control_when_alone(struct control *ctl, void (*fn)(void *opaque), void *opa
 
 /*
  * Tell all clients that something happened; takes over @data (NULL: none). A
- * client that does not read is dropped, never waited for. Main thread.
+ * client that does not read is never waited for: it misses events, and is told how
+ * many (CONTROL_EVENT_LOST) once it reads again. Main thread.
  */
 void control_event(struct control *ctl, const char *name, json_t *data);
 

@@ -9,13 +9,18 @@
 
 #define FILE_PROTOCOL "file:"
 
+static const char *const formats[] = { "elf", NULL };
+
 const struct control_arg control_dump_args[] = {
-	{ "protocol", JSON_STRING, false, "file: and the absolute path of the file to write" },
-	{ "paging", JSON_TRUE, true, "with the virtual addresses that the first vCPU sees" },
-	{ "live", JSON_TRUE, true, "the guest goes on while its memory is written" },
-	{ "force", JSON_TRUE, true, "replace a file that is there" },
-	{ "format", JSON_STRING, true, "elf" },
-	{ "detach", JSON_TRUE, true, "the reply never waits for the end, whatever this says" },
+	{ "protocol", JSON_STRING, false,
+	  .help = "`file:` and the absolute path of the file to write" },
+	{ "paging", JSON_TRUE, true,
+	  .help = "with the virtual addresses that the first vCPU sees" },
+	{ "live", JSON_TRUE, true, .help = "the guest goes on while its memory is written" },
+	{ "force", JSON_TRUE, true, .help = "replace a file that is there" },
+	{ "format", JSON_STRING, true, .help = "of the core", .choices = formats },
+	{ "detach", JSON_TRUE, true,
+	  .help = "the reply never waits for the end, whatever this says" },
 	{ 0 },
 };
 
@@ -28,7 +33,6 @@ static void on_dumper_gone(void *opaque, const struct control_session *session)
 int control_cmd_dump(struct control_call *c)
 {
 	const char *protocol = json_string_value(json_object_get(c->args, "protocol"));
-	const char *format = json_string_value(json_object_get(c->args, "format"));
 	struct dump_params params = {
 		.force = json_is_true(json_object_get(c->args, "force")),
 		.live = json_is_true(json_object_get(c->args, "live")),
@@ -41,8 +45,6 @@ int control_cmd_dump(struct control_call *c)
 		return err_set(c->e, -EINVAL,
 			       "Parameter 'protocol' must be file: and an absolute "
 			       "path");
-	if (format && strcmp(format, "elf") != 0)
-		return err_set(c->e, -EINVAL, "Parameter 'format' must be elf");
 	params.path = protocol + strlen(FILE_PROTOCOL);
 	rc = dump_start(c->opaque, &params, c->e);
 	if (rc == 0)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/io.h"
 #include "vmm/control/control.h"
 #include "vmm/json_text.h"
 
@@ -33,6 +34,8 @@ static bool type_fits(const struct control_arg *arg, const json_t *value)
 {
 	if (arg->type == JSON_TRUE)
 		return json_is_boolean(value);
+	if (arg->type == JSON_REAL)
+		return json_is_number(value);
 	return json_typeof(value) == arg->type;
 }
 
@@ -58,6 +61,34 @@ static const char *type_name(json_type type)
 	return "null";
 }
 
+static int check_range(const struct control_arg *arg, const json_t *value, struct err *e)
+{
+	if (arg->max == 0 || arg->type != JSON_INTEGER ||
+	    (json_integer_value(value) >= arg->min && json_integer_value(value) <= arg->max))
+		return 0;
+	return err_set(e, -EINVAL,
+		       "Parameter '%s' must be %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT,
+		       arg->name, arg->min, arg->max);
+}
+
+static int check_choice(const struct control_arg *arg, const json_t *value, struct err *e)
+{
+	char text[256];
+	size_t len = 0;
+
+	if (!arg->choices)
+		return 0;
+	for (const char *const *choice = arg->choices; *choice; choice++) {
+		if (!strcmp(*choice, json_string_value(value)))
+			return 0;
+		if (len < sizeof(text))
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
+						len ? ", " : "", *choice);
+	}
+	return err_set(e, -EINVAL, "Parameter '%s' must be %s%s", arg->name,
+		       arg->choices[1] ? "one of: " : "", text);
+}
+
 static const struct control_arg *find_arg(const struct control_command *cmd, const char *name)
 {
 	for (const struct control_arg *a = cmd->args; a && a->name; a++) {
@@ -81,11 +112,24 @@ static int check_args(const struct control_command *cmd, json_t *args, struct er
 		if (!type_fits(arg, value))
 			return err_set(e, -EINVAL, "Parameter '%s' must be %s", name,
 				       type_name(arg->type));
+		if (check_range(arg, value, e) < 0 || check_choice(arg, value, e) < 0)
+			return -EINVAL;
 	}
 	for (const struct control_arg *a = cmd->args; a && a->name; a++) {
 		if (!a->optional && !json_object_get(args, a->name))
 			return err_set(e, -EINVAL, "Parameter '%s' is missing", a->name);
 	}
+	return 0;
+}
+
+static int check_fd(const struct control_command *cmd, int fd, struct err *e)
+{
+	if (fd == -EMFILE)
+		return err_set(e, -EINVAL, "A request brings one descriptor at most");
+	if (fd >= 0 && cmd->fd == CONTROL_FD_NONE)
+		return err_set(e, -EINVAL, "The command %s takes no descriptor", cmd->name);
+	if (fd < 0 && cmd->fd == CONTROL_FD_REQUIRED)
+		return err_set(e, -EINVAL, "The command %s wants a descriptor with it", cmd->name);
 	return 0;
 }
 
@@ -109,6 +153,8 @@ static json_t *call(const struct control_command *cmd, struct control_call *c, j
 
 	c->args = args;
 	rc = check_args(cmd, args, c->e);
+	if (rc == 0)
+		rc = check_fd(cmd, c->fd, c->e);
 	if (rc == 0 && !cmd->anytime && c->table->admit)
 		rc = c->table->admit(c);
 	if (rc == 0)
@@ -145,8 +191,31 @@ static json_t *execute(struct control_call *c, json_t *request)
 	return call(cmd, c, args);
 }
 
+static json_t *handle(struct control_call *c, const struct control_request *req)
+{
+	json_t *request, *reply, *id;
+	json_error_t why;
+
+	if (req->len > CONTROL_MAX_REQUEST_BYTES)
+		return make_error("GenericError", "Request is too long");
+	if (!json_nesting_ok(req->line, req->len, CONTROL_MAX_NESTING))
+		return make_error("GenericError", "Request is nested too deeply");
+	request = json_loadb(req->line, req->len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+	if (!json_is_object(request)) {
+		json_decref(request);
+		return make_error("GenericError", request ? "QMP input must be a JSON object"
+							  : "Invalid JSON syntax");
+	}
+	reply = execute(c, request);
+	id = json_object_get(request, "id");
+	if (id && reply)
+		(void)json_object_set(reply, "id", id);
+	json_decref(request);
+	return reply;
+}
+
 json_t *control_handle(const struct control_table *table, struct control_session *session,
-		       void *opaque, const char *line, size_t len)
+		       void *opaque, const struct control_request *req)
 {
 	struct err e = { 0 };
 	struct control_call c = {
@@ -154,25 +223,11 @@ json_t *control_handle(const struct control_table *table, struct control_session
 		.table = table,
 		.session = session,
 		.e = &e,
+		.fd = req->fd,
 	};
-	json_t *request, *reply, *id;
-	json_error_t why;
+	json_t *reply = handle(&c, req);
 
-	if (len > CONTROL_MAX_REQUEST_BYTES)
-		return make_error("GenericError", "Request is too long");
-	if (!json_nesting_ok(line, len, CONTROL_MAX_NESTING))
-		return make_error("GenericError", "Request is nested too deeply");
-	request = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
-	if (!json_is_object(request)) {
-		json_decref(request);
-		return make_error("GenericError", request ? "QMP input must be a JSON object"
-							  : "Invalid JSON syntax");
-	}
-	reply = execute(&c, request);
-	id = json_object_get(request, "id");
-	if (id && reply)
-		(void)json_object_set(reply, "id", id);
-	json_decref(request);
+	close_fd(&c.fd);
 	return reply;
 }
 
@@ -219,8 +274,7 @@ int control_cmd_commands(struct control_call *c)
 int control_cmd_events(struct control_call *c)
 {
 	c->ret = json_array();
-	for (size_t i = 0; i < c->table->nr_events; i++)
-		(void)json_array_append_new(c->ret,
-					    json_pack("{s:s}", "name", c->table->events[i].name));
+	for (const struct control_event_info *ev = c->table->events; ev && ev->name; ev++)
+		(void)json_array_append_new(c->ret, json_pack("{s:s}", "name", ev->name));
 	return 0;
 }

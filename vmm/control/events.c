@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// What happens to a guest that clients of its control socket hear of.
+#include "vmm/control/cmds.h"
+
+static const char *const crash_actions[] = { "poweroff", "reset", "pause", NULL };
+
+static const struct control_arg reset_data[] = {
+	{ "guest", JSON_TRUE, false, .help = "it did that itself" },
+	{ "reason", JSON_STRING, false, .help = "as QMP calls it" },
+	{ 0 },
+};
+
+static const struct control_arg panic_data[] = {
+	{ "action", JSON_STRING, false, .help = "what happens to it now",
+	  .choices = crash_actions },
+	{ 0 },
+};
+
+static const struct control_arg saved_data[] = {
+	{ "pages", JSON_INTEGER, false, .help = "of memory that are in the file" },
+	{ "data-bytes", JSON_INTEGER, false, .help = "of them, as they were" },
+	{ "file-bytes", JSON_INTEGER, false, .help = "as they are in the file" },
+	{ "paused-ms", JSON_REAL, false, .help = "how long the guest stood" },
+	{ "running", JSON_TRUE, false, .help = "it goes on; otherwise it ends next" },
+	{ 0 },
+};
+
+static const struct control_arg save_failed_data[] = {
+	{ "desc", JSON_STRING, false, .help = "why" },
+	{ 0 },
+};
+
+static const struct control_arg dump_data[] = {
+	{ "result", JSON_OBJECT, false, .help = "as `query-dump`" },
+	{ "pages", JSON_INTEGER, false, .help = "that are not zero" },
+	{ "file-bytes", JSON_INTEGER, false, .help = "of the file" },
+	{ "data-bytes", JSON_INTEGER, false, .help = "of them with data" },
+	{ "error", JSON_STRING, true, .help = "if it failed, why" },
+	{ 0 },
+};
+
+static const struct control_arg migration_data[] = {
+	{ "status", JSON_STRING, false, .help = "as in `query-migrate`" },
+	{ "phase", JSON_STRING, false, .help = "of the conversation" },
+	{ "held", JSON_TRUE, false, .help = "it waits there for `migrate-continue`" },
+	{ 0 },
+};
+
+static const struct control_arg pass_data[] = {
+	{ "pass", JSON_INTEGER, false, .help = "its number" },
+	{ "pages", JSON_INTEGER, false, .help = "sent" },
+	{ "bytes", JSON_INTEGER, false, .help = "on the wire" },
+	{ "duration-us", JSON_INTEGER, false, .help = "of the pass" },
+	{ "remaining", JSON_INTEGER, false, .help = "bytes that are dirty now" },
+	{ 0 },
+};
+
+const struct control_event_info control_guest_events[] = {
+	{ "STOP", .help = "The guest was paused." },
+	{ "RESUME", .help = "The guest goes on." },
+	{ "POWERDOWN", .help = "The power button was pressed." },
+	{ "RESET", .help = "The guest was reset.", .data = reset_data },
+	{ "GUEST_PANICKED", .help = "The guest has crashed.", .data = panic_data },
+	{ "SAVE_COMPLETED",
+	  "The guest has been saved: the file is complete, durable and has its name.",
+	  .data = saved_data },
+	{ "SAVE_FAILED", .help = "The guest was not saved, and goes on.",
+	  .data = save_failed_data },
+	{ "DUMP_COMPLETED", .help = "A core was written, or was not.", .data = dump_data },
+	{ "MIGRATION",
+	  .help = "A migration has come to another state, or is held at a phase, or goes on.",
+	  .data = migration_data },
+	{ "MIGRATION_PASS", .help = "A migration's pass over memory is over.", .data = pass_data },
+	{ "SHUTDOWN", .help = "The guest has ended; the connection ends next.",
+	  .data = reset_data },
+	{ CONTROL_EVENT_LOST, .help = "This client did not read, and has missed events.",
+	  .data = control_lost_data },
+	{ 0 },
+};
