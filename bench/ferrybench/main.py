@@ -11,11 +11,10 @@ import sys
 from ferrytest import Skip, require_kvm, require_root, require_tool
 from ferrytest.paths import BUILD
 
-from . import host, measure
+from . import host, measure, netmodes
 from .sides import FerrySide, QemuSide, disk_image
 from .table import Row, markdown
 
-BEGIN, END = "<!-- measured: written by make bench -->", "<!-- end -->"
 SIDES = [FerrySide, QemuSide]
 
 
@@ -67,7 +66,7 @@ def all_rows():
         Row("exits-irq", "vCPU exits to the monitor a request, interrupts", "",
             measure.blk_exits("depth=32 poll=0 rw=read"), more_is_better=False, ferry_max=0.001),
     ]
-    return rows
+    return rows + netmodes.rows()
 
 
 def parse_args():
@@ -148,7 +147,12 @@ class Runner:
                 f"{self.args.seconds:g} s each run. Host: {host.describe()}. {noise}\n")
 
 
-def update_doc(path, text, marks=(BEGIN, END)):
+def marks_of(table):
+    """What stands around a table in the document."""
+    return f"<!-- {table}: written by make bench -->", "<!-- end -->"
+
+
+def update_doc(path, text, marks):
     """Replace what is between the marks."""
     begin, end = marks
     old = path.read_text(encoding="utf-8")
@@ -176,10 +180,11 @@ def main():
         image = disk_image(folder, (128 if args.quick else 1024) << 20)
         runner = Runner(args, measure.Bench(image, args.seconds))
         failed = runner.measure_all(rows)
-    report = runner.report(rows)
-    print(report)
-    if args.doc and not failed:
-        update_doc(args.doc, report)
+    for table in sorted({row.table for row in rows if row.pairs}):
+        report = runner.report([row for row in rows if row.table == table])
+        print(report)
+        if args.doc and not failed:
+            update_doc(args.doc, report, marks_of(table))
     if args.json:
         figures = {row.key: row.pairs for row in rows}
         args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -128,12 +128,14 @@ def userspace_exits(pid, seconds):
 
 
 # --- net -----------------------------------------------------------------------------
-class TapCounters:
-    """Packets and bytes over the tap, from where they are counted for both sides alike."""
+class Counters:
+    """Packets and bytes over an interface: where they are counted for both sides alike."""
 
     FIELDS = {"rx_bytes": 0, "rx_packets": 1, "tx_bytes": 8, "tx_packets": 9}
 
-    def __init__(self, netns):
+    def __init__(self, netns, name):
+        self.name = name
+
         def open_table():
             assert libc.setns(netns.fd, CLONE_NEWNET) == 0
             return open("/proc/thread-self/net/dev", encoding="ascii")
@@ -143,7 +145,7 @@ class TapCounters:
     def read(self, field):
         """The counter's value; seen from the host, so rx is what the guest sent."""
         self.table.seek(0)
-        line = next(line for line in self.table if line.strip().startswith(f"{TAP}:"))
+        line = next(line for line in self.table if line.strip().startswith(f"{self.name}:"))
         return int(line.partition(":")[2].split()[self.FIELDS[field]])
 
     def rate(self, field, seconds):
@@ -166,7 +168,7 @@ def net(field, peer, words, scale=1):
             guest.wait_for("^net: up ")
             other.start()
             time.sleep(WARM_UP_S)
-            counters = TapCounters(netns)
+            counters = Counters(netns, TAP)
             stack.callback(counters.table.close)
             return counters.rate(field, bench.seconds) / scale
     return measure

@@ -16,6 +16,7 @@ class Row:
     ratio_min: float = None  # aims: ferry's figure over QEMU's
     ratio_max: float = None
     ferry_max: float = None  # or ferry's figure alone
+    table: str = "measured"  # which one of the document it stands in
     pairs: list = dataclasses.field(default_factory=list)
 
     def aim(self):
