@@ -21,11 +21,11 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 
 # --- libraries, found by pkg-config -----------------------------------------
-PKGS := liburing slirp jansson libconfuse libxxhash liblz4 libzstd gnutls libnl-route-3.0 libnftables
+PKGS := liburing slirp jansson libconfuse libxxhash liblz4 libzstd gnutls
 
 # What the programs beside ferry need on top of that, see HELPERS below. A guest's
 # process pays for each library of ferry's with time and memory.
-HELPER_PKGS := cairo
+HELPER_PKGS := cairo libnl-route-3.0 libnftables
 
 # Targets that must work before the packages are there: those which install
 # them first and start make again, and those which need none.

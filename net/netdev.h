@@ -140,10 +140,14 @@ struct netdev_config {
 	/*
 	 * tap: the interface, used if it exists and else created for as long
 	 * as this process lives; NULL creates "ferryN". @bridge: make it a
-	 * port of that bridge; NULL: leave it alone.
+	 * port of that bridge; NULL: leave it alone. @fds: its queues, one for
+	 * each pair, from whoever opened it; they stay the caller's, and are needed
+	 * during the call only. Then nothing is done to the interface, whose MTU is @host_mtu.
 	 */
 	const char *tap;
 	const char *bridge;
+	const int *fds;
+	unsigned host_mtu;
 
 	/*
 	 * user: port forwards "tcp|udp:[HOSTADDR]:HOSTPORT-[GUESTADDR]:PORT"

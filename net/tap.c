@@ -3,23 +3,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "net/hostif.h"
 #include "net/netdev_impl.h"
-#include "util/io.h"
+#include "net/tap_host.h"
 
 /*
  * Theory of operation
  *
- * One descriptor of /dev/net/tun for each queue pair; the kernel spreads flows
- * over them. They are not made persistent: an interface that we created goes
- * when the last of them is closed, however the process ends. An interface that
- * was there stays, and gets back what we changed: bridge, MTU, up or down.
- *
+ * tap_host.h opens the interface, or ferry-net has done so and given us its descriptors.
  * Frames are read straight into the guest's buffers and written straight from
  * them: see virtio/net_rx.c and net_tx.c.
  */
@@ -34,8 +30,7 @@ struct tap_pair {
 struct tap {
 	struct netdev nd;
 	struct tap_pair pairs[NETDEV_MAX_PAIRS];
-	bool existed; /* the interface, before we came */
-	struct hostif_before before;
+	struct tap_host host; /* owns the descriptors */
 };
 
 /* Newer than Debian 12's headers (Linux 6.2). */
@@ -172,10 +167,7 @@ static void tap_close(struct netdev *nd)
 {
 	struct tap *tap = to_tap(nd);
 
-	if (tap->existed)
-		hostif_put_back(nd->host_if, &tap->before);
-	for (unsigned i = 0; i < nd->nr_pairs; i++)
-		close_fd(&tap->pairs[i].fd);
+	tap_host_close(&tap->host);
 	free(tap);
 }
 
@@ -202,159 +194,43 @@ static const struct netdev_ops tap_ops_multi = {
 	.close = tap_close,
 };
 
-static int open_tun(struct err *e)
+/* The interface is somebody else's: what is left to do is to use its queues. */
+static int take_over(struct tap_host *host, const struct netdev_config *cfg, struct err *e)
 {
-	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	*host = (struct tap_host){ .mtu = cfg->host_mtu };
+	(void)snprintf(host->name, sizeof(host->name), "%s", cfg->tap ? cfg->tap : "");
+	for (unsigned i = 0; i < cfg->nr_pairs; i++) {
+		int fd = fcntl(cfg->fds[i], F_DUPFD_CLOEXEC, 0);
 
-	if (fd >= 0)
-		return fd;
-	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-		return err_set(e, -errno,
-			       "no /dev/net/tun: load the kernel module (modprobe tun), or use "
-			       "user networking");
-	return err_set(e, -errno, "/dev/net/tun: %s: make it accessible, or use user networking",
-		       strerror(errno));
-}
-
-static int set_iff(int fd, const char *name, unsigned flags, char ret_name[IF_NAMESIZE])
-{
-	struct ifreq ifr = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | flags) };
-
-	(void)strncpy(ifr.ifr_name, name, IF_NAMESIZE - 1);
-	if (ioctl(fd, TUNSETIFF, &ifr) < 0)
-		return -errno;
-	memcpy(ret_name, ifr.ifr_name, IF_NAMESIZE);
-	return 0;
-}
-
-/* The kernel refused: find out why. */
-static int explain_iff(int code, const char *name, bool existed, unsigned nr_pairs, struct err *e)
-{
-	if (!existed && (code == -EPERM || code == -EACCES))
-		return err_set(e, code,
-			       "tap %s: no such interface, and no permission to create it: "
-			       "create it by 'ip tuntap add dev %s mode tap vnet_hdr user NAME', "
-			       "run with CAP_NET_ADMIN, or use user networking",
-			       name, name);
-	if (code == -EPERM || code == -EACCES)
-		return err_set(e, code,
-			       "tap %s: belongs to somebody else: give it to this user by 'ip "
-			       "tuntap add ... user NAME', or run with CAP_NET_ADMIN",
-			       name);
-	if (code == -EBUSY || code == -E2BIG)
-		return err_set(e, code, "tap %s: in use by another process", name);
-	if (existed && !hostif_is_tap(name))
-		return err_set(e, code, "%s: exists, but is not a tap interface", name);
-	if (existed && nr_pairs > 1)
-		return err_set(e, code,
-			       "tap %s: has a single queue, but %u queue pairs are wanted: create "
-			       "it with multi_queue, or ask for one pair",
-			       name, nr_pairs);
-	return err_set(e, code, "tap %s: %s", name, strerror(-code));
-}
-
-/*
- * The first descriptor decides about the kind of the interface. One pair goes
- * with both kinds; whether an interface that exists has several queues is only
- * found out by trying.
- */
-static int open_first(struct tap *tap, const char *name, unsigned nr_pairs, unsigned *ret_flags,
-		      struct err *e)
-{
-	bool existed = if_nametoindex(name) != 0;
-	unsigned flags = nr_pairs > 1 ? IFF_MULTI_QUEUE : 0;
-	int fd = open_tun(e), rc;
-
-	if (fd < 0)
-		return fd;
-	tap->pairs[0].fd = fd;
-	tap->nd.nr_pairs = 1;
-	rc = set_iff(fd, name, flags, tap->nd.host_if);
-	if (rc == -EINVAL && existed && nr_pairs == 1) {
-		flags = IFF_MULTI_QUEUE;
-		rc = set_iff(fd, name, flags, tap->nd.host_if);
-	}
-	if (rc < 0)
-		return explain_iff(rc, name, existed, nr_pairs, e);
-	tap->existed = existed;
-	hostif_note(tap->nd.host_if, &tap->before);
-	*ret_flags = flags;
-	return 0;
-}
-
-static int open_pairs(struct tap *tap, const struct netdev_config *cfg, struct err *e)
-{
-	struct netdev *nd = &tap->nd;
-	char name[IF_NAMESIZE];
-	unsigned flags = 0;
-	int rc = open_first(tap, cfg->tap ? cfg->tap : "ferry%d", cfg->nr_pairs, &flags, e);
-
-	while (rc == 0 && nd->nr_pairs < cfg->nr_pairs) {
-		int fd = open_tun(e);
-
-		if (fd < 0)
-			return fd;
-		tap->pairs[nd->nr_pairs++].fd = fd;
-		rc = set_iff(fd, nd->host_if, flags, name);
-		if (rc < 0)
-			(void)explain_iff(rc, nd->host_if, true, cfg->nr_pairs, e);
-	}
-	for (unsigned i = 0; i < nd->nr_pairs; i++)
-		tap->pairs[i].attached = true;
-	return rc;
-}
-
-static int set_header_size(struct tap *tap, struct err *e)
-{
-	const int bytes = NETDEV_HDR_BYTES;
-
-	for (unsigned i = 0; i < tap->nd.nr_pairs; i++) {
-		if (ioctl(tap->pairs[i].fd, TUNSETVNETHDRSZ, &bytes) < 0)
-			return err_set(e, -errno, "tap %s: virtio headers: %s", tap->nd.host_if,
-				       strerror(errno));
+		if (fd < 0) {
+			tap_host_forget(host);
+			return err_set(e, -errno, "tap %s: %s", host->name, strerror(errno));
+		}
+		host->fds[host->nr_fds++] = fd;
 	}
 	return 0;
-}
-
-/* Up comes last, so that nothing half done is seen. */
-static int set_up_host(struct tap *tap, const struct netdev_config *cfg, struct err *e)
-{
-	struct netdev *nd = &tap->nd;
-	int rc = 0;
-
-	if (cfg->mtu)
-		rc = hostif_set_mtu(nd->host_if, cfg->mtu, e);
-	if (rc == 0 && cfg->bridge)
-		rc = hostif_add_to_bridge(nd->host_if, cfg->bridge, e);
-	if (rc == 1)
-		(void)strncpy(tap->before.bridge, cfg->bridge, IF_NAMESIZE - 1);
-	if (rc >= 0)
-		rc = hostif_up(nd->host_if, e);
-	if (rc == 0)
-		rc = hostif_get_mtu(nd->host_if, &nd->mtu, e);
-	return rc;
 }
 
 int netdev_open_tap(struct netdev **ret, const struct netdev_config *cfg, struct err *e)
 {
-	struct tap *tap;
+	struct tap *tap = calloc(1, sizeof(*tap));
 	int rc;
 
-	if (cfg->tap && (!*cfg->tap || strlen(cfg->tap) >= IF_NAMESIZE || strpbrk(cfg->tap, "/% ")))
-		return err_set(e, -EINVAL, "tap '%s': not a name for an interface", cfg->tap);
-	tap = calloc(1, sizeof(*tap));
 	if (!tap)
 		return err_set(e, -ENOMEM, "tap: no memory");
-	tap->nd.ops = cfg->nr_pairs > 1 ? &tap_ops_multi : &tap_ops_single;
-	rc = open_pairs(tap, cfg, e);
-	if (rc == 0)
-		rc = set_header_size(tap, e);
-	if (rc == 0)
-		rc = set_up_host(tap, cfg, e);
+	rc = cfg->fds ? take_over(&tap->host, cfg, e) : tap_host_open(&tap->host, cfg, e);
 	if (rc < 0) {
-		tap_close(&tap->nd);
+		free(tap);
 		return rc;
 	}
+	tap->nd = (struct netdev){
+		.ops = cfg->nr_pairs > 1 ? &tap_ops_multi : &tap_ops_single,
+		.nr_pairs = cfg->nr_pairs,
+		.mtu = tap->host.mtu,
+	};
+	memcpy(tap->nd.host_if, tap->host.name, IF_NAMESIZE);
+	for (unsigned i = 0; i < cfg->nr_pairs; i++)
+		tap->pairs[i] = (struct tap_pair){ .fd = tap->host.fds[i], .attached = true };
 	tap->nd.offloads = probe_offloads(tap);
 	*ret = &tap->nd;
 	return 0;

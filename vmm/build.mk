@@ -37,6 +37,8 @@ vmm_TOP := \
 		vmm/cli/dump.c \
 		vmm/cli/help.c \
 		vmm/cli/net.c \
+		vmm/cli/overview.c \
+		vmm/cli/parse.c \
 		vmm/cli/receive.c \
 		vmm/cli/remote.c \
 		vmm/cli/run.c \
@@ -66,8 +68,7 @@ vmm_TOP := \
 		vmm/guest/disks.c \
 		vmm/guest/machine.c \
 		vmm/guest/machine_devices.c \
-		vmm/guest/machine_network.c \
-		vmm/guest/net_show.c \
+		vmm/guest/net_helper.c \
 		vmm/guest/run.c \
 		vmm/guest/run_signals.c \
 		vmm/guest/runtime.c \
@@ -89,9 +90,21 @@ vmm_TOP := \
 		vmm/move/teleport.c \
 		vmm/move/teleport_guest.c \
 		vmm/move/teleport_report.c \
-		vmm/move/teleport_status.c
+		vmm/move/teleport_status.c \
+		vmm/network/attach_msg.c \
+		vmm/network/options.c
 
 FERRY_SRCS += $(vmm_CORE) $(vmm_TOP)
+
+# ferry-net changes the host's network, for ferry and its guests.
+HELPERS += ferry-net
+ferry-net_MAIN := vmm/network/main.c
+ferry-net_PKGS := jansson libnl-route-3.0 libnftables
+HELPER_SRCS += \
+	vmm/network/attach.c \
+	vmm/network/command.c \
+	vmm/network/paths.c \
+	vmm/network/show.c
 
 # The AML as a C array, dsdt_aml_code.
 $(O)/vmm/acpi.o: $(O)/vmm/dsdt.hex

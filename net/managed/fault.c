@@ -12,7 +12,7 @@
 /* Does the variable say @action for this step of the journal? */
 static bool asks_for(const char *action, const char *path, long step)
 {
-	const char *asked = getenv("FERRY_NET_FAULT"), *slash = strrchr(path, '/');
+	const char *asked = secure_getenv("FERRY_NET_FAULT"), *slash = strrchr(path, '/');
 	char text[256];
 
 	if (!asked)

@@ -3,9 +3,11 @@
 #include "net/managed/network.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "net/managed/dhcp.h"
@@ -146,6 +148,16 @@ static int reserve(struct doing *d, const struct netdef *def, const struct net_m
 		      : journal_do(d->journal, d->env, &op, text, e);
 }
 
+/* Two descriptors of the journal, one of them with the lock: it can be given away. */
+static int hold_journal(struct net_join *join, struct err *e)
+{
+	join->fd = open(join->path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	join->lock_fd = open(join->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (join->fd < 0 || join->lock_fd < 0 || flock(join->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return err_set(e, -errno, "%s: %s", join->path, strerror(errno));
+	return 0;
+}
+
 static int join_locked(struct network_lock *lock, const struct netdef *def,
 		       const struct net_member *m, struct net_join *ret, struct err *e)
 {
@@ -166,11 +178,7 @@ static int join_locked(struct network_lock *lock, const struct netdef *def,
 	journal_close(d.journal);
 	if (rc < 0)
 		return rc;
-	/* Held until this process ends: that is how others know that the guest lives. */
-	ret->fd = open(ret->path, O_RDWR | O_CLOEXEC);
-	if (ret->fd < 0 || flock(ret->fd, LOCK_EX | LOCK_NB) < 0)
-		return err_set(e, -errno, "%s: %s", ret->path, strerror(errno));
-	return 0;
+	return hold_journal(ret, e);
 }
 
 int network_join(const struct net_dirs *dirs, const struct netdef *def,
@@ -179,7 +187,7 @@ int network_join(const struct net_dirs *dirs, const struct netdef *def,
 	struct network_lock lock;
 	int rc = network_lock(&lock, dirs, e);
 
-	ret->fd = -1;
+	net_join_init(ret);
 	if (rc < 0)
 		return rc;
 	rc = join_locked(&lock, def, member, ret, e);
@@ -189,14 +197,27 @@ int network_join(const struct net_dirs *dirs, const struct netdef *def,
 	return rc;
 }
 
+/* Is the file of that name still the one that was made for this nic? */
+static bool is_ours(const struct net_join *join)
+{
+	struct stat ours, now;
+
+	return fstat(join->fd, &ours) == 0 && lstat(join->path, &now) == 0 &&
+	       ours.st_dev == now.st_dev && ours.st_ino == now.st_ino;
+}
+
 void network_leave(const struct net_dirs *dirs, struct net_join *join)
 {
 	struct network_lock lock;
 
+	close_fd(&join->lock_fd);
 	if (join->fd < 0)
 		return;
-	/* Unlocked, it is one of those that network_lock() takes back. */
-	close_fd(&join->fd);
-	if (network_lock(&lock, dirs, NULL) == 0)
+	/* Without owner it is one of those that network_lock() takes back. */
+	if (network_lock(&lock, dirs, NULL) == 0) {
+		if (is_ours(join))
+			(void)!network_undo_file(&lock, join->path, NULL);
 		network_unlock(&lock);
+	}
+	close_fd(&join->fd);
 }

@@ -13,7 +13,7 @@
  *
  * The state of all networks is in one directory (/run/ferry/net): for each that is
  * up a journal NAME.journal, for each nic that has joined NAME@GUEST.N.journal,
- * which its guest's process holds locked as long as it lives. One lock, on the
+ * which the process of its guest holds locked as long as it lives. One lock, on the
  * file "lock", is held by whoever changes anything: two that want the same
  * network at once make it once.
  *
@@ -36,11 +36,17 @@ __must_check int network_up(const struct net_dirs *dirs, const struct netdef *de
 /* Take it down. -EBUSY while guests are on it, with their names. Not up: 0. */
 __must_check int network_down(const struct net_dirs *dirs, const char *name, struct err *e);
 
-/* A nic that has joined; the lock of its journal. */
+/* A nic that has joined: its journal. */
 struct net_join {
-	int fd; /* -1: none */
+	int fd;      /* the file, without its lock; -1: none */
+	int lock_fd; /* locked: whoever has it open is the guest, and alive; may be given away */
 	char path[256];
 };
+
+static inline void net_join_init(struct net_join *join)
+{
+	*join = (struct net_join){ .fd = -1, .lock_fd = -1 };
+}
 
 /*
  * The address that @m has, or will have, on @def: what it asks for (0 in
@@ -54,7 +60,10 @@ __must_check int network_choose_addresses(const struct net_dirs *dirs, const str
 __must_check int network_join(const struct net_dirs *dirs, const struct netdef *def,
 			      const struct net_member *member, struct net_join *ret, struct err *e);
 
-/* Leave; the tap may be gone. fd -1: no-op. */
+/*
+ * Leave, whoever else has the lock; the tap may be gone, and somebody else may have
+ * taken everything back already. Never joined: no-op.
+ */
 void network_leave(const struct net_dirs *dirs, struct net_join *join);
 
 /* A nic that is on a network. */

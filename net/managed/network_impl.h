@@ -43,6 +43,9 @@ __must_check int network_each_member(const struct network_lock *lock, const char
 					       const char *member),
 				     void *opaque);
 
+/* Take back what a journal says, and remove it. */
+__must_check int network_undo_file(struct network_lock *lock, const char *path, struct err *e);
+
 /* Take all of a network back; not up: 0. */
 __must_check int network_undo(struct network_lock *lock, const char *name, struct err *e);
 

@@ -43,7 +43,7 @@ static bool split(const char *file, char name[64], char member[128])
 	return true;
 }
 
-static int undo_file(struct network_lock *lock, const char *path, struct err *e)
+int network_undo_file(struct network_lock *lock, const char *path, struct err *e)
 {
 	struct journal *j;
 	int rc = journal_open(&j, path, e);
@@ -85,7 +85,7 @@ static void clear_up_file(struct network_lock *lock, const char *file)
 	if (member[0] ? is_owned(path) : !is_unfinished(path))
 		return;
 	lock->nr_mended++;
-	(void)!undo_file(lock, path, NULL);
+	(void)!network_undo_file(lock, path, NULL);
 }
 
 /* Nics before networks: their ports leave the bridge first. */
@@ -177,5 +177,5 @@ int network_undo(struct network_lock *lock, const char *name, struct err *e)
 	char path[NETWORK_PATH];
 
 	network_journal_path(lock, name, path);
-	return access(path, F_OK) < 0 ? 0 : undo_file(lock, path, e);
+	return access(path, F_OK) < 0 ? 0 : network_undo_file(lock, path, e);
 }

@@ -14,11 +14,18 @@ _ferry_commands()
 	"$1" help 2>/dev/null | awk '/^  / { print $1 }'
 }
 
+# The networks that are defined.
+_ferry_networks()
+{
+	"$1" net list 2>/dev/null | awk 'NR > 1 { print $1 }'
+}
+
 _ferry_options()
 {
 	"$1" "$2" --help 2>/dev/null | grep -o -- ' --[a-z-]*'
 }
 
+ferry_net_actions="create list show delete repair start"
 ferry_phases="connect negotiate reserve precopy stop state ready release commit running"
 
 # What comes after an option that wants a value. False: not such an option.
@@ -32,7 +39,8 @@ _ferry_value()
 		return
 		;;
 	--console) words="stdio pty file: unix: none" ;;
-	--net) words="user tap tap: none" ;;
+	--net) words="user tap tap: bridge: none $(_ferry_networks ferry)" ;;
+	--mode) words="bridge nat route hostonly internal" ;;
 	--listen) words="tcp: unix:" ;;
 	--map) words="disk: net:" ;;
 	--hold) words="$ferry_phases" ;;
@@ -80,6 +88,13 @@ _ferry()
 		run | restore | state) _filedir ;;
 		save | dump-core) _ferry_name_then "$1" ;;
 		teleport) _ferry_name_then "$1" "tcp: unix:" ;;
+		net)
+			if ((cword == 2)); then
+				mapfile -t COMPREPLY < <(compgen -W "$ferry_net_actions" -- "$cur")
+			else
+				mapfile -t COMPREPLY < <(compgen -W "$(_ferry_networks "$1")" -- "$cur")
+			fi
+			;;
 		help) mapfile -t COMPREPLY < <(compgen -W "$(_ferry_commands "$1")" -- "$cur") ;;
 		info | pause | resume | shutdown | reset | destroy | console)
 			mapfile -t COMPREPLY < <(compgen -W "$(_ferry_names "$1")" -- "$cur")

@@ -121,11 +121,11 @@ def test_guest_fails_and_is_killed_while_it_joins():
         host.net_command("repair")
         before = host.run("nft", "list", "ruleset") + host.ip("neigh show proxy")
         for step in range(1, steps + 1):
-            for action, status in [("fail", 1), ("kill", -signal.SIGKILL)]:
+            for action, words in [("fail", "a fault was asked for"), ("kill", "has ended")]:
                 with Guest("net", net="lab,ip=192.0.2.50", name="g", netns=host,
                            runtime=host.runtime,
                            env={**host.env, **fault(f"{action}@lab@g.0.journal:{step}")}) as guest:
-                    assert guest.wait() == status, guest.err.text
+                    assert guest.wait() == 1 and words in guest.err.text, guest.err.text
                 host.net_command("repair")
                 assert not list(host.state.glob("lab@*")) + list(host.state.glob("lab=*"))
                 assert before == host.run("nft", "list", "ruleset") + host.ip("neigh show proxy")
@@ -143,7 +143,8 @@ def test_a_guest_that_was_killed_leaves_nothing():
             # Its name, MAC and address are free at once.
             with host.guest("ip=dhcp", net="lab") as again:
                 assert again.wait_for(UP, 60)[1] == address
-        assert host.net_json("repair") == {"repaired": 1}
+        # The guest's ferry-net or this command, whoever comes first.
+        assert host.net_json("repair")["repaired"] <= 1
         assert host.net_json("repair") == {"repaired": 0}
         host.net_command("delete", "lab")
 

@@ -1,24 +1,21 @@
 // SPDX-License-Identifier: MIT
-// The command line: finding the command, parsing its options, telling errors.
+// The command line: the commands of ferry.
 #include "vmm/cli/cli.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "util/io.h"
 #include "vmm/cli/doctor.h"
 #include "vmm/cli/dump.h"
 #include "vmm/cli/remote.h"
 #include "vmm/cli/teleport.h"
 #include "vmm/guest/config.h"
-#include "vmm/guest/net_show.h"
 #include "vmm/move/receive.h"
 #include "vmm/move/restore.h"
 #include "vmm/move/save_options.h"
 #include "vmm/move/state.h"
+#include "vmm/network/options.h"
 
 static int cmd_help(const struct cli *cli);
 static int cmd_version(const struct cli *cli);
@@ -78,165 +75,6 @@ const struct command *cli_find_command(const char *name)
 	return NULL;
 }
 
-/* --- options --- */
-
-#define HELP_VAL 1000 /* what getopt_long() returns for --help */
-
-/* getopt's tables from ours: @longs ends with zeroes, @shorts with '\0'. */
-static void make_getopt(const struct command *cmd, struct option *longs, char *shorts)
-{
-	size_t nr = *cmd->nr_fields;
-
-	*shorts++ = ':'; /* tell a missing value from an unknown option */
-	*shorts++ = 'h';
-	for (size_t i = 0; i < nr; i++) {
-		const struct field *f = &cmd->fields[i];
-		bool flag = f->type->kind == FIELD_FLAG;
-
-		longs[i] = (struct option){ .name = f->name,
-					    .has_arg = flag ? no_argument : required_argument,
-					    .val = HELP_VAL + 1 + (int)i };
-		if (f->letter)
-			*shorts++ = f->letter;
-	}
-	longs[nr] = (struct option){ .name = "help", .val = HELP_VAL };
-	longs[nr + 1] = (struct option){ 0 };
-	*shorts = '\0';
-}
-
-static const struct field *field_of_opt(const struct command *cmd, int opt)
-{
-	for (size_t i = 0; i < *cmd->nr_fields; i++) {
-		if (opt == HELP_VAL + 1 + (int)i || opt == cmd->fields[i].letter)
-			return &cmd->fields[i];
-	}
-	return NULL;
-}
-
-static int add_option(struct cli *cli, int opt, struct err *e)
-{
-	if (opt == 'h' || opt == HELP_VAL) {
-		cli->help = true;
-		return 0;
-	}
-	if (cli->nr_options == CLI_MAX_OPTIONS)
-		return err_set(e, -EINVAL, "more than %d options", CLI_MAX_OPTIONS);
-	cli->options[cli->nr_options++] = (struct cli_option){
-		.field = field_of_opt(cli->cmd, opt),
-		.text = optarg ? optarg : "on",
-	};
-	return 0;
-}
-
-static int bad_option(int opt, char *const *argv, struct err *e)
-{
-	const char *word = argv[optind - 1];
-
-	if (opt == ':')
-		return err_set(e, -EINVAL, "option %s wants a value", word);
-	if (optopt > HELP_VAL)
-		return err_set(e, -EINVAL, "option %.*s takes no value", (int)strcspn(word, "="),
-			       word);
-	if (optopt)
-		return err_set(e, -EINVAL, "there is no option -%c", optopt);
-	return err_set(e, -EINVAL, "there is no option %s", word);
-}
-
-/* The next positional argument, if there is one; @words ends with NULL. */
-static int take_word(const char **ret, char ***words, enum cli_positional how, const char *what,
-		     struct err *e)
-{
-	if (**words && how != CLI_ARG_NONE)
-		*ret = *(*words)++;
-	else if (how == CLI_ARG_REQUIRED)
-		return err_set(e, -EINVAL, "%s is missing", what);
-	return 0;
-}
-
-static int take_positional(struct cli *cli, char **words, struct err *e)
-{
-	const struct command *cmd = cli->cmd;
-	int rc = take_word(&cli->arg, &words, cmd->positional, cmd->arg, e);
-
-	if (rc == 0)
-		rc = take_word(&cli->arg2, &words, cmd->positional2, cmd->arg2, e);
-	if (rc == 0 && *words)
-		return err_set(e, -EINVAL, "'%s' is one argument too many", *words);
-	return cli->help ? 0 : rc;
-}
-
-int cli_parse(struct cli *cli, const struct command *cmd, int argc, char **argv, struct err *e)
-{
-	struct option longs[CLI_MAX_OPTIONS + 2];
-	char shorts[CLI_MAX_OPTIONS + 3];
-	int rc = 0;
-	int opt;
-
-	*cli = (struct cli){ .cmd = cmd };
-	make_getopt(cmd, longs, shorts);
-	opterr = 0;
-	optind = 0; /* glibc: start anew */
-	while (rc == 0 && (opt = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-		if (opt == '?' || opt == ':')
-			rc = bad_option(opt, argv, e);
-		else
-			rc = add_option(cli, opt, e);
-	}
-	return rc < 0 ? rc : take_positional(cli, argv + optind, e);
-}
-
-int cli_apply(const struct cli *cli, void *base, struct err *e)
-{
-	for (unsigned i = 0; i < cli->nr_options; i++) {
-		const struct cli_option *o = &cli->options[i];
-
-		if (field_set(o->field, base, o->text, e) < 0)
-			return err_prefix(e, "--%s", o->field->name);
-	}
-	return 0;
-}
-
-/* NOLINTBEGIN(clang-analyzer-unix.Malloc): it does not know cleanup attributes */
-int cli_absolute_path(const char *path, char **ret)
-{
-	_cleanup_free_ char *cwd = *path == '/' ? strdup("") : realpath(".", NULL);
-
-	if (!cwd)
-		return -errno;
-	if (asprintf(ret, "%s%s%s", cwd, *path == '/' ? "" : "/", path) < 0) {
-		*ret = NULL;
-		return -ENOMEM;
-	}
-	return 0;
-}
-/* NOLINTEND(clang-analyzer-unix.Malloc) */
-
-/* --- output --- */
-
-int cli_fail(const struct cli *cli, const struct err *e)
-{
-	(void)fprintf(stderr, "ferry %s: %s\n", cli->cmd->name, e->text);
-	return CLI_FAILED;
-}
-
-int cli_usage(const struct command *cmd, const struct err *e)
-{
-	if (cmd)
-		(void)fprintf(stderr, "ferry %s: %s; see 'ferry %s --help'\n", cmd->name, e->text,
-			      cmd->name);
-	else
-		(void)fprintf(stderr, "ferry: %s; see 'ferry help'\n", e->text);
-	return CLI_USAGE;
-}
-
-int cli_print_json(json_t *json)
-{
-	bool ok = json && json_dumpf(json, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF;
-
-	json_decref(json);
-	return ok && fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
-}
-
 /* --- commands --- */
 
 static int cmd_help(const struct cli *cli)
@@ -252,7 +90,7 @@ static int cmd_help(const struct cli *cli)
 		(void)err_set(&e, -EINVAL, "there is no command '%s'", cli->arg);
 		return cli_usage(NULL, &e);
 	}
-	return cli_print_help(cli->arg ? cli_find_command(cli->arg) : NULL);
+	return cli->arg ? cli_print_help(cli_find_command(cli->arg)) : cli_print_overview();
 }
 
 static int cmd_version(const struct cli *cli)

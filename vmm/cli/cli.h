@@ -28,6 +28,7 @@ struct cli_option {
 
 struct cli {
 	const struct command *cmd;
+	char **argv;      /* from the command's name on; reordered by parsing */
 	const char *arg;  /* the positional argument; NULL: not given */
 	const char *arg2; /* the one after it */
 	struct cli_option options[CLI_MAX_OPTIONS];
@@ -82,8 +83,11 @@ __must_check int cli_absolute_path(const char *path, char **ret);
 /* Print @json and a newline, and release it. CLI_OK, or CLI_FAILED. */
 int cli_print_json(json_t *json);
 
-/* The help of one command, or the overview for NULL, on standard output. */
+/* The help of one command on standard output. CLI_OK, or CLI_FAILED. */
 int cli_print_help(const struct command *cmd);
+
+/* The same of ferry: all commands. */
+int cli_print_overview(void);
 
 /*
  * The same as an object: all commands with their options, and what the control socket

@@ -348,8 +348,7 @@ static struct machine *new_machine(const struct config *cfg, struct loop *loop, 
 	m->listener = *listener;
 	m->restart.fn = restart_now;
 	m->restart.opaque = m;
-	for (unsigned i = 0; i < CONFIG_MAX_NICS; i++)
-		m->joins[i].fd = -1;
+	net_helper_init(&m->helper);
 	return m;
 }
 
@@ -452,7 +451,7 @@ void machine_free(struct machine *m)
 		return;
 	loop_disarm(m->loop, &m->restart);
 	vm_free(m->vm);
-	machine_leave_networks(m);
+	net_helper_end(&m->helper); /* its taps are gone */
 	vm_state_free(m->state);
 	loop_free(m->io_loop);
 	boot_close(m->boot);

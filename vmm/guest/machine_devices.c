@@ -4,17 +4,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "devices/isa.h"
 #include "devices/pci.h"
 #include "devices/serial.h"
+#include "net/tap_host.h"
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/console.h"
 #include "virtio/net.h"
 #include "virtio/rng.h"
 #include "vmm/guest/machine_impl.h"
-#include "vmm/guest/machine_network.h"
 #include "vmm/vm.h"
 
 int machine_add_platform(struct machine *m, struct err *e)
@@ -79,25 +80,58 @@ static unsigned max_sockets(const struct machine *m)
 	return (unsigned)MAX(1, MIN(rl.rlim_cur / 2 / MAX(users, 1U), NETDEV_MAX_SOCKETS));
 }
 
-/* Once its tap is there, a nic joins its network; it leaves it in machine_free(). */
-static int add_network_nic(struct machine *m, const struct nic_config *nic, unsigned index,
-			   struct net_config *cfg, struct err *e)
+static int set_wish(struct net_prefix *addr, const char *text, struct err *e)
 {
-	struct network_paths paths;
-	struct net_member member = { .guest = m->cfg->name, .index = index };
-	struct netdef def;
-	int rc = network_paths_get(&paths, e);
+	if (!text)
+		return 0;
+	return net_prefix_parse(text, addr) < 0
+		       ? err_set(e, -EINVAL, "'%.60s' is not an address", text)
+		       : 0;
+}
+
+/* What is asked of ferry-net; config_finish() saw to it that all of it fits. */
+static int fill_request(const struct machine *m, const struct nic_config *nic, unsigned index,
+			struct attach_request *req, struct err *e)
+{
+	const char *name = nic->kind == NIC_NETWORK ? nic->backend : nic->ifname;
+	int rc;
+
+	*req = (struct attach_request){
+		.kind = nic->kind == NIC_NETWORK ? ATTACH_NETWORK : ATTACH_TAP,
+		.nic = index,
+		.queues = nic->queues,
+		.mtu = nic->mtu,
+		.vlan = nic->vlan,
+		.unfiltered = nic->filter != 0,
+	};
+	(void)snprintf(req->name, sizeof(req->name), "%s", name);
+	(void)snprintf(req->bridge, sizeof(req->bridge), "%s", nic->bridge ? nic->bridge : "");
+	(void)snprintf(req->guest, sizeof(req->guest), "%s", m->cfg->name);
+	if (mac_parse(nic->mac, req->mac) < 0)
+		return err_set(e, -EINVAL, "mac: missing");
+	rc = set_wish(&req->v4, nic->ip, e);
+	return rc < 0 ? rc : set_wish(&req->v6, nic->ip6, e);
+}
+
+/* What changes more of the host than a tap that vanishes with this process. */
+static int add_by_helper(struct machine *m, const struct nic_config *nic, unsigned index,
+			 struct net_config *cfg, struct err *e)
+{
+	struct attach_answer answer = { .nr_fds = 0 };
+	struct attach_request req;
+	int rc = fill_request(m, nic, index, &req, e);
 
 	if (rc == 0)
-		rc = network_prepare(&paths, nic, &def, &member, e);
-	if (rc == 0 && !cfg->backend.mtu)
-		cfg->backend.mtu = def.mtu;
-	if (rc == 0)
-		rc = net_new(m->vm, m->pci, cfg, &m->nics[index], e);
+		rc = net_helper_attach(&m->helper, &req, &answer, e);
 	if (rc < 0)
 		return rc;
-	(void)snprintf(member.tap, sizeof(member.tap), "%s", net_backend(m->nics[index])->host_if);
-	return network_join(&paths.dirs, &def, &member, &m->joins[index], e);
+	cfg->backend.tap = answer.interface;
+	cfg->backend.fds = answer.fds;
+	cfg->backend.host_mtu = answer.mtu;
+	rc = net_new(m->vm, m->pci, cfg, &m->nics[index], e);
+	for (unsigned i = 0; i < answer.nr_fds; i++)
+		(void)close(answer.fds[i]);
+	return rc;
 }
 
 static int add_nic(struct machine *m, const struct nic_config *nic, unsigned index, struct err *e)
@@ -123,19 +157,10 @@ static int add_nic(struct machine *m, const struct nic_config *nic, unsigned ind
 
 	if (mac_parse(nic->mac, cfg.mac) < 0) /* config_finish() saw to it */
 		return err_set(e, -EINVAL, "mac: missing");
-	if (nic->kind == NIC_NETWORK)
-		return add_network_nic(m, nic, index, &cfg, e);
+	if (nic->kind == NIC_NETWORK ||
+	    (nic->kind == NIC_TAP && geteuid() == 0 && tap_host_changes(&cfg.backend)))
+		return add_by_helper(m, nic, index, &cfg, e);
 	return net_new(m->vm, m->pci, &cfg, &m->nics[index], e);
-}
-
-void machine_leave_networks(struct machine *m)
-{
-	struct network_paths paths;
-
-	for (unsigned i = 0; i < CONFIG_MAX_NICS; i++) {
-		if (m->joins[i].fd >= 0 && network_paths_get(&paths, NULL) == 0)
-			network_leave(&paths.dirs, &m->joins[i]);
-	}
 }
 
 /* Seldom busy, so one thread works all of them. */

@@ -3,8 +3,8 @@
 #ifndef FERRY_VMM_GUEST_MACHINE_IMPL_H
 #define FERRY_VMM_GUEST_MACHINE_IMPL_H
 
-#include "net/managed/network.h"
 #include "vmm/guest/machine.h"
+#include "vmm/guest/net_helper.h"
 #include "vmm/loop.h"
 
 struct vm_state;
@@ -26,7 +26,7 @@ struct machine {
 	struct virtio_dev *nics[CONFIG_MAX_NICS];
 	struct virtio_dev *balloon;
 
-	struct net_join joins[CONFIG_MAX_NICS]; /* of nics on managed networks; main thread */
+	struct net_helper helper; /* of nics that need privilege; main thread */
 
 	struct vm_state *state; /* what was loaded; NULL after the start */
 	enum machine_clock clock;
@@ -45,8 +45,5 @@ __must_check int machine_add_platform(struct machine *m, struct err *e);
 
 /* The devices that the settings ask for. 0 or -errno with @e. */
 __must_check int machine_add_devices(struct machine *m, struct err *e);
-
-/* Their nics' taps are gone: leave the networks. */
-void machine_leave_networks(struct machine *m);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Managed networks as JSON and as tables.
-#include "vmm/guest/net_show.h"
+#include "vmm/network/show.h"
 
 #include <dirent.h>
 #include <errno.h>

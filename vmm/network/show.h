@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Managed networks as people and programs see them. */
-#ifndef FERRY_VMM_GUEST_NET_SHOW_H
-#define FERRY_VMM_GUEST_NET_SHOW_H
+#ifndef FERRY_VMM_NETWORK_SHOW_H
+#define FERRY_VMM_NETWORK_SHOW_H
 
 #include <jansson.h>
 #include <stdio.h>
 
 #include "net/managed/network.h"
-#include "vmm/guest/config_field.h"
-
-/* Options of `ferry net`. */
-extern const struct field net_fields[];
-extern const size_t net_nr_fields;
 
 /*
  * A network with what it is now: its definition, whether it is up, its guests'

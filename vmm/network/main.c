@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// The ferry-net program: managed networks, for whoever may change the host's network.
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/cli/cli.h"
+#include "vmm/network/attach.h"
+#include "vmm/network/command.h"
+#include "vmm/network/options.h"
+
+static const struct command net_command = {
+	.name = "net",
+	.arg = "ACTION",
+	.positional = CLI_ARG_REQUIRED,
+	.summary = "make, show and remove networks of guests",
+	.fields = net_fields,
+	.nr_fields = &net_nr_fields,
+	.run = network_command,
+	.arg2 = "NAME",
+	.positional2 = CLI_ARG_OPTIONAL,
+};
+
+/* As ferry's own: descriptors 0 to 2 are not for files that are opened later. */
+static int open_missing_stdio(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd < 0 ? -1 : close(fd);
+}
+
+/* `ferry net WORDS` is `ferry-net WORDS`. */
+static int run_command(int argc, char **argv)
+{
+	struct cli cli;
+	struct err e = { 0 };
+
+	if (cli_parse(&cli, &net_command, argc, argv, &e) < 0)
+		return cli_usage(&net_command, &e);
+	return cli.help ? cli_print_help(&net_command) : net_command.run(&cli);
+}
+
+int main(int argc, char **argv)
+{
+	if (open_missing_stdio() < 0)
+		return CLI_FAILED;
+	if (argc == 2 && strcmp(argv[1], "attach") == 0)
+		return attach_serve();
+	return run_command(argc, argv);
+}
