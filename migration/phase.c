@@ -87,7 +87,8 @@ int phase_gate_pass(struct phase_gate *gate, enum phase phase, struct err *e)
 	hold = gate->hold & 1U << phase && !gate->closed;
 	gate->held = hold;
 	mutex_unlock(&gate->lock);
-	tell(gate);
+	if (hold)
+		tell(gate);
 	mutex_lock(&gate->lock);
 	while (gate->held && !gate->closed)
 		(void)pthread_cond_wait(&gate->changed, &gate->lock.m);

@@ -45,7 +45,7 @@ struct phase_gate {
 	bool held;
 	int closed; /* -errno: nobody passes any more */
 	struct err why;
-	void (*on_change)(void *opaque); /* const; after each change of at or held, no lock held */
+	void (*on_change)(void *opaque); /* const; after each change of held, no lock held */
 	void *opaque;
 };
 

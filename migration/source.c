@@ -43,12 +43,16 @@ static void tell(struct source *s)
 	s->p.listener->changed(s->p.opaque);
 }
 
-void source_set_state(struct source *s, enum source_state state)
+static void set_state(struct source *s, enum source_state state)
 {
-	mutex_lock(&s->lock);
+	MUTEX_SCOPE(&s->lock);
 	if (!s->cancelled)
 		s->st.state = state;
-	mutex_unlock(&s->lock);
+}
+
+void source_set_state(struct source *s, enum source_state state)
+{
+	set_state(s, state);
 	tell(s);
 }
 
@@ -170,6 +174,15 @@ static int reserve(struct source *s, struct err *e)
 	return rc < 0 ? rc : open_streams(s, e);
 }
 
+/*
+ * Will the guest stand for a moment only? Then who listens hears of it when nothing is
+ * to do but wait for the peer: events are the main loop's work, and so is the state.
+ */
+static bool is_quick(const struct source *s)
+{
+	return !s->p.options.stopped && s->st.expected_downtime_ns <= s->p.options.max_downtime_ns;
+}
+
 static int pause_guest(struct source *s, struct err *e)
 {
 	uint64_t at_ns = 0;
@@ -189,7 +202,9 @@ static int pause_guest(struct source *s, struct err *e)
 	mutex_lock(&s->lock);
 	s->st.stopped_at_ns = at_ns - s->start_ns;
 	mutex_unlock(&s->lock);
-	source_set_state(s, SOURCE_DEVICE);
+	set_state(s, SOURCE_DEVICE);
+	if (!is_quick(s))
+		tell(s);
 	return 0;
 }
 
@@ -202,10 +217,9 @@ static int precopy(struct source *s, struct err *e)
 
 static int stop(struct source *s, struct err *e)
 {
-	struct source_pass pass;
 	int rc = s->paused ? 0 : pause_guest(s, e);
 
-	return rc < 0 ? rc : source_pass(s, true, &pass, e);
+	return rc < 0 ? rc : source_pass(s, true, &s->last_pass, e);
 }
 
 static int send_state(struct source *s, struct err *e)
@@ -225,6 +239,8 @@ static int send_state(struct source *s, struct err *e)
 
 static int await_ready(struct source *s, struct err *e)
 {
+	s->p.listener->pass(s->p.opaque, s->st.nr_passes, &s->last_pass);
+	tell(s);
 	return talk_recv_reply(s->talk, e);
 }
 

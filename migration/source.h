@@ -126,7 +126,7 @@ struct source_status {
 };
 
 struct source_listener {
-	/* State, phase or hold has changed; a pass is over. The migration's thread, no locks. */
+	/* State or hold has changed; a pass is over. The migration's thread, no locks. */
 	void (*changed)(void *opaque);
 	void (*pass)(void *opaque, unsigned number, const struct source_pass *pass);
 	/* The thread is done, and the guest is resumed, or gone: source_free() may be called. */

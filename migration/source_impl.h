@@ -19,6 +19,7 @@ struct source {
 	struct ticket ticket; /* once HELLO was answered */
 	bool paused;          /* by us */
 	bool released;        /* the disk locks */
+	struct source_pass last_pass;
 
 	struct mutex lock;      /* protects: the rest; order: a leaf */
 	pthread_cond_t changed; /* forced or abandoned */
@@ -49,7 +50,7 @@ void source_sleep(struct source *s, uint64_t ns);
 /* The log, and the passes while the guest runs. 0 or -errno. */
 __must_check int source_precopy(struct source *s, struct err *e);
 
-/* One pass, counted and told, into *@ret. 0 or -errno. */
+/* One pass, counted and, but for the last, told, into *@ret. 0 or -errno. */
 __must_check int source_pass(struct source *s, bool last, struct source_pass *ret, struct err *e);
 
 /*

@@ -42,7 +42,6 @@ static void account(struct source *s, const struct source_pass *pass)
 					       (double)pass->duration_ns);
 	}
 	mutex_unlock(&s->lock);
-	s->p.listener->pass(s->p.opaque, s->st.nr_passes, pass);
 }
 
 int source_pass(struct source *s, bool last, struct source_pass *ret, struct err *e)
@@ -67,6 +66,8 @@ int source_pass(struct source *s, bool last, struct source_pass *ret, struct err
 	if (!last)
 		pass.dirty_pages = s->p.guest->ram_remaining(s->p.opaque);
 	account(s, &pass);
+	if (!last)
+		s->p.listener->pass(s->p.opaque, s->st.nr_passes, &pass);
 	*ret = pass;
 	return 0;
 }

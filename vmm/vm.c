@@ -269,6 +269,10 @@ int vm_start(struct vm *vm)
 	 * The first may end the guest before the last has its thread.
 	 */
 	mutex_lock(&vm->lock);
+	if (vm->started) {
+		mutex_unlock(&vm->lock);
+		return 0;
+	}
 	vm->started = true;
 	for (unsigned i = 0; i < vm->nr_vcpus && rc == 0; i++)
 		rc = vcpu_start(vm->vcpus[i]);

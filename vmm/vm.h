@@ -125,7 +125,7 @@ struct device *vm_find_device(struct vm *vm, const char *id);
 /* Remove from the list without freeing; the caller owns it again. vCPUs parked. */
 void vm_remove_device(struct vm *vm, struct device *dev);
 
-/* Start the vCPU threads, running. Main thread, once. */
+/* Start the vCPU threads, unless that was done; parked while the VM is paused. Main thread. */
 __must_check int vm_start(struct vm *vm);
 
 /*

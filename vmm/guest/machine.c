@@ -412,6 +412,13 @@ static int start_clocks(struct machine *m, struct err *e)
 	return rc;
 }
 
+int machine_prepare(struct machine *m, struct err *e)
+{
+	int rc = vm_start(m->vm);
+
+	return rc < 0 ? err_set(e, rc, "cannot start the vCPUs: %s", strerror(-rc)) : 0;
+}
+
 int machine_start(struct machine *m, struct err *e)
 {
 	bool arrived = m->arriving;
@@ -426,9 +433,9 @@ int machine_start(struct machine *m, struct err *e)
 	m->start_ns = m->boot_ns = clock_now_ns();
 	m->started = true;
 	m->arriving = false;
-	rc = vm_start(m->vm);
+	rc = machine_prepare(m, e);
 	if (rc < 0)
-		return err_set(e, rc, "cannot start the vCPUs: %s", strerror(-rc));
+		return rc;
 	if (arrived && !m->paused)
 		vm_resume(m->vm);
 	return 0;

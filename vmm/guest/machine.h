@@ -98,6 +98,12 @@ enum machine_clock {
 void machine_set_clock(struct machine *m, enum machine_clock clock);
 
 /*
+ * Do what machine_start() can do before an incoming guest has arrived, so that it
+ * takes less time then. 0, or -errno with @e.
+ */
+__must_check int machine_prepare(struct machine *m, struct err *e);
+
+/*
  * Let the guest run; an incoming one that its user had paused stays so. The
  * caller has taken the locks of an incoming guest's disks. 0, or -errno with @e.
  */

@@ -83,11 +83,21 @@ static struct machine *machine_of(const struct incoming *in)
 
 /* --- what the conversation does with the guest --- */
 
+static int prepare_on_main(struct call *c)
+{
+	return machine_prepare(machine_of(c->in), c->e);
+}
+
+/* While memory comes there is time for what would be downtime later. */
 static int ram_start(void *opaque, struct channel *const *streams, unsigned nr_streams,
 		     struct err *e)
 {
 	struct incoming *in = opaque;
+	struct call c = { .in = in, .fn = prepare_on_main, .e = e };
+	int rc = on_main(&c);
 
+	if (rc < 0)
+		return rc;
 	return ram_receiver_new(&in->ram, &machine_vm(machine_of(in))->gmem, streams, nr_streams,
 				e);
 }
