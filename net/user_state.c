@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What it writes has a hundred and some bytes. */
-#define MAX_BYTES 4096U
+/* What it writes has a hundred and some bytes; how many is asked of it. */
+#define MAX_BYTES 1024U
 
 /* The first byte says whether a socket follows: of guestfwd, which we do not have. */
 #define NO_SOCKET 0U
@@ -70,6 +70,19 @@ void user_state_save(Slirp *slirp, struct vstate_writer *w)
 	vstate_put_blob(w, "libslirp", 0, buf.data, buf.len);
 }
 
+/* Only what has the length that libslirp itself writes is given to it: it is old C. */
+static int check_length(Slirp *slirp, const struct user_state *state, size_t len, struct err *e)
+{
+	struct buffer own = { .len = 0 };
+	bool same = state->version == (uint32_t)slirp_state_version();
+
+	slirp_state_save(slirp, append, &own);
+	if (own.overrun || len > own.len || (same && len != own.len))
+		return err_set(e, -EINVAL, "libslirp: a state of %zu bytes, where this one has %zu",
+			       len, own.len);
+	return 0;
+}
+
 int user_state_load(Slirp *slirp, struct vstate_reader *r, struct err *e)
 {
 	struct user_state state = { 0 };
@@ -88,6 +101,9 @@ int user_state_load(Slirp *slirp, struct vstate_reader *r, struct err *e)
 			       state.version, slirp_state_version());
 	if (blob.len == 0)
 		return err_set(e, -EINVAL, "libslirp: the state is empty");
+	rc = check_length(slirp, &state, blob.len, e);
+	if (rc < 0)
+		return rc;
 	memcpy(buf.data, blob.data, blob.len);
 	buf.len = blob.len;
 	if (buf.data[0] != NO_SOCKET)
