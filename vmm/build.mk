@@ -69,6 +69,7 @@ vmm_TOP := \
 		vmm/guest/machine.c \
 		vmm/guest/machine_devices.c \
 		vmm/guest/net_helper.c \
+		vmm/guest/nets.c \
 		vmm/guest/run.c \
 		vmm/guest/run_signals.c \
 		vmm/guest/runtime.c \

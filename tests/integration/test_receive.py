@@ -33,6 +33,7 @@ def test_wrong_usage():
             ("--tls-cert and --tls-key", "--listen", "tcp:127.0.0.1:0", "--tls-ca", FERRY),
             ("0 is out of range", *there, "--limit", "0"),
             ("name 'a/b'", *there, "--name", "a/b"),
+            ("--net-allow: 'bridge:' is none of", *there, "--net-allow", "bridge:"),
             ("phase", *there, "--hold", "lunch"),
             ("from precopy on", *there, "--hold", "reserve,ready")]:
         fails(2, reason, *argv)

@@ -91,7 +91,7 @@ def test_network_is_missing():
     with Lab() as lab:
         lab.host1.net.bridge("extra")
         with lab.host1.guest("dirty", append=DIRTY, net="tap,bridge=extra"), \
-                lab.host2.receive() as receive:
+                lab.host2.receive(net_allow=["bridge"]) as receive:
             lab.console().wait_for("^dirty pass=1 ")
             refused(lab, receive, "extra")
         with lab.host1.guest("dirty", append=DIRTY, net="tap,bridge=extra"), \
@@ -100,6 +100,34 @@ def test_network_is_missing():
             check_result(lab.host1.teleport("g", receive).result())
             receive.arrived("g")
             lab.check_one_copy("g", lab.host2)
+
+
+@each(net=[
+    ("tap,bridge=br0", [], "--net-allow bridge:br0"),
+    ("tap,bridge=br0", ["bridge:br1", "tap"], "net0: bridge br0 is not allowed"),
+    ("user,hostfwd=tcp:127.0.0.1:8022-:22", [], "--net-allow hostfwd"),
+    ("user", ["network", "bridge"], "net0: user is not allowed")])
+def test_network_is_not_allowed(net):
+    """A source names any network; the destination has those that its user allows, or maps."""
+    spec, rules, why = net
+    with Lab() as lab, lab.host1.guest("dirty", append=DIRTY, net=spec):
+        lab.console().wait_for("^dirty pass=1 ")
+        with lab.host2.receive(net_allow=rules) as receive:
+            refused(lab, receive, why)
+        mapped = "net:net0=tap,bridge=br0" if spec.startswith("tap") else "net:net0=user"
+        with lab.host2.receive("--map", mapped, net_allow=["none"]) as receive:
+            check_result(lab.host1.teleport("g", receive).result())
+            receive.arrived("g")
+            lab.check_one_copy("g", lab.host2)
+
+
+def test_network_is_allowed_by_name():
+    with Lab() as lab, lab.host1.guest("dirty", append=DIRTY, net="tap,bridge=br0"), \
+            lab.host2.receive(net_allow=["bridge:br0"]) as receive:
+        lab.console().wait_for("^dirty pass=1 ")
+        check_result(lab.host1.teleport("g", receive).result())
+        receive.arrived("g")
+        lab.check_one_copy("g", lab.host2)
 
 
 def test_unknown_map():

@@ -336,6 +336,97 @@ static void test_disk_dirs(void **state)
 	(void)rmdir(top);
 }
 
+/* --- networks --- */
+
+/* The spec's nics, with "net" in place of the first, and @rules (ends with NULL). */
+static int try_nic(const char *net, const char *const *rules, struct err *e)
+{
+	const struct field_list none = { 0 };
+	struct field_list list = { .items = (void *)(uintptr_t)rules };
+	const struct guest_changes changes = { .maps = &none, .net_allow = &list };
+	struct nic_config nic;
+	const struct config cfg = { .nics = { .items = &nic, .nr = 1 } };
+	int rc;
+
+	while (rules[list.nr])
+		list.nr++;
+	assert_int_equal(config_parse_nic(&nic, net, e), 0);
+	if (!nic.id)
+		nic.id = strdup("net0");
+	rc = guest_nets_check(&cfg, &changes, e);
+	config_free_nic(&nic);
+	return rc;
+}
+
+/* What a peer says that a nic is on must be what this host's user allows. */
+static void test_net_rules(void **state)
+{
+	static const struct {
+		const char *net;
+		const char *rules[3];
+		bool good;
+	} cases[] = {
+		{ "none", { "none" }, true },
+		{ "user", { NULL }, true },
+		{ "lan", { NULL }, true },
+		{ "lan,vlan=7", { NULL }, true },
+		{ "lan,filter=off", { NULL }, false },
+		{ "user,hostfwd=tcp::80-:80", { NULL }, false },
+		{ "tap", { NULL }, false },
+		{ "tap:tap0", { NULL }, false },
+		{ "bridge:br0", { NULL }, false },
+		{ "user", { "network" }, false },
+		{ "user", { "hostfwd" }, true },
+		{ "user,hostfwd=tcp::80-:80", { "user" }, false },
+		{ "user,hostfwd=tcp::80-:80", { "hostfwd" }, true },
+		{ "lan", { "network:lan" }, true },
+		{ "lan", { "network:la" }, false },
+		{ "lan", { "network:lan2" }, false },
+		{ "lan,filter=off", { "network", "unfiltered" }, true },
+		{ "lan,filter=off", { "unfiltered" }, false },
+		{ "tap", { "tap" }, true },
+		{ "tap", { "tap:tap0" }, false },
+		{ "tap:tap0", { "tap:tap0" }, true },
+		{ "tap:tap1", { "tap:tap0" }, false },
+		{ "tap:tap0,bridge=br0", { "tap:tap0" }, false },
+		{ "tap:tap0,bridge=br0", { "bridge:br0" }, false },
+		{ "tap:tap0,bridge=br0", { "tap:tap0", "bridge:br0" }, true },
+		{ "tap,bridge=br0", { "bridge" }, true },
+		{ "bridge:br0", { "bridge:br0" }, true },
+		{ "bridge:br0", { "tap" }, false },
+		{ "bridge:br0", { "any" }, true },
+		{ "user,hostfwd=tcp::80-:80", { "none", "any" }, true },
+		{ "user", { "none" }, false },
+	};
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int rc = try_nic(cases[i].net, cases[i].rules, &e);
+
+		if (rc != (cases[i].good ? 0 : -EACCES))
+			fail_msg("%s, %s: %d", cases[i].net, cases[i].rules[0], rc);
+		if (rc < 0)
+			assert_non_null(strstr(e.text, "net0: "));
+	}
+}
+
+static void test_net_rule_texts(void **state)
+{
+	static const char *const good[] = { "user",       "hostfwd",    "tap",     "tap:a",
+					    "bridge",     "bridge:b:c", "network", "network:x",
+					    "unfiltered", "any",        "none" };
+	static const char *const bad[] = { "",    "users", "user:x",   "tap:",      "bridge=br0",
+					   "br0", "any:x", "networks", "hostfwd:80" };
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_int_equal(guest_net_rule_check(good[i], &e), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(guest_net_rule_check(bad[i], &e), -EINVAL);
+}
+
 /* --- CPU features --- */
 
 static struct kvm_cpuid2 *make_cpuid(uint32_t edx1, uint32_t ebx7, uint32_t edx7)
@@ -385,6 +476,8 @@ int main(void)
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_refuses_changes),
 		cmocka_unit_test(test_disk_dirs),
+		cmocka_unit_test(test_net_rules),
+		cmocka_unit_test(test_net_rule_texts),
 		cmocka_unit_test(test_features),
 	};
 

@@ -7,6 +7,7 @@
 #include "util/log.h"
 #include "vmm/cli/cli.h"
 #include "vmm/guest/runtime.h"
+#include "vmm/guest/state.h"
 #include "vmm/move/receive.h"
 
 static const struct field rule_fields[] = {
@@ -19,6 +20,10 @@ static const struct field map_fields[] = {
 
 static const struct field dir_fields[] = {
 	{ "disk-dir", &field_string, 0, .arg = "FOLDER", .help = "a folder of images" },
+};
+
+static const struct field net_fields[] = {
+	{ "net-allow", &field_string, 0, .arg = "RULE", .help = "user, hostfwd, tap, ..." },
 };
 
 static const struct field_record rule_record = {
@@ -45,6 +50,14 @@ static const struct field_record dir_record = {
 	.max_items = 64,
 };
 
+static const struct field_record net_record = {
+	.what = "net-allow",
+	.bytes = sizeof(char *),
+	.fields = net_fields,
+	.nr_fields = ARRAY_SIZE(net_fields),
+	.max_items = 64,
+};
+
 #define OPT(member) offsetof(struct receive_options, member)
 
 const struct field receive_fields[] = {
@@ -63,6 +76,9 @@ const struct field receive_fields[] = {
 	  .help = "use another disk or network here: disk:ID=PATH, net:ID=BACKEND; repeatable" },
 	{ "disk-dir", &field_texts, OPT(disk_dirs), .arg = "FOLDER", .record = &dir_record,
 	  .help = "open no other images than those below this folder; repeatable (anywhere)" },
+	{ "net-allow", &field_texts, OPT(net_allow), .arg = "RULE", .record = &net_record,
+	  .help = "user, hostfwd, tap[:NAME], bridge[:NAME], network[:NAME], unfiltered, any or "
+		  "none: what a guest may be on; repeatable (user, network)" },
 	{ "name", &field_string, OPT(name), .arg = "NAME", .help = "call the guest so here" },
 	{ "console", &field_string, OPT(console), .arg = "WHERE",
 	  .help = "the guest's console here: pty, file:PATH, unix:PATH or none" },
@@ -76,10 +92,23 @@ const struct field receive_fields[] = {
 };
 const size_t receive_nr_fields = ARRAY_SIZE(receive_fields);
 
+static int check_rules(const struct field_list *rules, struct err *e)
+{
+	char **texts = rules->items;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < rules->nr; i++)
+		rc = guest_net_rule_check(texts[i], e);
+	return rc < 0 ? err_prefix(e, "--net-allow") : 0;
+}
+
 static int check(const struct receive_options *o, struct err *e)
 {
 	uint32_t phases;
-	int rc;
+	int rc = check_rules(&o->net_allow, e);
+
+	if (rc < 0)
+		return rc;
 
 	if (!o->listen)
 		return err_set(e, -EINVAL,

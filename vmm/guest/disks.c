@@ -7,22 +7,6 @@
 #include "util/io.h"
 #include "vmm/guest/state.h"
 
-/* Has this host's user said which image it is? */
-static bool is_mapped(const struct field_list *maps, const char *id)
-{
-	char **texts = maps ? maps->items : NULL;
-	size_t len = strlen(id);
-
-	for (size_t i = 0; maps && i < maps->nr; i++) {
-		const char *text = texts[i];
-
-		if (!strncmp(text, "disk:", 5) && !strncmp(text + 5, id, len) &&
-		    text[5 + len] == '=')
-			return true;
-	}
-	return false;
-}
-
 /* @path and @folder have no links and no dots in them. */
 static bool is_below(const char *path, const char *folder)
 {
@@ -72,7 +56,7 @@ int guest_disks_check(struct config *cfg, const struct guest_changes *changes, s
 	if (!changes->disk_dirs || changes->disk_dirs->nr == 0)
 		return 0;
 	for (size_t i = 0; rc == 0 && i < cfg->disks.nr; i++) {
-		if (!is_mapped(changes->maps, disks[i].id))
+		if (!guest_is_mapped(changes, "disk", disks[i].id))
 			rc = settle_path(&disks[i], changes->disk_dirs, e);
 	}
 	return rc;

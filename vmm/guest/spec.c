@@ -331,6 +331,21 @@ static int apply_map(struct config *cfg, const char *text, struct err *e)
 }
 /* NOLINTEND(clang-analyzer-unix.Malloc) */
 
+bool guest_is_mapped(const struct guest_changes *changes, const char *what, const char *id)
+{
+	char **texts = changes->maps ? changes->maps->items : NULL;
+	size_t what_len = strlen(what), id_len = strlen(id);
+
+	for (size_t i = 0; changes->maps && i < changes->maps->nr; i++) {
+		const char *text = texts[i];
+
+		if (!strncmp(text, what, what_len) && text[what_len] == ':' &&
+		    !strncmp(text + what_len + 1, id, id_len) && text[what_len + 1 + id_len] == '=')
+			return true;
+	}
+	return false;
+}
+
 static int apply_maps(struct config *cfg, const struct field_list *maps, struct err *e)
 {
 	char **texts = maps ? maps->items : NULL;
@@ -374,5 +389,7 @@ int guest_spec_apply(struct guest_spec *spec, const struct guest_changes *change
 		rc = apply_console(cfg, changes, e);
 	if (rc == 0)
 		rc = apply_maps(cfg, changes->maps, e);
+	if (rc == 0)
+		rc = guest_nets_check(cfg, changes, e);
 	return rc == 0 ? guest_disks_check(cfg, changes, e) : rc;
 }

@@ -56,7 +56,9 @@ struct guest_spec {
 struct guest_changes {
 	const struct field_list *maps; /* of char *: "disk:ID=PATH", "net:ID=BACKEND[,...]" */
 	const struct field_list
-		*disk_dirs;  /* of char *: other images are below these; NULL or empty: anywhere */
+		*disk_dirs; /* of char *: other images are below these; NULL or empty: anywhere */
+	/* of char *: see guest_net_rule_check(); NULL: all networks; empty: the safe ones */
+	const struct field_list *net_allow;
 	const char *name;    /* NULL: as it was */
 	const char *console; /* NULL: as it was */
 	bool new_macs;       /* derive MACs from the name again */
@@ -82,7 +84,7 @@ void guest_spec_free(struct guest_spec *spec);
 
 /*
  * Change @spec->cfg. 0, or -EINVAL with @e: an id that is not there, a bad value;
- * -EACCES: an image outside of the folders.
+ * -EACCES: an image outside of the folders, a network that is not allowed.
  */
 __must_check int guest_spec_apply(struct guest_spec *spec, const struct guest_changes *changes,
 				  struct err *e);
@@ -94,6 +96,24 @@ __must_check int guest_spec_apply(struct guest_spec *spec, const struct guest_ch
  */
 __must_check int guest_disks_check(struct config *cfg, const struct guest_changes *changes,
 				   struct err *e);
+
+/*
+ * Is each nic that no map names on a network that @changes->net_allow allows? 0, or
+ * -EACCES with the nic and the rule that would do. Part of guest_spec_apply().
+ */
+__must_check int guest_nets_check(const struct config *cfg, const struct guest_changes *changes,
+				  struct err *e);
+
+/*
+ * Is @rule one? What allows a nic of a peer: "user" (user networking without forwarded
+ * ports), "hostfwd" (with them), "tap", "bridge" and "network", each also with ":NAME",
+ * "unfiltered" (nics of networks that may send from any address), "any"; "none"
+ * allows nothing. 0 or -EINVAL.
+ */
+__must_check int guest_net_rule_check(const char *rule, struct err *e);
+
+/* Has this host's user said what @what ("disk", "net") @id is here? */
+bool guest_is_mapped(const struct guest_changes *changes, const char *what, const char *id);
 
 /*
  * Can this host run it? Memory, vCPUs, CPU features (by name), name. Disks and

@@ -16,6 +16,7 @@ struct receive_options {
 	struct field_list allow;     /* of char * */
 	struct field_list maps;      /* of char *: "disk:ID=PATH", "net:ID=..." */
 	struct field_list disk_dirs; /* of char * */
+	struct field_list net_allow; /* of char *: see guest_net_rule_check() */
 	char *tls_cert, *tls_key, *tls_ca, *tls_psk;
 	char *name, *console, *hold;
 	unsigned limit; /* guests at a time; 0: no limit of the user's */

@@ -223,6 +223,7 @@ static int run_session(struct child *c, const struct receive_options *o, struct 
 	const struct guest_changes changes = {
 		.maps = &o->maps,
 		.disk_dirs = &o->disk_dirs,
+		.net_allow = &o->net_allow,
 		.name = o->name,
 		.console = o->console,
 		.detached = true,

@@ -176,10 +176,12 @@ class Host:
         return Guest(image, *extra, name=name, runtime=self.runtime, netns=self.net, **kwargs)
 
     def receive(self, *argv, console_of="g", listen=f"tcp:0.0.0.0:{PORT}", insecure=True,
-                **kwargs):
-        """`ferry receive` here, which lets everybody in the lab in, and gives guests the
-        console of `console_of`."""
+                net_allow=("user", "network", "bridge:br0"), **kwargs):
+        """`ferry receive` here, which lets everybody in the lab in, allows `net_allow`, and
+        gives guests the console of `console_of`."""
         argv = [*argv, *options(allow="10.77.0.0/24", **kwargs)]
+        for rule in net_allow:
+            argv += ["--net-allow", rule]
         if console_of:
             argv += ["--console", self.lab.console(console_of).option]
         return HostReceive(self, *argv, listen=listen, insecure=insecure)
