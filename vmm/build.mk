@@ -46,6 +46,8 @@ vmm_TOP := \
 		vmm/cli/state.c \
 		vmm/cli/teleport.c \
 		vmm/cli/teleport_show.c \
+		vmm/cli/wait.c \
+		vmm/cli/wait_ping.c \
 		vmm/control/basic.c \
 		vmm/control/client.c \
 		vmm/control/cmds.c \

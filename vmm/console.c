@@ -358,7 +358,7 @@ static int watch_reader(struct reader *r)
 static void enlist(struct console *con, struct reader *r)
 {
 	mutex_lock(&con->lock);
-	r->pos = con->seen;
+	r->pos = r->p.history ? con->head - MIN(con->head, CONSOLE_RING_BYTES) : con->seen;
 	TAILQ_INSERT_TAIL(&con->readers, r, link);
 	con->nr_readers++;
 	if (r->p.out_fd >= 0)

@@ -74,6 +74,8 @@ struct console_reader_params {
 	bool keep_reading;
 	/* Go on without input when in_fd ends, rather than close the reader. */
 	bool input_may_end;
+	/* Start with all that the ring still holds, not with what nobody has seen. */
+	bool history;
 	/* See input first, in place; returns how much of it is for the guest.
 	 * Main loop, no lock held. NULL: all of it. */
 	size_t (*filter)(void *opaque, uint8_t *data, size_t len);

@@ -44,6 +44,7 @@ _ferry_value()
 	--listen) words="tcp: unix:" ;;
 	--map) words="disk: net:" ;;
 	--hold) words="$ferry_phases" ;;
+	--event) words="shutdown running panic pause reset console: ping:" ;;
 	--on-crash) words="destroy restart preserve" ;;
 	--on-reboot) words="restart destroy" ;;
 	--compress) words="none lz4 zstd" ;;
@@ -96,7 +97,7 @@ _ferry()
 			fi
 			;;
 		help) mapfile -t COMPREPLY < <(compgen -W "$(_ferry_commands "$1")" -- "$cur") ;;
-		info | pause | resume | shutdown | reset | destroy | console)
+		info | pause | resume | shutdown | reset | destroy | console | wait)
 			mapfile -t COMPREPLY < <(compgen -W "$(_ferry_names "$1")" -- "$cur")
 			;;
 		esac

@@ -10,6 +10,7 @@
 #include "vmm/cli/dump.h"
 #include "vmm/cli/remote.h"
 #include "vmm/cli/teleport.h"
+#include "vmm/cli/wait.h"
 #include "vmm/guest/config.h"
 #include "vmm/move/receive.h"
 #include "vmm/move/restore.h"
@@ -35,6 +36,8 @@ const struct command cli_commands[] = {
 	  &resume_nr_fields, .run = cli_resume },
 	{ "shutdown", "NAME", CLI_ARG_REQUIRED, "press a guest's power button", shutdown_fields,
 	  &shutdown_nr_fields, .run = cli_shutdown },
+	{ "wait", "NAME", CLI_ARG_REQUIRED, "wait until something happens to a guest", wait_fields,
+	  &wait_nr_fields, .run = cli_wait },
 	{ "reset", "NAME", CLI_ARG_REQUIRED, "reset a guest, as its reset button", NULL, &no_fields,
 	  .run = cli_reset },
 	{ "destroy", "NAME", CLI_ARG_REQUIRED, "end a guest at once", NULL, &no_fields,

@@ -118,25 +118,44 @@ int control_cmd_balloon(struct control_call *c)
 /* --- ferry's own --- */
 
 /* The connection becomes a reader of the console. */
-static int take_over_console(void *opaque, int fd)
+static int take_over_console(void *opaque, int fd, bool history)
 {
 	_cleanup_close_ int out = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	struct console_reader_params p = { .in_fd = fd, .history = history };
 	int rc;
 
 	if (out < 0)
 		return -errno;
-	rc = console_add_reader(machine_console(run_machine(opaque)),
-				&(struct console_reader_params){ .in_fd = fd, .out_fd = out });
+	p.out_fd = out;
+	rc = console_add_reader(machine_console(run_machine(opaque)), &p);
 	if (rc == 0)
 		(void)take_fd(&out);
 	return rc;
 }
 
+static int take_over_new(void *opaque, int fd)
+{
+	return take_over_console(opaque, fd, false);
+}
+
+static int take_over_all(void *opaque, int fd)
+{
+	return take_over_console(opaque, fd, true);
+}
+
 int control_cmd_console(struct control_call *c)
 {
-	c->session->take_over = take_over_console;
+	bool history = json_is_true(json_object_get(c->args, "history"));
+
+	c->session->take_over = history ? take_over_all : take_over_new;
 	return 0;
 }
+
+const struct control_arg control_console_args[] = {
+	{ "history", JSON_TRUE, true,
+	  .help = "begin with what was printed before, up to 64 KiB of it" },
+	{ 0 },
+};
 
 /* A save that nobody waits for any more is given up. */
 static void on_saver_gone(void *opaque, const struct control_session *session)

@@ -12,15 +12,24 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "util/clock.h"
 #include "util/io.h"
 #include "vmm/guest/runtime.h"
 
-static void set_timeout(const struct control_client *c, unsigned timeout_s)
+static void set_timeout_us(const struct control_client *c, uint64_t us)
 {
-	const struct timeval tv = { .tv_sec = timeout_s };
+	const struct timeval tv = {
+		.tv_sec = (time_t)(us / 1000000),
+		.tv_usec = (suseconds_t)(us % 1000000),
+	};
 
 	(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	(void)setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+static void set_timeout(const struct control_client *c, unsigned timeout_s)
+{
+	set_timeout_us(c, timeout_s * 1000000ULL);
 }
 
 /* Read what there is. Bytes, 0 at the end, or -errno. */
@@ -41,7 +50,7 @@ static ssize_t fill(struct control_client *c)
 
 static int err_read(ssize_t rc, struct err *e)
 {
-	if (rc == 0)
+	if (rc == 0 || rc == -ECONNRESET)
 		return err_set(e, -EPIPE, "the guest has ended");
 	if (rc == -ETIMEDOUT)
 		return err_set(e, -ETIMEDOUT, "the guest does not answer");
@@ -129,14 +138,35 @@ int client_execute(struct control_client *c, const char *command, json_t **ret, 
 	return client_execute_with(c, command, NULL, ret, e);
 }
 
+/* The next read gives up at @deadline_ns. False: it is over. */
+static bool limit(const struct control_client *c, uint64_t deadline_ns)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	if (now_ns >= deadline_ns)
+		return false;
+	if (deadline_ns == UINT64_MAX)
+		set_timeout(c, 0);
+	else
+		set_timeout_us(c, (deadline_ns - now_ns) / 1000 + 1);
+	return true;
+}
+
 int client_next_event(struct control_client *c, json_t **ret, struct err *e)
+{
+	return client_next_event_until(c, UINT64_MAX, ret, e);
+}
+
+int client_next_event_until(struct control_client *c, uint64_t deadline_ns, json_t **ret,
+			    struct err *e)
 {
 	int rc;
 
-	set_timeout(c, 0);
 	for (;;) {
 		json_t *reply = NULL;
 
+		if (!limit(c, deadline_ns))
+			return err_set(e, -ETIMEDOUT, "it did not happen in time");
 		rc = receive(c, &reply, e);
 		if (rc < 0)
 			return rc;

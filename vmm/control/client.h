@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "util/compiler.h"
 #include "util/err.h"
@@ -51,6 +52,10 @@ __must_check int client_execute_with(struct control_client *c, const char *comma
  * with @e: -EPIPE where the guest has ended.
  */
 __must_check int client_next_event(struct control_client *c, json_t **ret, struct err *e);
+
+/* The same until @deadline_ns (CLOCK_MONOTONIC; UINT64_MAX: none), then -ETIMEDOUT. */
+__must_check int client_next_event_until(struct control_client *c, uint64_t deadline_ns,
+					 json_t **ret, struct err *e);
 
 /*
  * Wait until an event comes, for @timeout_ms at most; a signal ends it early. It

@@ -72,7 +72,7 @@ static const struct control_command commands[] = {
 		  "or moved since.",
 	  .returns = "`status` (`none`, `active`, `completed`, `failed`), `completed` and `total` "
 		     "(bytes of the guest's memory)" },
-	{ "ferry-console", control_cmd_console,
+	{ "ferry-console", control_cmd_console, .args = control_console_args,
 	  .help = "After the reply the connection is the guest's console: raw bytes both ways." },
 };
 

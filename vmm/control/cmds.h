@@ -29,5 +29,6 @@ int control_cmd_info(struct control_call *c);
 extern const struct control_arg control_cont_args[];
 extern const struct control_arg control_balloon_args[];
 extern const struct control_arg control_save_args[];
+extern const struct control_arg control_console_args[];
 
 #endif
