@@ -43,6 +43,7 @@ enum { RBR_THR_DLL = 0, IER_DLM, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
 
 #define LSR_DR        0x01U
 #define LSR_OE        0x02U
+#define LSR_BI        0x10U
 #define LSR_THRE_TEMT 0x60U
 
 #define MSR_CTS_DSR_DCD 0xb0U
@@ -65,6 +66,10 @@ struct serial {
 	struct mutex lock;   /* protects: state; order: before console locks */
 	struct serial_state state;
 	bool paused; /* input stays in the console */
+	/* A break and the key after it, which the guest has not read yet: lock. Nobody
+	 * waits for them, so a guest that moves leaves them behind. */
+	enum { BREAK_NONE, BREAK_WAITS, BREAK_IN_FIFO } brk;
+	uint8_t brk_key;
 };
 
 static unsigned rx_room(const struct serial_state *st)
@@ -121,6 +126,13 @@ static void fill_rx_locked(struct serial *s)
 
 	if (st->mcr & MCR_LOOP || s->paused)
 		return;
+	/* A break is a zero that comes with LSR_BI (8.6.3): alone, so that the flag is its own. */
+	if (s->brk == BREAK_WAITS && st->rx_count == 0) {
+		s->brk = BREAK_IN_FIFO;
+		push_rx(st, 0);
+	}
+	if (s->brk != BREAK_NONE)
+		return;
 	n = console_read(s->con, buf, rx_room(st));
 	for (size_t i = 0; i < n; i++)
 		push_rx(st, buf[i]);
@@ -134,6 +146,24 @@ static void on_input(void *opaque)
 	fill_rx_locked(s);
 	update_irq_locked(s);
 	mutex_unlock(&s->lock);
+}
+
+int serial_send_break(struct device *dev, uint8_t key)
+{
+	struct serial *s = container_of(dev, struct serial, device);
+	int rc = 0;
+
+	mutex_lock(&s->lock);
+	if (s->brk == BREAK_NONE) {
+		s->brk = BREAK_WAITS;
+		s->brk_key = key;
+		fill_rx_locked(s);
+		update_irq_locked(s);
+	} else {
+		rc = -EBUSY;
+	}
+	mutex_unlock(&s->lock);
+	return rc;
 }
 
 static void transmit_locked(struct serial *s, uint8_t byte)
@@ -157,8 +187,12 @@ static uint8_t read_rbr_locked(struct serial *s)
 		st->rx_head = (uint8_t)((st->rx_head + 1) % FIFO_BYTES);
 		st->rx_count--;
 	}
-	if (st->rx_count == 0)
+	if (s->brk == BREAK_IN_FIFO) {
+		s->brk = BREAK_NONE;
+		push_rx(st, s->brk_key);
+	} else if (st->rx_count == 0) {
 		fill_rx_locked(s);
+	}
 	return byte;
 }
 
@@ -180,6 +214,8 @@ static uint8_t read_lsr_locked(struct serial *s)
 
 	if (st->rx_count > 0)
 		lsr |= LSR_DR;
+	if (s->brk == BREAK_IN_FIFO)
+		lsr |= LSR_BI;
 	if (st->overrun)
 		lsr |= LSR_OE;
 	st->overrun = 0;
@@ -317,6 +353,7 @@ static void serial_reset(struct device *dev)
 	mutex_lock(&s->lock);
 	irq_set_line(&s->vm->irq, GSI_SERIAL, false);
 	reset_state(&s->state);
+	s->brk = BREAK_NONE;
 	mutex_unlock(&s->lock);
 }
 

@@ -3,9 +3,12 @@
 #ifndef FERRY_DEVICES_SERIAL_H
 #define FERRY_DEVICES_SERIAL_H
 
+#include <stdint.h>
+
 #include "util/compiler.h"
 
 struct console;
+struct device;
 struct vm;
 
 /*
@@ -16,5 +19,11 @@ struct vm;
  * Source: National Semiconductor PC16550D data sheet.
  */
 __must_check int serial_new(struct vm *vm, struct console *con);
+
+/*
+ * Send a break to the port @dev, and a key after it: what Linux takes for SysRq. -EBUSY
+ * where the guest has not read the last one. Any thread.
+ */
+__must_check int serial_send_break(struct device *dev, uint8_t key);
 
 #endif

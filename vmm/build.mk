@@ -70,9 +70,11 @@ vmm_TOP := \
 		vmm/guest/disks.c \
 		vmm/guest/machine.c \
 		vmm/guest/machine_devices.c \
+		vmm/guest/machine_events.c \
 		vmm/guest/net_helper.c \
 		vmm/guest/nets.c \
 		vmm/guest/run.c \
+		vmm/guest/run_core.c \
 		vmm/guest/run_signals.c \
 		vmm/guest/runtime.c \
 		vmm/guest/runtime_list.c \

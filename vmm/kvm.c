@@ -210,6 +210,17 @@ int kvm_set_routes(int vm_fd, const struct kvm_irq_routing *routes)
 	return xioctl(vm_fd, KVM_SET_GSI_ROUTING, routes);
 }
 
+int kvm_signal_msi(int vm_fd, uint64_t addr, uint32_t data)
+{
+	struct kvm_msi msi = {
+		.address_lo = (uint32_t)addr,
+		.address_hi = (uint32_t)(addr >> 32),
+		.data = data,
+	};
+
+	return ioctl(vm_fd, KVM_SIGNAL_MSI, &msi) < 0 ? -errno : 0;
+}
+
 int kvm_irq_line(int vm_fd, uint32_t gsi, bool level)
 {
 	const struct kvm_irq_level args = { .irq = gsi, .level = level };

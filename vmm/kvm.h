@@ -80,6 +80,9 @@ __must_check int kvm_set_routes(int vm_fd, const struct kvm_irq_routing *routes)
 /* Set the level of an interrupt controller input (KVM_IRQ_LINE). */
 __must_check int kvm_irq_line(int vm_fd, uint32_t gsi, bool level);
 
+/* Deliver a message as a device would send it (KVM_SIGNAL_MSI). Any thread. */
+__must_check int kvm_signal_msi(int vm_fd, uint64_t addr, uint32_t data);
+
 /* A vCPU and its shared run page. */
 struct kvm_vcpu {
 	int fd;

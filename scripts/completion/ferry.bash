@@ -45,8 +45,7 @@ _ferry_value()
 	--map) words="disk: net:" ;;
 	--hold) words="$ferry_phases" ;;
 	--event) words="shutdown running panic pause reset console: ping:" ;;
-	--on-crash) words="destroy restart preserve" ;;
-	--on-reboot) words="restart destroy" ;;
+	--on-crash | --on-reboot | --on-poweroff) words="destroy restart preserve rename-restart" ;;
 	--compress) words="none lz4 zstd" ;;
 	--on-timeout) words="cancel switch" ;;
 	--clock) words="real continue" ;;

@@ -51,6 +51,8 @@ def test_wrong_usage():
             ("--on-crash: 'burn' is not one of: destroy, restart", "run", "--on-crash", "burn"),
             ("--disk: a disk has no property 'fast'", "run", "--disk", "x,fast"),
             ("--net: 'LAN' is none of user", "run", "--net", "LAN"),
+            ("say where by --dump-dir", "run", "--kernel", hello, "--on-reboot",
+             "rename-restart"),
             ("console: 'tty' is not one of", "run", "--kernel", hello, "--console", "tty"),
             ("name 'a/b'", "run", "--kernel", hello, "--name", "a/b")]:
         fails(2, reason, *argv)
@@ -228,7 +230,8 @@ def test_completion():
     assert complete("ferry", "re") == {word for word in COMMANDS if word.startswith("re")}
     options = {f"--{o['name']}" for o in COMMANDS["run"]["options"]} | {"--help"}
     assert complete("ferry", "run", "--") == options
-    assert complete("ferry", "run", "--on-crash", "") == {"destroy", "restart", "preserve"}
+    assert complete("ferry", "run", "--on-crash", "") == {
+        "destroy", "restart", "preserve", "rename-restart"}
     with Guest("idle", name="web", net="none") as guest:
         guest.wait_for("^idle ready")
         assert complete("ferry", "info", "w", runtime=guest.runtime) == {"web"}

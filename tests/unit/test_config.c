@@ -95,8 +95,8 @@ static void check_everything(struct config *cfg)
 	assert_string_equal(nics[1].ifname, "t0");
 	assert_string_equal(nics[1].bridge, "br0");
 	assert_true(cfg->rng && !cfg->balloon);
-	assert_int_equal(cfg->on_crash, ON_CRASH_PRESERVE);
-	assert_int_equal(cfg->on_reboot, ON_REBOOT_DESTROY);
+	assert_int_equal(cfg->on_crash, ACTION_PRESERVE);
+	assert_int_equal(cfg->on_reboot, ACTION_DESTROY);
 	assert_int_equal(cfg->timeout_s, 30);
 }
 

@@ -66,7 +66,7 @@ static void test_reads(void **state)
 	assert_int_equal(spec->cfg.memory_bytes, 64 * MIB);
 	assert_int_equal(spec->cfg.vcpus, 2);
 	assert_true(spec->cfg.rng && !spec->cfg.balloon);
-	assert_int_equal(spec->cfg.on_crash, ON_CRASH_PRESERVE);
+	assert_int_equal(spec->cfg.on_crash, ACTION_PRESERVE);
 	assert_int_equal(spec->cfg.disks.nr, 1);
 	assert_string_equal(disk->path, "/d,d");
 	assert_true(disk->readonly);

@@ -2,6 +2,7 @@
 // Commands of the control socket: what QMP has for running, stopping and ending a guest.
 #include "vmm/control/cmds.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -73,6 +74,25 @@ int control_cmd_powerdown(struct control_call *c)
 int control_cmd_reset(struct control_call *c)
 {
 	return machine_reset(machine_of(c), c->e);
+}
+
+int control_cmd_reboot(struct control_call *c)
+{
+	return machine_reboot(machine_of(c), c->e);
+}
+
+int control_cmd_nmi(struct control_call *c)
+{
+	return machine_nmi(machine_of(c), c->e);
+}
+
+int control_cmd_sysrq(struct control_call *c)
+{
+	const char *key = json_string_value(json_object_get(c->args, "key"));
+
+	if (!isalnum((unsigned char)key[0]) || key[1])
+		return err_set(c->e, -EINVAL, "Parameter 'key' must be one letter or digit");
+	return machine_sysrq(machine_of(c), key[0], c->e);
 }
 
 int control_cmd_quit(struct control_call *c)
@@ -198,6 +218,11 @@ const struct control_arg control_save_args[] = {
 
 const struct control_arg control_balloon_args[] = {
 	{ "value", JSON_INTEGER, false, .help = "bytes that the guest shall live with" },
+	{ 0 },
+};
+
+const struct control_arg control_sysrq_args[] = {
+	{ "key", JSON_STRING, false, .help = "a letter or digit" },
 	{ 0 },
 };
 

@@ -39,6 +39,13 @@ static const struct control_command commands[] = {
 	{ "system_powerdown", control_cmd_powerdown, .help = "Press the power button." },
 	{ "system_reset", control_cmd_reset,
 	  .help = "Reset the guest; a paused one stays paused, one that crashed runs again." },
+	{ "ferry-reboot", control_cmd_reboot,
+	  .help = "Press the power button, and start the guest again when it has switched itself "
+		  "off. A guest that does not heed the button goes on." },
+	{ "inject-nmi", control_cmd_nmi, .help = "A non-maskable interrupt to all vCPUs." },
+	{ "ferry-sysrq", control_cmd_sysrq, .args = control_sysrq_args,
+	  .help = "A break on the serial port and a key: what a Linux guest whose console is there "
+		  "takes for SysRq." },
 	{ "quit", control_cmd_quit, .anytime = true,
 	  .help = "End the guest at once, with status 0." },
 	{ "query-balloon", control_cmd_query_balloon, .help = "How much memory the guest has now.",
@@ -65,11 +72,11 @@ static const struct control_command commands[] = {
 	  .help = "Begin to save the guest to a file; `SAVE_COMPLETED` or `SAVE_FAILED` follows. "
 		  "Given up when this client hangs up, or by `migrate_cancel`." },
 	{ "dump-guest-memory", control_cmd_dump, .args = control_dump_args,
-	  .help = "Begin to write an ELF core of the guest; `DUMP_COMPLETED` follows. Given up when "
-		  "this client hangs up." },
+	  .help = "Begin to write an ELF core of the guest; `DUMP_COMPLETED` follows. Given up "
+		  "when this client hangs up." },
 	{ "query-dump", control_cmd_query_dump, .anytime = true,
-	  .help = "Whether a core is being written, or how the last one ended, if nothing was saved "
-		  "or moved since.",
+	  .help = "Whether a core is being written, or how the last one ended, if nothing was "
+		  "saved or moved since.",
 	  .returns = "`status` (`none`, `active`, `completed`, `failed`), `completed` and `total` "
 		     "(bytes of the guest's memory)" },
 	{ "ferry-console", control_cmd_console, .args = control_console_args,

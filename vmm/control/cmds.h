@@ -20,6 +20,9 @@ int control_cmd_cont(struct control_call *c);
 int control_cmd_powerdown(struct control_call *c);
 int control_cmd_reset(struct control_call *c);
 int control_cmd_quit(struct control_call *c);
+int control_cmd_reboot(struct control_call *c);
+int control_cmd_nmi(struct control_call *c);
+int control_cmd_sysrq(struct control_call *c);
 int control_cmd_query_balloon(struct control_call *c);
 int control_cmd_balloon(struct control_call *c);
 int control_cmd_console(struct control_call *c);
@@ -30,5 +33,6 @@ extern const struct control_arg control_cont_args[];
 extern const struct control_arg control_balloon_args[];
 extern const struct control_arg control_save_args[];
 extern const struct control_arg control_console_args[];
+extern const struct control_arg control_sysrq_args[];
 
 #endif

@@ -255,8 +255,8 @@ void config_free_nic(struct nic_config *nic)
 
 /* --- the guest --- */
 
-static const char *const crash_choices[] = { "destroy", "restart", "preserve", NULL };
-static const char *const reboot_choices[] = { "restart", "destroy", NULL };
+/* In the order of enum guest_action. */
+static const char *const actions[] = { "destroy", "restart", "preserve", "rename-restart", NULL };
 
 #define CFG(member) offsetof(struct config, member)
 
@@ -283,10 +283,14 @@ const struct field config_fields[] = {
 	{ "ephemeral", &field_flag, CFG(ephemeral), .help = "leave nothing behind" },
 	{ "timeout", &field_uint, CFG(timeout_s), .arg = "SECONDS",
 	  .help = "end the guest after so long, with status 124" },
-	{ "on-crash", &field_choice, CFG(on_crash), .arg = "ACTION",
-	  .help = "destroy (default), restart or preserve", .choices = crash_choices },
+	{ "on-poweroff", &field_choice, CFG(on_poweroff), .arg = "ACTION",
+	  .help = "destroy (default), restart, preserve or rename-restart", .choices = actions },
 	{ "on-reboot", &field_choice, CFG(on_reboot), .arg = "ACTION",
-	  .help = "restart (default) or destroy", .choices = reboot_choices },
+	  .help = "restart (default), destroy, preserve or rename-restart", .choices = actions },
+	{ "on-crash", &field_choice, CFG(on_crash), .arg = "ACTION",
+	  .help = "destroy (default), restart, preserve or rename-restart", .choices = actions },
+	{ "dump-dir", &field_string, CFG(dump_dir), .arg = "DIR",
+	  .help = "write a core there when the guest crashes" },
 	{ "hugepages", &field_flag, CFG(hugepages), .help = "back RAM by 2 MiB huge pages" },
 	{ "dry-run", &field_flag, CFG(dry_run), .cli_only = true,
 	  .help = "check everything, print the settings, start nothing" },
@@ -299,7 +303,9 @@ const size_t config_nr_fields = ARRAY_SIZE(config_fields);
 
 void config_init(struct config *cfg)
 {
-	*cfg = (struct config){ .memory_bytes = 256 * MIB, .vcpus = 1 };
+	*cfg = (struct config){ .memory_bytes = 256 * MIB,
+				.vcpus = 1,
+				.on_reboot = ACTION_RESTART };
 }
 
 void config_fini(struct config *cfg)
@@ -430,6 +436,12 @@ static int settle_console(struct config *cfg, struct err *e)
 	return console_parse_spec(cfg->console, &spec, e);
 }
 
+static bool keeps_core(const struct config *cfg)
+{
+	return cfg->on_poweroff == ACTION_RENAME_RESTART ||
+	       cfg->on_reboot == ACTION_RENAME_RESTART || cfg->on_crash == ACTION_RENAME_RESTART;
+}
+
 int config_finish(struct config *cfg, struct err *e)
 {
 	int rc;
@@ -437,6 +449,10 @@ int config_finish(struct config *cfg, struct err *e)
 	if (!cfg->kernel || !*cfg->kernel)
 		return err_set(e, -EINVAL, "no kernel given: add --kernel FILE");
 	rc = cfg->name ? runtime_check_name(cfg->name, e) : derive_name(cfg, e);
+	if (rc == 0 && keeps_core(cfg) && !cfg->dump_dir)
+		rc = err_set(
+			e, -EINVAL,
+			"rename-restart keeps the old guest as a core: say where by --dump-dir");
 	if (rc == 0 && cfg->memory_bytes % GMEM_PAGE_BYTES)
 		rc = err_set(e, -EINVAL, "memory: not a multiple of 4K");
 	if (rc == 0)

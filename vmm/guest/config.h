@@ -13,11 +13,13 @@
 #define CONFIG_MAX_DISKS 16
 #define CONFIG_MAX_NICS  8
 
-/* What to do when the guest crashes. */
-enum on_crash { ON_CRASH_DESTROY, ON_CRASH_RESTART, ON_CRASH_PRESERVE };
-
-/* What to do when the guest asks for a reset. */
-enum on_reboot { ON_REBOOT_RESTART, ON_REBOOT_DESTROY };
+/* What to do when the guest crashes, switches itself off, or asks for a reset. */
+enum guest_action {
+	ACTION_DESTROY,
+	ACTION_RESTART,
+	ACTION_PRESERVE,       /* keep it, stopped, for whoever wants to look */
+	ACTION_RENAME_RESTART, /* keep it as a core file of another name, and restart */
+};
 
 enum disk_direct { DISK_DIRECT_AUTO, DISK_DIRECT_ON, DISK_DIRECT_OFF };
 enum disk_engine { DISK_ENGINE_AUTO, DISK_ENGINE_URING, DISK_ENGINE_THREADS };
@@ -69,9 +71,9 @@ struct config {
 	bool rng, balloon, virtio_console, hugepages;
 	char *console; /* "stdio", "pty", "file:PATH", "unix:PATH", "none" */
 	bool ephemeral;
-	unsigned timeout_s; /* 0: none */
-	unsigned on_crash;  /* enum on_crash */
-	unsigned on_reboot; /* enum on_reboot */
+	unsigned timeout_s;                        /* 0: none */
+	unsigned on_poweroff, on_reboot, on_crash; /* enum guest_action */
+	char *dump_dir; /* where cores of crashed guests go; NULL: none are written */
 
 	/* the command line's alone */
 	bool dry_run, json, verbose;

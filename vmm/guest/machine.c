@@ -7,146 +7,14 @@
 #include <string.h>
 
 #include "devices/isa.h"
+#include "devices/serial.h"
 #include "util/clock.h"
-#include "util/log.h"
 #include "virtio/blk.h"
 #include "vmm/boot.h"
 #include "vmm/guest/machine_impl.h"
 #include "vmm/guest/state.h"
 #include "vmm/vm.h"
 #include "vmm/vm_state.h"
-
-/* A guest that crashes right after its start is not restarted faster than this. */
-#define RESTART_INTERVAL_NS (1 * NSEC_PER_SEC)
-
-static void tell(struct machine *m, const char *name, json_t *data)
-{
-	if (m->listener.event)
-		m->listener.event(m->listener.opaque, name, data);
-	else
-		json_decref(data);
-}
-
-/* --- what the guest does --- */
-
-static void end(struct machine *m, enum machine_end why, unsigned code)
-{
-	bool by_guest = why != MACHINE_END_FAILED;
-	const char *reason = why == MACHINE_END_REBOOT  ? "guest-reset"
-			     : why == MACHINE_END_CRASH ? "guest-panic"
-			     : by_guest                 ? "guest-shutdown"
-							: "host-error";
-
-	if (m->ended)
-		return;
-	m->ended = true;
-	tell(m, "SHUTDOWN", json_pack("{s:b, s:s}", "guest", by_guest, "reason", reason));
-	m->listener.ended(m->listener.opaque, why, code);
-}
-
-/* Power-on state and a fresh boot image; the vCPUs are parked. False: it has ended. */
-static bool boot_again(struct machine *m, bool by_guest)
-{
-	struct err e = { 0 };
-	int rc = vm_reset(m->vm);
-
-	if (rc < 0)
-		(void)err_set(&e, rc, "reset: %s", strerror(-rc));
-	else if (!m->boot)
-		rc = err_set(&e, -ENOENT, "reset: the guest came here without its kernel");
-	else
-		rc = boot_load(m->boot, m->vm, &e);
-	if (rc < 0) {
-		log_error("%s", e.text);
-		end(m, MACHINE_END_FAILED, 0);
-		return false;
-	}
-	m->boot_ns = clock_now_ns();
-	tell(m, "RESET",
-	     json_pack("{s:b, s:s}", "guest", by_guest, "reason",
-		       by_guest ? "guest-reset" : "host-qmp-system-reset"));
-	return true;
-}
-
-static void on_reset(struct machine *m)
-{
-	if (m->cfg->on_reboot == ON_REBOOT_DESTROY) {
-		end(m, MACHINE_END_REBOOT, 0);
-		return;
-	}
-	log_debug("the guest resets");
-	if (boot_again(m, true))
-		vm_event_done(m->vm);
-}
-
-static void restart_now(void *opaque)
-{
-	struct machine *m = opaque;
-
-	if (boot_again(m, true)) {
-		m->crashed = false;
-		vm_event_done(m->vm);
-	}
-}
-
-static void arm_restart(struct machine *m)
-{
-	if (m->cfg->on_crash == ON_CRASH_RESTART)
-		loop_arm(m->loop, &m->restart, m->boot_ns + RESTART_INTERVAL_NS);
-}
-
-static void on_crash(struct machine *m, enum vm_crash how)
-{
-	static const char *const what[] = {
-		[VM_CRASH_PANIC] = "panicked",
-		[VM_CRASH_TRIPLE_FAULT] = "crashed by a triple fault",
-		[VM_CRASH_KVM] = "did what KVM cannot do",
-	};
-	static const char *const next[] = {
-		[ON_CRASH_DESTROY] = "ends",
-		[ON_CRASH_RESTART] = "restarts",
-		[ON_CRASH_PRESERVE] = "is kept for inspection",
-	};
-	static const char *const action[] = {
-		[ON_CRASH_DESTROY] = "poweroff",
-		[ON_CRASH_RESTART] = "reset",
-		[ON_CRASH_PRESERVE] = "pause",
-	};
-
-	log_warn("the guest %s, and %s", what[how], next[m->cfg->on_crash]);
-	if (gmem_file_is_cut(&m->vm->gmem))
-		log_error("somebody has cut the saved file that its memory is read from");
-	tell(m, "GUEST_PANICKED", json_pack("{s:s}", "action", action[m->cfg->on_crash]));
-	if (m->cfg->on_crash == ON_CRASH_DESTROY) {
-		end(m, MACHINE_END_CRASH, 0);
-		return;
-	}
-	m->crashed = true;
-	arm_restart(m);
-}
-
-/* The vCPUs are parked until vm_event_done(). */
-static void on_event(void *opaque, enum vm_event event, unsigned code)
-{
-	struct machine *m = opaque;
-
-	switch (event) {
-	case VM_EVENT_NONE:
-		break;
-	case VM_EVENT_POWEROFF:
-		end(m, MACHINE_END_POWEROFF, 0);
-		break;
-	case VM_EVENT_DEBUG_EXIT:
-		end(m, MACHINE_END_DEBUG, code);
-		break;
-	case VM_EVENT_RESET:
-		on_reset(m);
-		break;
-	case VM_EVENT_CRASH:
-		on_crash(m, (enum vm_crash)code);
-		break;
-	}
-}
 
 /* --- what the user does --- */
 
@@ -155,8 +23,9 @@ static int check_alive(const struct machine *m, struct err *e)
 {
 	if (m->ended)
 		return err_set(e, -EINVAL, "the guest has ended");
-	if (m->crashed)
-		return err_set(e, -EINVAL, "the guest has crashed: reset or destroy it");
+	if (m->over)
+		return err_set(e, -EINVAL, "the guest %s: reset or destroy it",
+			       m->crashed ? "has crashed" : "is off");
 	return 0;
 }
 
@@ -178,7 +47,7 @@ int machine_pause(struct machine *m, struct err *e)
 		return rc;
 	vm_pause(m->vm);
 	m->paused = true;
-	tell(m, "STOP", NULL);
+	machine_tell(m, "STOP", NULL);
 	return 0;
 }
 
@@ -190,24 +59,24 @@ int machine_resume(struct machine *m, struct err *e)
 		return rc;
 	m->paused = false;
 	vm_resume(m->vm);
-	tell(m, "RESUME", NULL);
+	machine_tell(m, "RESUME", NULL);
 	return 0;
 }
 
 int machine_reset(struct machine *m, struct err *e)
 {
-	int rc = m->crashed && !m->held ? 0 : check_free(m, e);
+	int rc = m->over && !m->held ? 0 : check_free(m, e);
 
 	if (rc < 0)
 		return rc;
 	loop_disarm(m->loop, &m->restart);
 	vm_pause(m->vm);
-	if (!boot_again(m, false))
+	if (!machine_boot_again(m, MACHINE_RESET_BY_USER))
 		return err_set(e, -EIO, "the guest could not be reset, and has ended");
 	vm_resume(m->vm);
-	if (m->crashed)
+	if (m->over)
 		vm_event_done(m->vm);
-	m->crashed = false;
+	m->over = m->crashed = m->keeping = false;
 	return 0;
 }
 
@@ -218,7 +87,41 @@ int machine_power_button(struct machine *m, struct err *e)
 	if (rc < 0)
 		return rc;
 	acpi_pm_power_button(m->pm);
-	tell(m, "POWERDOWN", NULL);
+	machine_tell(m, "POWERDOWN", NULL);
+	return 0;
+}
+
+int machine_reboot(struct machine *m, struct err *e)
+{
+	int rc = machine_power_button(m, e);
+
+	if (rc == 0)
+		m->rebooting = true;
+	return rc;
+}
+
+/* A message to the local APICs of all CPUs, physical mode (Intel SDM 3A, 11.11). */
+#define MSI_ADDRESS_ALL 0xfeeff000U
+#define MSI_DATA_NMI    0x400U
+
+int machine_nmi(struct machine *m, struct err *e)
+{
+	int rc = check_free(m, e);
+
+	if (rc == 0)
+		rc = kvm_signal_msi(m->vm->vm_fd, MSI_ADDRESS_ALL, MSI_DATA_NMI);
+	return rc < 0 && !e->text[0] ? err_set(e, rc, "NMI: %s", strerror(-rc)) : rc;
+}
+
+int machine_sysrq(struct machine *m, char key, struct err *e)
+{
+	struct device *port = vm_find_device(m->vm, "serial");
+	int rc = check_free(m, e);
+
+	if (rc < 0)
+		return rc;
+	if (!port || serial_send_break(port, (uint8_t)key) < 0)
+		return err_set(e, -EBUSY, "the guest does not read its serial port");
 	return 0;
 }
 
@@ -237,13 +140,13 @@ int machine_hold(struct machine *m, const char *why, struct err *e)
 	}
 	m->held = why;
 	if (!m->paused)
-		tell(m, "STOP", NULL);
+		machine_tell(m, "STOP", NULL);
 	return 0;
 }
 
 int machine_hold_to_look(struct machine *m, const char *why, struct err *e)
 {
-	if (!m->crashed || m->held || m->ended)
+	if (!m->over || m->held || m->ended)
 		return machine_hold(m, why, e);
 	loop_disarm(m->loop, &m->restart);
 	vm_pause(m->vm);
@@ -255,10 +158,10 @@ void machine_release(struct machine *m)
 {
 	m->held = NULL;
 	vm_resume(m->vm);
-	if (m->crashed)
-		arm_restart(m);
+	if (m->over && !m->keeping)
+		machine_go_on(m);
 	else if (!m->paused)
-		tell(m, "RESUME", NULL);
+		machine_tell(m, "RESUME", NULL);
 }
 
 /* --- making it --- */
@@ -267,7 +170,7 @@ static int add_all(struct machine *m, struct err *e)
 {
 	int rc = machine_add_platform(m, e);
 
-	m->vm->on_event = on_event;
+	m->vm->on_event = machine_on_event;
 	m->vm->on_event_opaque = m;
 	return rc < 0 ? rc : machine_add_devices(m, e);
 }
@@ -346,7 +249,7 @@ static struct machine *new_machine(const struct config *cfg, struct loop *loop, 
 	m->loop = loop;
 	m->con = con;
 	m->listener = *listener;
-	m->restart.fn = restart_now;
+	m->restart.fn = machine_restart_now;
 	m->restart.opaque = m;
 	net_helper_init(&m->helper);
 	return m;
@@ -471,8 +374,8 @@ enum machine_state machine_state(const struct machine *m)
 {
 	if (m->ended)
 		return MACHINE_ENDED;
-	if (m->crashed)
-		return MACHINE_CRASHED;
+	if (m->over)
+		return m->crashed ? MACHINE_CRASHED : MACHINE_OFF;
 	if (m->arriving)
 		return MACHINE_INCOMING;
 	if (m->paused || m->held)
@@ -485,7 +388,8 @@ const char *machine_status(const struct machine *m)
 	static const char *const names[] = {
 		[MACHINE_READY] = "prelaunch",        [MACHINE_INCOMING] = "inmigrate",
 		[MACHINE_RUNNING] = "running",        [MACHINE_PAUSED] = "paused",
-		[MACHINE_CRASHED] = "guest-panicked", [MACHINE_ENDED] = "shutdown",
+		[MACHINE_CRASHED] = "guest-panicked", [MACHINE_OFF] = "shutdown",
+		[MACHINE_ENDED] = "shutdown",
 	};
 
 	return names[machine_state(m)];

@@ -22,14 +22,15 @@ enum machine_state {
 	MACHINE_INCOMING, /* its state comes from elsewhere; not started */
 	MACHINE_RUNNING,
 	MACHINE_PAUSED,  /* by the user */
-	MACHINE_CRASHED, /* kept for inspection (--on-crash preserve) */
+	MACHINE_CRASHED, /* kept for inspection (--on-crash preserve), or about to restart */
+	MACHINE_OFF,     /* the same after a power-off or reset */
 	MACHINE_ENDED,
 };
 
 /* Why a machine ended. */
 enum machine_end {
 	MACHINE_END_POWEROFF, /* the guest switched itself off */
-	MACHINE_END_REBOOT,   /* --on-reboot destroy */
+	MACHINE_END_REBOOT,   /* a reset, with --on-reboot destroy */
 	MACHINE_END_DEBUG,    /* the debug-exit port; code: the value */
 	MACHINE_END_CRASH,
 	MACHINE_END_FAILED, /* ferry could not go on; it has said why */
@@ -41,6 +42,9 @@ struct machine_listener {
 	void (*ended)(void *opaque, enum machine_end end, unsigned code);
 	/* An event of the control protocol; @data is handed over, or NULL. */
 	void (*event)(void *opaque, const char *name, json_t *data);
+	/* The guest is over, and a core of it is wanted first; machine_kept() follows.
+	 * False: that is not possible. May be NULL. */
+	bool (*keep)(void *opaque);
 	void *opaque;
 };
 
@@ -134,6 +138,24 @@ __must_check int machine_reset(struct machine *m, struct err *e);
 
 /* Press the power button; a paused guest notices when it runs again. */
 __must_check int machine_power_button(struct machine *m, struct err *e);
+
+/*
+ * Press the power button, and start the guest again when it has switched itself off. A
+ * guest that does not heed the button goes on.
+ */
+__must_check int machine_reboot(struct machine *m, struct err *e);
+
+/* A non-maskable interrupt to all vCPUs. */
+__must_check int machine_nmi(struct machine *m, struct err *e);
+
+/*
+ * A break on the serial port, and @key: Linux does what SysRq and the key do, if its
+ * console is there. -EBUSY where the guest does not read.
+ */
+__must_check int machine_sysrq(struct machine *m, char key, struct err *e);
+
+/* The core that machine_listener.keep() wanted is written, or failed. */
+void machine_kept(struct machine *m);
 
 /* What it is up to. */
 enum machine_state machine_state(const struct machine *m);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside the machine: what its two files share. */
+/* Inside the machine: what its files share. */
 #ifndef FERRY_VMM_GUEST_MACHINE_IMPL_H
 #define FERRY_VMM_GUEST_MACHINE_IMPL_H
 
 #include "vmm/guest/machine.h"
 #include "vmm/guest/net_helper.h"
 #include "vmm/loop.h"
+#include "vmm/vm.h"
 
 struct vm_state;
 
@@ -33,12 +34,37 @@ struct machine {
 	bool arriving;    /* its state comes from elsewhere, and has not been started */
 	const char *held; /* why nobody may touch it now: it is being saved; NULL: not held */
 	bool started, ended;
-	bool crashed; /* an event of the VM stands until it is reset */
-	bool paused;  /* by the user */
+	bool over;      /* off or crashed: an event of the VM stands until it is reset */
+	bool crashed;   /* over by a crash */
+	bool keeping;   /* its owner writes a core of it */
+	bool rebooting; /* the user wants it to start again when it has switched itself off */
+	enum guest_action next; /* of one that is over, once its core is written */
+	enum machine_end next_end;
+	bool paused; /* by the user */
 	uint64_t start_ns;
 	uint64_t boot_ns; /* of the last start or reset */
 	struct loop_timer restart;
 };
+
+/* Tell the control socket's clients; takes @data over. */
+void machine_tell(struct machine *m, const char *name, json_t *data);
+
+enum machine_reset_by {
+	MACHINE_RESET_BY_GUEST,
+	MACHINE_RESET_BY_USER,
+	MACHINE_RESET_AFTER_POWEROFF,
+	MACHINE_RESET_AFTER_CRASH,
+};
+
+/* Power-on state and a fresh boot image; the vCPUs are parked. False: it has ended. */
+bool machine_boot_again(struct machine *m, enum machine_reset_by by);
+
+/* Nobody looks any more at a machine that is over: do what the user wants then. */
+void machine_go_on(struct machine *m);
+
+/* vm.on_event, and the restart timer's. */
+void machine_on_event(void *opaque, enum vm_event event, unsigned code);
+void machine_restart_now(void *opaque);
 
 /* The platform's fixed devices and the PCI bus. 0 or -errno with @e. */
 __must_check int machine_add_platform(struct machine *m, struct err *e);

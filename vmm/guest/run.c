@@ -20,6 +20,7 @@
 #include "vmm/control/control.h"
 #include "vmm/guest/config.h"
 #include "vmm/guest/machine.h"
+#include "vmm/guest/run_core.h"
 #include "vmm/guest/run_signals.h"
 #include "vmm/guest/runtime.h"
 #include "vmm/host_memory.h"
@@ -163,6 +164,13 @@ static void on_event(void *opaque, const char *name, json_t *data)
 		control_event(run->control, name, data);
 	else
 		json_decref(data);
+}
+
+static bool on_keep(void *opaque)
+{
+	struct run *run = opaque;
+
+	return run_keep_core(run, run->cfg);
 }
 
 /* --- somebody moves it --- */
@@ -314,6 +322,7 @@ static int make_machine(struct run *run, struct err *e)
 	const struct machine_listener listener = {
 		.ended = on_ended,
 		.event = on_event,
+		.keep = on_keep,
 		.opaque = run,
 	};
 

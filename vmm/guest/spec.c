@@ -205,6 +205,9 @@ static int parse_root(struct guest_spec *spec, const json_t *root, struct err *e
 			       "; ferry " FERRY_VERSION " reads format %d",
 			       spec->version, format, FORMAT);
 	rc = config_from_json(&spec->cfg, json_object_get(root, "config"), e);
+	/* A directory of the host that it comes from; and no peer chooses one of ours. */
+	free(spec->cfg.dump_dir);
+	spec->cfg.dump_dir = NULL;
 	return rc < 0 ? rc : parse_rest(spec, root, e);
 }
 

@@ -138,8 +138,8 @@ int guest_state_check(const struct machine *m, struct err *e)
 {
 	struct device *dev;
 
-	if (m->ended || m->crashed)
-		return err_set(e, -EINVAL, "the guest has %s", m->ended ? "ended" : "crashed");
+	if (m->ended || m->over)
+		return err_set(e, -EINVAL, "the guest has %s", m->crashed ? "crashed" : "ended");
 	TAILQ_FOREACH(dev, &m->vm->devices, link)
 	{
 		if (dev->ops->can_save && dev->ops->can_save(dev, e) < 0)

@@ -319,6 +319,7 @@ static int check_guest(const struct run *run, struct err *e)
 		return err_set(e, -EINVAL, "the guest has crashed: reset it first");
 	case MACHINE_READY:
 	case MACHINE_INCOMING:
+	case MACHINE_OFF:
 	case MACHINE_ENDED:
 		break;
 	}
