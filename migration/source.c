@@ -32,6 +32,11 @@
 #define LOCK_RETRY_NS (50 * NSEC_PER_MSEC)
 /* How long to wait until the destination has hung up. */
 #define FAREWELL_MS 5000U
+/*
+ * How long a destination that is alive may take to run the guest, or to be held before
+ * it does, until a person may decide.
+ */
+#define RUNNING_MS 10000U
 
 uint64_t source_elapsed_ns(const struct source *s)
 {
@@ -284,7 +289,11 @@ static void say_heard(struct source *s)
 static int await_running(struct source *s, struct err *e)
 {
 	uint64_t values[RUNNING_VALUES];
-	int rc = talk_recv_message(s->talk, MESSAGE_RUNNING, values, RUNNING_VALUES, e);
+	int rc;
+
+	if (!talk_wait(s->talk, RUNNING_MS))
+		source_become_unknown(s, "the destination is alive, but does not say that it runs");
+	rc = talk_recv_message(s->talk, MESSAGE_RUNNING, values, RUNNING_VALUES, e);
 
 	if (rc < 0)
 		return rc;

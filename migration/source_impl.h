@@ -53,6 +53,9 @@ __must_check int source_precopy(struct source *s, struct err *e);
 /* One pass, counted and, but for the last, told, into *@ret. 0 or -errno. */
 __must_check int source_pass(struct source *s, bool last, struct source_pass *ret, struct err *e);
 
+/* The commit was sent, and nobody here knows who has the guest: say so. */
+void source_become_unknown(struct source *s, const char *why);
+
 /*
  * The commit was sent, and no answer came: wait until it is known who has the
  * guest. True: it is ours. False: it is the destination's, or source_is_abandoned().

@@ -2,6 +2,7 @@
 // After a lost answer: the source asks who has the guest, and does not guess.
 #include <errno.h>
 
+#include "migration/channel.h"
 #include "migration/source_impl.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -47,15 +48,24 @@ static bool is_forced(struct source *s)
 	return s->forced;
 }
 
-static void become_unknown(struct source *s)
+void source_become_unknown(struct source *s, const char *why)
 {
-	log_warn("teleport: the commit was sent, and no answer came: nobody here knows whether the "
-		 "guest runs there. It stays paused; asking again and again ('ferry resume "
-		 "--force' or 'ferry destroy' if you know better)");
+	bool known;
+
+	mutex_lock(&s->lock);
+	known = s->st.state == SOURCE_UNKNOWN;
+	mutex_unlock(&s->lock);
+	if (known)
+		return;
+	log_warn("teleport: the commit was sent, and %s: nobody here knows whether the guest runs "
+		 "there. It stays paused, and waits for the answer ('ferry resume --force' or "
+		 "'ferry destroy' if you know better)",
+		 why);
 	source_set_state(s, SOURCE_UNKNOWN);
 	s->p.guest->unknown(s->p.opaque);
 }
 
+/* If it is forced, one who says that the guest runs there is still believed first. */
 bool source_settle(struct source *s)
 {
 	uint64_t pause_ns = ASK_FIRST_NS;
@@ -63,24 +73,40 @@ bool source_settle(struct source *s)
 	while (!source_is_abandoned(s)) {
 		enum handover_answer answer = ask(s);
 
+		if (answer == HANDOVER_RUNNING && is_forced(s))
+			log_warn("teleport: the guest runs there: it is not resumed here");
 		if (answer != HANDOVER_WAIT)
 			return answer == HANDOVER_NEVER;
-		if (pause_ns == ASK_FIRST_NS)
-			become_unknown(s);
-		source_sleep(s, pause_ns);
-		pause_ns = MIN(2 * pause_ns, ASK_MAX_NS);
+		if (!is_forced(s)) {
+			source_become_unknown(s, "no answer came");
+			source_sleep(s, pause_ns);
+			pause_ns = MIN(2 * pause_ns, ASK_MAX_NS);
+		}
 		if (is_forced(s))
 			return true;
 	}
 	return false;
 }
 
+/* It may wait for an answer on the connection, or have none any more. */
 int source_force_resume(struct source *s, struct err *e)
 {
-	MUTEX_SCOPE(&s->lock);
-	if (s->st.state != SOURCE_UNKNOWN)
+	const struct err why = {
+		.code = -EINTR,
+		.text = "the destination did not say who has the guest, and it was resumed by force",
+	};
+
+	mutex_lock(&s->lock);
+	if (s->st.state != SOURCE_UNKNOWN) {
+		mutex_unlock(&s->lock);
 		return err_set(e, -EINVAL, "it is known who has the guest: nothing to force");
+	}
 	s->forced = true;
+	mutex_unlock(&s->lock);
+	phase_gate_close(&s->gate, &why);
+	MUTEX_SCOPE(&s->lock);
+	if (s->control)
+		channel_cancel(s->control);
 	(void)pthread_cond_broadcast(&s->changed);
 	return 0;
 }

@@ -270,6 +270,17 @@ static int take(struct talk *t, struct section *ret, struct err *e)
 	return rc;
 }
 
+bool talk_wait(struct talk *t, unsigned timeout_ms)
+{
+	uint64_t until_ns = clock_now_ns() + timeout_ms * NSEC_PER_MSEC;
+	int rc = 0;
+
+	MUTEX_SCOPE(&t->lock);
+	while (!t->nr_queued && !t->end.code && rc == 0)
+		rc = cond_wait_until(&t->filled, &t->lock, until_ns);
+	return t->nr_queued || t->end.code;
+}
+
 static int get_section(void *opaque, struct section *ret, struct err *e)
 {
 	return take(opaque, ret, e);

@@ -88,6 +88,12 @@ __must_check int talk_take_message(const struct section *s, enum talk_message ki
 __must_check int talk_send_reply(struct talk *t, int code, const char *text, struct err *e);
 __must_check int talk_recv_reply(struct talk *t, struct err *e);
 
+/*
+ * Wait until there is something to receive, or the conversation is over. False: neither
+ * within @timeout_ms, though the peer is alive.
+ */
+bool talk_wait(struct talk *t, unsigned timeout_ms);
+
 /* Has the peer said itself that it gave up (rather than fallen silent)? */
 bool talk_was_refused(struct talk *t);
 

@@ -188,6 +188,45 @@ def test_nobody_knows_and_it_is_destroyed():
         assert move.result()["exit_status"] == 1
 
 
+def alive_for_ever(lab, receive):
+    """The commit has come, and the destination says no more than that it is alive."""
+    move = lab.host1.teleport("g", receive)
+    lab.host2.wait_held("g", "running")
+    with lab.host1.control() as control:
+        while control.execute("query-status")["status"] != "handover-unknown":
+            control.wait_event("MIGRATION")
+        refuses(control, "cont", "handed over")
+    return move
+
+
+@timeout(90)
+def test_alive_for_ever():
+    """After some seconds it is a person's decision; the disk's lock is a last guard."""
+    with lab_with(receive=["--hold", "running"]) as (lab, _, receive):
+        move = alive_for_ever(lab, receive)
+        child, = receive.children()
+        os.kill(child, signal.SIGSTOP)  # it would run when its source is gone
+        lab.host1.ferry("resume", "--force", "g")
+        result = move.result()
+        assert "by force" in result["error"], result
+        os.kill(child, signal.SIGKILL)
+        receive.wait_for("^guest g has ended|did not arrive")
+        stays(lab, result, "goes on here")
+
+
+@timeout(90)
+def test_alive_and_late():
+    """That it was not known for a while changes nothing."""
+    with lab_with(receive=["--hold", "running"]) as (lab, guest, receive):
+        move = alive_for_ever(lab, receive)
+        lab.host2.ferry("teleport", "g", "--continue")
+        check_result(move.result())
+        receive.arrived("g")
+        assert guest.wait() == 0
+        lab.check_one_copy("g", lab.host2)
+        dirty_goes_on(lab)
+
+
 def test_the_listener_knows():
     """The guest's process there dies between the commit and its first instruction."""
     with lab_with(receive=["--hold", "running"]) as (lab, _, receive):

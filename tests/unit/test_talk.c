@@ -206,6 +206,25 @@ static void test_signs_of_life(void **state)
 	close_pair(&p);
 }
 
+/* A peer that is merely alive has not said anything. */
+static void test_wait(void **state)
+{
+	struct pair p;
+	struct err e;
+
+	(void)state;
+	open_pair(&p);
+	assert_int_equal(talk_send_message(p.dest, MESSAGE_ALIVE, NULL, 0, &e), 0);
+	assert_false(talk_wait(p.source, 20));
+	assert_int_equal(talk_send_reply(p.dest, 0, "", &e), 0);
+	assert_true(talk_wait(p.source, 10000));
+	assert_int_equal(talk_recv_reply(p.source, &e), 0);
+	assert_false(talk_wait(p.source, 0));
+	close_dest(&p);
+	assert_true(talk_wait(p.source, 10000));
+	close_pair(&p);
+}
+
 /* --- HELLO --- */
 
 static int decode_hello(const char *text, struct hello *ret)
@@ -219,7 +238,7 @@ static int decode_hello(const char *text, struct hello *ret)
 
 static void test_hello(void **state)
 {
-	const struct hello hello = { .nr_streams = 8, .compress = RAM_COMPRESS_ZSTD };
+	struct hello hello = { .nr_streams = 8, .compress = RAM_COMPRESS_ZSTD };
 	struct hello got = { 0 };
 	char *text = hello_encode(&hello);
 
@@ -228,6 +247,15 @@ static void test_hello(void **state)
 	assert_int_equal(decode_hello(text, &got), 0);
 	assert_int_equal(got.nr_streams, 8);
 	assert_int_equal(got.compress, RAM_COMPRESS_ZSTD);
+	assert_false(got.has_ticket);
+	free(text);
+	hello.has_ticket = true;
+	assert_int_equal(ticket_new(&hello.ticket), 0);
+	text = hello_encode(&hello);
+	assert_non_null(text);
+	assert_int_equal(decode_hello(text, &got), 0);
+	assert_true(got.has_ticket);
+	assert_memory_equal(&got.ticket, &hello.ticket, sizeof(got.ticket));
 	free(text);
 }
 
@@ -244,6 +272,8 @@ static void test_bad_hello(void **state)
 		"{\"protocol\":1,\"page-size\":4096,\"streams\":-1,\"compress\":\"none\"}",
 		"{\"protocol\":1,\"page-size\":4096,\"streams\":1,\"compress\":\"gzip\"}",
 		"{\"protocol\":1,\"page-size\":4096,\"streams\":1}",
+		"{\"protocol\":1,\"page-size\":4096,\"streams\":1,\"compress\":\"none\",\"ticket\":7}",
+		"{\"protocol\":1,\"page-size\":4096,\"streams\":1,\"compress\":\"none\",\"ticket\":\"\"}",
 	};
 	struct hello got;
 
@@ -406,6 +436,7 @@ int main(void)
 		cmocka_unit_test(test_first_reason_stays),
 		cmocka_unit_test(test_cancel_is_told),
 		cmocka_unit_test(test_signs_of_life),
+		cmocka_unit_test(test_wait),
 		cmocka_unit_test(test_hello),
 		cmocka_unit_test(test_bad_hello),
 		cmocka_unit_test(test_phase_sets),
