@@ -3,18 +3,14 @@
 #include "migration/report.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "migration/report_impl.h"
 #include "util/clock.h"
-#include "util/helper.h"
+#include "util/document.h"
 #include "util/io.h"
-
-static const char plotter[] = "ferry-plot";
 
 struct number {
 	const char *name;
@@ -255,9 +251,9 @@ int report_from_json(struct report *ret, const json_t *doc, struct err *e)
 
 /* --- files --- */
 
-int report_put_json(const struct report *r, FILE *out, struct err *e)
+static int put_json(const void *what, FILE *out, struct err *e)
 {
-	json_t *doc = report_to_json(r);
+	json_t *doc = report_to_json(what);
 	int rc = doc ? json_dumpf(doc, out, JSON_COMPACT) : -1;
 
 	json_decref(doc);
@@ -266,96 +262,28 @@ int report_put_json(const struct report *r, FILE *out, struct err *e)
 	return 0;
 }
 
-/* Drawing is for a program that has the libraries for it. */
-int report_put_svg(const struct report *r, FILE *out, struct err *e)
+static int put_svg(const void *what, FILE *out, struct err *e)
 {
-	json_t *doc = report_to_json(r);
+	json_t *doc = report_to_json(what);
 	_cleanup_free_ char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
 
 	json_decref(doc);
-	if (!text)
-		return err_set(e, -ENOMEM, "out of memory");
-	return helper_run(&(struct helper_call){ .name = plotter,
-						 .in = text,
-						 .in_bytes = strlen(text),
-						 .out_fd = fileno(out) },
-			  e);
+	return text ? document_draw(text, out, e) : err_set(e, -ENOMEM, "out of memory");
 }
 
-static const struct form {
-	const char *suffix;
-	int (*put)(const struct report *r, FILE *out, struct err *e);
-	const char *helper; /* that it needs; NULL: none */
-} forms[] = {
-	{ ".svg", report_put_svg, plotter },
-	{ ".json", report_put_json, NULL },
+static const struct document_form forms[] = {
+	{ ".svg", put_svg, DOCUMENT_PLOTTER },
+	{ ".json", put_json, NULL },
 	{ ".csv", report_put_csv, NULL },
+	{ 0 },
 };
-
-static const struct form *find_form(const char *path)
-{
-	const char *suffix = strrchr(path, '.');
-
-	for (size_t i = 0; suffix && i < ARRAY_SIZE(forms); i++) {
-		if (!strcmp(suffix, forms[i].suffix))
-			return &forms[i];
-	}
-	return NULL;
-}
 
 int report_check_name(const char *path, struct err *e)
 {
-	const struct form *form = find_form(path);
-	const char *slash = strrchr(path, '/');
-	char helper[PATH_MAX];
-	char *folder;
-	int rc;
-
-	if (!form)
-		return err_set(e, -EINVAL, "%s: a report's name ends with .svg, .json or .csv",
-			       path);
-	if (form->helper && (rc = helper_find(form->helper, helper, sizeof(helper), e)) < 0)
-		return rc;
-	folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-	if (!folder)
-		return err_set(e, -ENOMEM, "out of memory");
-	rc = access(folder, W_OK) < 0 ? -errno : 0;
-	free(folder);
-	return rc < 0 ? err_set(e, rc, "%s: cannot be written there: %s", path, strerror(-rc)) : 0;
-}
-
-/* All of it is in the file, or an error. */
-static int put_file(const struct report *r, const struct form *form, FILE *out, struct err *e)
-{
-	int rc = form->put(r, out, e);
-
-	if (rc == 0 && (fflush(out) != 0 || ferror(out)))
-		rc = err_set(e, -errno, "%s", strerror(errno));
-	if (fclose(out) != 0 && rc == 0)
-		rc = err_set(e, -errno, "%s", strerror(errno));
-	return rc;
+	return document_check_name(forms, path, e);
 }
 
 int report_write(const struct report *r, const char *path, struct err *e)
 {
-	const struct form *form = find_form(path);
-	char *temporary = NULL;
-	FILE *out;
-	int rc;
-
-	if (!form)
-		return report_check_name(path, e);
-	if (asprintf(&temporary, "%s.%d.tmp", path, (int)getpid()) < 0)
-		return err_set(e, -ENOMEM, "out of memory");
-	out = fopen(temporary, "wxe");
-	rc = out ? put_file(r, form, out, e) : err_set(e, -errno, "%s", strerror(errno));
-	if (rc == 0 && rename(temporary, path) < 0)
-		rc = err_set(e, -errno, "%s", strerror(errno));
-	if (rc < 0) {
-		if (out)
-			(void)unlink(temporary);
-		(void)err_prefix(e, "%s", path);
-	}
-	free(temporary);
-	return rc;
+	return document_write(forms, r, path, e);
 }

@@ -38,8 +38,10 @@ static void put_sample(FILE *out, const struct stats_sample *before, const struc
 		      s->bytes, ns ? bits * (double)NSEC_PER_SEC / (double)ns : 0, s->throttle);
 }
 
-int report_put_csv(const struct report *r, FILE *out, struct err *e)
+int report_put_csv(const void *what, FILE *out, struct err *e)
 {
+	const struct report *r = what;
+
 	(void)fputs(header, out);
 	put_mark(out, "setup", r->setup_us);
 	put_mark(out, "stopped", r->stopped_us);

@@ -7,9 +7,7 @@
 
 #include "migration/report.h"
 
-/* Write one form of it to @out. 0, or -errno with @e. */
-__must_check int report_put_json(const struct report *r, FILE *out, struct err *e);
-__must_check int report_put_csv(const struct report *r, FILE *out, struct err *e);
-__must_check int report_put_svg(const struct report *r, FILE *out, struct err *e);
+/* The table of it, @what a struct report: a struct document_form's put. */
+__must_check int report_put_csv(const void *what, FILE *out, struct err *e);
 
 #endif

@@ -5,5 +5,7 @@ ferry-plot_PKGS := cairo jansson
 HELPER_SRCS += \
 	plot/draw.c \
 	plot/plot.c \
+	plot/recording.c \
+	plot/recording_draw.c \
 	plot/scale.c \
 	plot/teleport.c

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "migration/report.h"
+#include "plot/recording.h"
 
 static cairo_status_t write_out(void *closure, const unsigned char *data, unsigned length)
 {
@@ -52,6 +53,23 @@ static int put_teleport(const json_t *doc, FILE *out, struct err *e)
 	return finish(surface, cr, e);
 }
 
+static int put_recording(const json_t *doc, FILE *out, struct err *e)
+{
+	struct recording r = { 0 };
+	cairo_surface_t *surface;
+	cairo_t *cr;
+	int rc = recording_from_json(&r, doc, e);
+
+	if (rc < 0)
+		return rc;
+	surface = cairo_svg_surface_create_for_stream(write_out, out, DRAW_WIDTH,
+						      recording_height(&r));
+	cr = cairo_create(surface);
+	recording_draw(&r, cr);
+	recording_fini(&r);
+	return finish(surface, cr, e);
+}
+
 int draw_document(const char *text, size_t len, FILE *out, struct err *e)
 {
 	json_error_t why;
@@ -60,7 +78,7 @@ int draw_document(const char *text, size_t len, FILE *out, struct err *e)
 
 	if (!doc)
 		return err_set(e, -EPROTO, "not JSON: line %d: %.100s", why.line, why.text);
-	rc = put_teleport(doc, out, e);
+	rc = recording_is(doc) ? put_recording(doc, out, e) : put_teleport(doc, out, e);
 	json_decref(doc);
 	return rc;
 }

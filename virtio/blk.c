@@ -321,6 +321,17 @@ void blk_get_stats(struct virtio_dev *dev, struct blk_stats *ret)
 		add_counters(ret, &blk->queues[i].counters);
 }
 
+void blk_get_queue_stats(struct virtio_dev *dev, unsigned queue, struct blk_stats *ret)
+{
+	*ret = (struct blk_stats){ 0 };
+	add_counters(ret, &to_blk(dev)->queues[queue].counters);
+}
+
+unsigned blk_nr_queues(struct virtio_dev *dev)
+{
+	return to_blk(dev)->nr_queues;
+}
+
 uint64_t blk_capacity_bytes(struct virtio_dev *dev)
 {
 	return to_blk(dev)->block->bytes;

@@ -88,6 +88,10 @@ struct blk_stats {
 /* Read the counters; each is exact, but not all of one moment. Any thread. */
 void blk_get_stats(struct virtio_dev *dev, struct blk_stats *ret);
 
+/* The same of one queue; how many there are. Any thread. */
+void blk_get_queue_stats(struct virtio_dev *dev, unsigned queue, struct blk_stats *ret);
+unsigned blk_nr_queues(struct virtio_dev *dev);
+
 /* The disk's size as the guest sees it. */
 uint64_t blk_capacity_bytes(struct virtio_dev *dev);
 

@@ -384,15 +384,30 @@ static void add_counters(struct net_counters *sum, const struct net_count *c)
 	sum->errors += atomic_load_explicit(&c->errors, memory_order_relaxed);
 }
 
+static void add_pair(struct net_stats *sum, const struct net_pair *pair)
+{
+	add_counters(&sum->rx, &pair->rx.count);
+	add_counters(&sum->tx, &pair->tx.count);
+}
+
 void net_get_stats(struct virtio_dev *dev, struct net_stats *ret)
 {
-	struct net *net = to_net(dev);
+	const struct net *net = to_net(dev);
 
 	*ret = (struct net_stats){ 0 };
-	for (unsigned i = 0; i < net->nr_pairs; i++) {
-		add_counters(&ret->rx, &net->pairs[i].rx.count);
-		add_counters(&ret->tx, &net->pairs[i].tx.count);
-	}
+	for (unsigned i = 0; i < net->nr_pairs; i++)
+		add_pair(ret, &net->pairs[i]);
+}
+
+void net_get_pair_stats(struct virtio_dev *dev, unsigned pair, struct net_stats *ret)
+{
+	*ret = (struct net_stats){ 0 };
+	add_pair(ret, &to_net(dev)->pairs[pair]);
+}
+
+unsigned net_nr_pairs(struct virtio_dev *dev)
+{
+	return to_net(dev)->nr_pairs;
 }
 
 const struct netdev *net_backend(struct virtio_dev *dev)

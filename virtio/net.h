@@ -71,6 +71,10 @@ void net_set_link(struct virtio_dev *dev, bool up);
 /* What went through so far. Any thread. */
 void net_get_stats(struct virtio_dev *dev, struct net_stats *ret);
 
+/* The same of one queue pair; how many there are. Any thread. */
+void net_get_pair_stats(struct virtio_dev *dev, unsigned pair, struct net_stats *ret);
+unsigned net_nr_pairs(struct virtio_dev *dev);
+
 /* The back end, for those who show it. Const. */
 const struct netdev *net_backend(struct virtio_dev *dev);
 

@@ -35,10 +35,13 @@ vmm_TOP := \
 		vmm/cli/doctor.c \
 		vmm/cli/doctor_checks.c \
 		vmm/cli/dump.c \
+		vmm/cli/duration.c \
 		vmm/cli/help.c \
 		vmm/cli/net.c \
 		vmm/cli/overview.c \
 		vmm/cli/parse.c \
+		vmm/cli/plot.c \
+		vmm/cli/plot_record.c \
 		vmm/cli/receive.c \
 		vmm/cli/remote.c \
 		vmm/cli/run.c \
@@ -58,6 +61,7 @@ vmm_TOP := \
 		vmm/control/observe.c \
 		vmm/control/request.c \
 		vmm/control/schema.c \
+		vmm/control/stats.c \
 		vmm/dump/core_file.c \
 		vmm/dump/dump.c \
 		vmm/dump/page_walk.c \

@@ -34,7 +34,8 @@ _ferry_value()
 	local words
 
 	case $1 in
-	--kernel | --initrd | --disk | --tls-cert | --tls-key | --tls-ca | --tls-psk-file)
+	--kernel | --initrd | --disk | --tls-cert | --tls-key | --tls-ca | --tls-psk-file | \
+		--output | -o)
 		_filedir
 		return
 		;;
@@ -49,7 +50,8 @@ _ferry_value()
 	--compress) words="none lz4 zstd" ;;
 	--on-timeout) words="cancel switch" ;;
 	--clock) words="real continue" ;;
-	--name | --append | --memory | --vcpus | --timeout | --allow | --limit) words="" ;;
+	--name | --append | --memory | --vcpus | --timeout | --allow | --limit | --interval | \
+		--duration) words="" ;;
 	*) return 1 ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$2")
@@ -86,6 +88,7 @@ _ferry()
 	else
 		case ${words[1]} in
 		run | restore | state) _filedir ;;
+		plot) _ferry_name_then "$1" "net0 disk0" ;;
 		save | dump-core) _ferry_name_then "$1" ;;
 		teleport) _ferry_name_then "$1" "tcp: unix:" ;;
 		net)

@@ -256,6 +256,39 @@ static void test_document(void **state)
 	report_fini(&r);
 }
 
+#define RECORDING(devices)    "{\"guest\": \"web\", \"devices\": [" devices "]}"
+#define DEVICE(kind, samples) "{\"id\": \"x\", \"kind\": \"" kind "\", \"samples\": [" samples "]}"
+
+static void test_recordings(void **state)
+{
+	static const struct {
+		const char *text;
+		int rc;
+	} cases[] = {
+		{ RECORDING(""), 0 },
+		{ RECORDING(DEVICE("nic", "")), 0 },
+		{ RECORDING(DEVICE("nic", "[0,0,0,0,0,0,0]")), 0 },
+		{ RECORDING(DEVICE("nic", "[0,0,0,0,0,0,0], [7,5,0,1,0,1,1]")), 0 },
+		{ RECORDING(DEVICE("disk", "[0,0,0,0,0,0,0], [1,9223372036854775807,0,0,0,0,0]")),
+		  0 },
+		{ RECORDING(DEVICE("disk", "[1,0,0,0,0,0,0], [9223372036854775,5,0,1,0,0,0]")), 0 },
+		{ RECORDING(DEVICE("disk", "[0,0,0,0,0,0,0], [9223372036854776,5,0,1,0,0,0]")),
+		  -EPROTO },
+		{ RECORDING(DEVICE("tape", "")), -EPROTO },
+		{ RECORDING(DEVICE("nic", "[0,0,0,0,0,0]")), -EPROTO },
+		{ RECORDING(DEVICE("nic", "[0,0,0,0,0,0,-1]")), -EPROTO },
+		{ RECORDING(DEVICE("nic", "[5,0,0,0,0,0,0], [5,0,0,0,0,0,0]")), -EPROTO },
+		{ RECORDING(DEVICE("nic", "[5,3,0,0,0,0,0], [6,2,0,0,0,0,0]")), -EPROTO },
+		{ RECORDING("{}"), -EPROTO },
+		{ "{\"devices\": []}", -EPROTO },
+	};
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(draw_text(cases[i].text, strlen(cases[i].text), &e), cases[i].rc);
+}
+
 static void test_bad_documents(void **state)
 {
 	static const char *const bad[] = {
@@ -289,10 +322,11 @@ static void test_full_disk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers),       cmocka_unit_test(test_ticks),
-		cmocka_unit_test(test_picture),       cmocka_unit_test(test_picture_of_failure),
-		cmocka_unit_test(test_extremes),      cmocka_unit_test(test_document),
-		cmocka_unit_test(test_bad_documents), cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_numbers),    cmocka_unit_test(test_ticks),
+		cmocka_unit_test(test_picture),    cmocka_unit_test(test_picture_of_failure),
+		cmocka_unit_test(test_extremes),   cmocka_unit_test(test_document),
+		cmocka_unit_test(test_recordings), cmocka_unit_test(test_bad_documents),
+		cmocka_unit_test(test_full_disk),
 	};
 
 	return cmocka_run_group_tests_name("plot", tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include "vmm/cli/doctor.h"
 #include "vmm/cli/dump.h"
+#include "vmm/cli/plot.h"
 #include "vmm/cli/remote.h"
 #include "vmm/cli/teleport.h"
 #include "vmm/cli/wait.h"
@@ -60,6 +61,9 @@ const struct command cli_commands[] = {
 	  &state_nr_fields, .run = cli_state },
 	{ "net", "ACTION", CLI_ARG_REQUIRED, "make, show and remove networks of guests", net_fields,
 	  &net_nr_fields, .run = cli_net, .arg2 = "NAME", .positional2 = CLI_ARG_OPTIONAL },
+	{ "plot", "NAME", CLI_ARG_REQUIRED, "record and draw what a guest's nics and disks do",
+	  plot_fields, &plot_nr_fields, .run = cli_plot, .arg2 = "DEVICES",
+	  .positional2 = CLI_ARG_OPTIONAL },
 	{ "doctor", NULL, CLI_ARG_NONE, "tell what this host can do and what is missing",
 	  plain_fields, &plain_nr_fields, .run = cli_doctor },
 	{ "help", "COMMAND", CLI_ARG_OPTIONAL, "explain a command", plain_fields, &plain_nr_fields,

@@ -29,6 +29,8 @@ static void make_getopt(const struct command *cmd, struct option *longs, char *s
 					    .val = HELP_VAL + 1 + (int)i };
 		if (f->letter)
 			*shorts++ = f->letter;
+		if (f->letter && !flag)
+			*shorts++ = ':';
 	}
 	longs[nr] = (struct option){ .name = "help", .val = HELP_VAL };
 	longs[nr + 1] = (struct option){ 0 };
@@ -99,7 +101,7 @@ static int take_positional(struct cli *cli, char **words, struct err *e)
 int cli_parse(struct cli *cli, const struct command *cmd, int argc, char **argv, struct err *e)
 {
 	struct option longs[CLI_MAX_OPTIONS + 2];
-	char shorts[CLI_MAX_OPTIONS + 3];
+	char shorts[2 * CLI_MAX_OPTIONS + 3];
 	int rc = 0;
 	int opt;
 

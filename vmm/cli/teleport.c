@@ -11,6 +11,7 @@
 #include "util/clock.h"
 #include "util/io.h"
 #include "vmm/cli/cli.h"
+#include "vmm/cli/duration.h"
 #include "vmm/cli/teleport.h"
 #include "vmm/control/client.h"
 
@@ -21,43 +22,14 @@
 static const char *const clock_choices[] = { "real", "continue", NULL };
 static const char *const timeout_choices[] = { "cancel", "switch", NULL };
 
-/* "300ms", "2s"; a plain number is milliseconds. */
-static int duration_parse(const struct field *f, void *p, const char *text, struct err *e)
-{
-	size_t digits = strspn(text, "0123456789");
-	const char *unit = text + digits;
-	unsigned long value = digits ? strtoul(text, NULL, 10) : 0;
-	bool seconds = !strcmp(unit, "s");
-
-	(void)f;
-	if (!digits || (*unit && !seconds && strcmp(unit, "ms") != 0))
-		return err_set(e, -EINVAL, "'%s' is not a time: write for example 300ms or 2s",
-			       text);
-	if (value == 0 || value > MAX_DOWNTIME_MS / (seconds ? 1000 : 1))
-		return err_set(e, -ERANGE, "%s is out of range", text);
-	*(unsigned *)p = (unsigned)value * (seconds ? 1000 : 1);
-	return 0;
-}
-
-static json_t *duration_to_json(const struct field *f, const void *p)
-{
-	(void)f;
-	return json_integer(*(const unsigned *)p);
-}
-
-static const struct field_type field_duration = {
-	.parse = duration_parse,
-	.to_json = duration_to_json,
-};
-
 #define OPT(member) offsetof(struct teleport_cli, member)
 
 const struct field teleport_fields[] = {
 	{ "stopped", &field_flag, OPT(stopped), .help = "pause the guest first" },
 	{ "streams", &field_uint, OPT(streams), .arg = "N", .help = "connections for memory (1)",
 	  .min = 1, .max = 16 },
-	{ "max-downtime", &field_duration, OPT(max_downtime_ms), .arg = "TIME",
-	  .help = "pause no longer than that (300ms)" },
+	{ "max-downtime", &field_milliseconds, OPT(max_downtime_ms), .arg = "TIME",
+	  .help = "pause no longer than that (300ms)", .min = 1, .max = MAX_DOWNTIME_MS },
 	{ "bandwidth", &field_bytes, OPT(bandwidth), .arg = "SIZE", .help = "most bytes a second" },
 	{ "compress", &field_string, OPT(compress), .arg = "HOW",
 	  .help = "none (default), lz4 or zstd[:LEVEL]" },

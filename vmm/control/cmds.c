@@ -7,6 +7,7 @@
 
 #include "vmm/control/migrate.h"
 #include "vmm/control/observe.h"
+#include "vmm/control/stats.h"
 #include "vmm/guest/run.h"
 #include "vmm/move/run_mover.h"
 
@@ -65,6 +66,13 @@ static const struct control_command commands[] = {
 		  "sent." },
 	{ "migrate-continue", control_cmd_migrate_continue,
 	  .help = "Go on from the phase where the migration is held, on either side." },
+	{ "query-blockstats", control_cmd_blockstats, .help = "Counters of each disk, as QMP's.",
+	  .returns =
+		  "for each disk `device`, `qdev`, `stats` and `queues`: `stats` of each queue" },
+	{ "ferry-nics", control_cmd_nics, .help = "Counters of each nic.",
+	  .returns =
+		  "for each nic `id`, `backend`, `host_interface`, `stats` (`rx` is to the guest, "
+		  "`tx` from it) and `queues`: `stats` of each pair" },
 	{ "ferry-info", control_cmd_info, .anytime = true,
 	  .help = "All about the guest, with its settings and counters.",
 	  .returns = "everything that `ferry info` shows" },

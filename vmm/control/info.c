@@ -9,6 +9,7 @@
 #include "virtio/net.h"
 #include "vmm/console.h"
 #include "vmm/control/cmds.h"
+#include "vmm/control/stats.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/run.h"
 #include "vmm/move/run_mover.h"
@@ -73,13 +74,6 @@ static json_t *disks_json(const struct machine *m)
 	return array;
 }
 
-static json_t *counters_json(const struct net_counters *c)
-{
-	return json_pack("{s:I, s:I, s:I, s:I}", "packets", (json_int_t)c->packets, "bytes",
-			 (json_int_t)c->bytes, "dropped", (json_int_t)c->dropped, "errors",
-			 (json_int_t)c->errors);
-}
-
 static json_t *nic_json(struct virtio_dev *dev, const struct nic_config *nic)
 {
 	const struct netdev *nd = net_backend(dev);
@@ -88,7 +82,7 @@ static json_t *nic_json(struct virtio_dev *dev, const struct nic_config *nic)
 	net_get_stats(dev, &s);
 	return json_pack("{s:s, s:s, s:s?, s:o, s:o}", "id", nic->id, "backend", nd->ops->type,
 			 "host_interface", *nd->host_if ? nd->host_if : NULL, "rx",
-			 counters_json(&s.rx), "tx", counters_json(&s.tx));
+			 stats_counters(&s.rx), "tx", stats_counters(&s.tx));
 }
 
 static json_t *nics_json(const struct machine *m)
