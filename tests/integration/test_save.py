@@ -219,6 +219,7 @@ def test_restored_guest_teleports(words):
     with saved_dirty(*words, mem="16M") as path, tmp_dir() as folder, \
             Restored(path, paused=True) as guest, \
             Receive(listen=f"unix:{folder}/in", env={"XDG_RUNTIME_DIR": str(folder)}) as there:
+        guest.control().close()  # once it is there
         with guest.ferry("teleport", guest.name, there.address, "--verify") as move:
             assert move.wait() == 0, move.err.text
         assert guest.wait() == 0
