@@ -294,13 +294,19 @@ static void set_defaults(struct netdef *def)
  */
 static unsigned vxlan_mtu(const struct netdef *def)
 {
-	unsigned mtu = 1500 - 14 - 8 - 8 - 20;
+	bool ipv6 = def->nr_peers && def->peers[0].family == AF_INET6;
 
-	for (unsigned i = 0; i < def->nr_peers; i++) {
-		if (def->peers[i].family == AF_INET6)
-			mtu = 1500 - 14 - 8 - 8 - 40;
+	return 1500 - 14 - 8 - 8 - (ipv6 ? 40 : 20);
+}
+
+/* A tunnel is over one of the two. */
+static bool peers_differ(const struct netdef *def)
+{
+	for (unsigned i = 1; i < def->nr_peers; i++) {
+		if (def->peers[i].family != def->peers[0].family)
+			return true;
 	}
-	return mtu;
+	return false;
 }
 
 /* What single values cannot say. */
@@ -318,6 +324,8 @@ static int check(const struct netdef *def, struct err *e)
 		return err_set(e, -EINVAL, "ipv4 and ipv6 cannot both be 'none'");
 	if (def->nr_peers && !def->vni)
 		return err_set(e, -EINVAL, "peers: need vni=, the same number on all hosts");
+	if (peers_differ(def))
+		return err_set(e, -EINVAL, "peers: must all be IPv4 or all IPv6 addresses");
 	if (strcmp(def->bridge, def->uplink) == 0)
 		return err_set(e, -EINVAL, "uplink: is the bridge itself");
 	return 0;

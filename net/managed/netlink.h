@@ -156,20 +156,31 @@ __must_check int netlink_each_route(struct netlink *nl, const char *name,
 				    void *opaque);
 
 /*
- * An address or a route as the kernel tells it, with all its attributes: to be made
- * again, on the same interface or another one. Not those that the kernel makes itself.
+ * An address, a route or a neighbour as the kernel tells it, with all its attributes: to
+ * be made again, on the same interface or another one. Not those that the kernel makes
+ * itself or learns.
  */
 #define NETLINK_OBJECT_BYTES 512U
 
+enum netlink_object_kind {
+	NETLINK_OBJ_ADDR,
+	NETLINK_OBJ_ROUTE,
+	NETLINK_OBJ_NEIGH, /* permanent */
+	NETLINK_OBJ_PROXY, /* an address that the host answers for */
+	NETLINK_NR_OBJECTS
+};
+
 struct netlink_object {
+	enum netlink_object_kind kind;
 	char what[NET_PREFIX_TEXT]; /* address or destination, for people */
-	bool is_route, is_on_link;  /* on link: a route without a gateway */
+	bool is_on_link;            /* a route without a gateway */
 	size_t len;
-	uint8_t data[NETLINK_OBJECT_BYTES]; /* ifaddrmsg or rtmsg, and attributes */
+	uint8_t data[NETLINK_OBJECT_BYTES]; /* ifaddrmsg, rtmsg or ndmsg, and attributes */
 };
 
 /* Call @fn for each of @dev's; what is not 0 ends it. -E2BIG: one is too large. */
-__must_check int netlink_each_object(struct netlink *nl, bool routes, const char *dev,
+__must_check int netlink_each_object(struct netlink *nl, enum netlink_object_kind kind,
+				     const char *dev,
 				     int (*fn)(void *opaque, const struct netlink_object *obj),
 				     void *opaque);
 

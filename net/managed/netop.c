@@ -88,8 +88,14 @@ static int apply_bridge(const struct netop_env *env, const struct netop *op, con
 static int apply_vxlan(const struct netop_env *env, const struct netop *op, const char *text,
 		       struct err *e)
 {
-	const struct netlink_vxlan opt = { .vni = (uint32_t)strtoul(op->arg[2], NULL, 10) };
-	int rc = netlink_add_vxlan(env->nl, op->arg[0], &opt);
+	char *rest;
+	struct netlink_vxlan opt = { .vni = (uint32_t)strtoul(op->arg[2], &rest, 10) };
+	int rc;
+
+	/* Any address of the host's: it says which IP the tunnel is over. */
+	if (strcmp(rest, " ipv6") == 0)
+		opt.local.family = AF_INET6;
+	rc = netlink_add_vxlan(env->nl, op->arg[0], &opt);
 
 	(void)text;
 	(void)e;

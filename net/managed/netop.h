@@ -25,7 +25,7 @@ struct netlink;
 
 enum netop_kind {
 	NETOP_BRIDGE,  /* name, alias, "vlan" or "", MAC or "": ours, up; the alias says whose */
-	NETOP_VXLAN,   /* name, alias, number, bridge: a port that leads to other hosts */
+	NETOP_VXLAN,   /* name, alias, "7" or "7 ipv6", bridge: a port that leads to other hosts */
 	NETOP_PEER,    /* vxlan, address: one of these hosts */
 	NETOP_PORT,    /* interface, bridge, "isolated" or "", VLAN or "" */
 	NETOP_ADDR,    /* interface, prefix, "alone": the kernel makes no route of it */

@@ -89,7 +89,8 @@ static void plan_vxlan(struct plan *p)
 
 	(void)snprintf(name, sizeof(name), "vx-%s", p->def->name);
 	(void)snprintf(alias, sizeof(alias), "ferry:%s", p->def->name);
-	(void)snprintf(vni, sizeof(vni), "%u", p->def->vni);
+	(void)snprintf(vni, sizeof(vni), "%u%s", p->def->vni,
+		       p->def->nr_peers && p->def->peers[0].family == AF_INET6 ? " ipv6" : "");
 	plan_op(p, NETOP_VXLAN, ARGS(name, alias, vni, p->def->bridge), NULL);
 	plan_sysctl(p, name, "/disable_ipv6", "1");
 	plan_mtu(p, name);

@@ -2,6 +2,7 @@
 // Kernel settings with users: the first saves the old value, the last restores it.
 #include "net/managed/sysctl.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -74,6 +75,86 @@ static int save_users(const char *path, json_t *file)
 	return jsonfile_save(path, json_incref(file), JSON_COMPACT, true);
 }
 
+/* --- settings that set others --- */
+
+/*
+ * Forwarding for all interfaces is written to each of them, and IPv4 stops to heed
+ * redirects: whoever had said otherwise for one interface must find that again.
+ */
+static const struct spill {
+	const char *key, *folder;
+	const char *also, *also_becomes;
+} spills[] = {
+	{ "net/ipv4/ip_forward", "net/ipv4/conf", "net/ipv4/conf/all/accept_redirects", "0" },
+	{ "net/ipv6/conf/all/forwarding", "net/ipv6/conf", NULL, NULL },
+};
+
+static const struct spill *find_spill(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(spills); i++) {
+		if (strcmp(spills[i].key, key) == 0)
+			return &spills[i];
+	}
+	return NULL;
+}
+
+static void note_value(json_t *others, const char *key)
+{
+	char value[VALUE_BYTES];
+
+	if (read_value(key, value) == 0)
+		(void)json_object_set_new(others, key, json_string(value));
+}
+
+/* What else @key sets, as it is now: { "net/ipv4/conf/eth0/forwarding": "0" }. */
+static json_t *read_others(const char *key)
+{
+	const struct spill *spill = find_spill(key);
+	json_t *others = json_object();
+	char path[PATH_MAX], other[PATH_MAX];
+	struct dirent *entry;
+	DIR *dir;
+
+	if (!spill)
+		return others;
+	if (spill->also)
+		note_value(others, spill->also);
+	proc_path(spill->folder, path);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		(void)snprintf(other, sizeof(other), "%.64s/%.64s/forwarding", spill->folder,
+			       entry->d_name);
+		if (entry->d_name[0] != '.' && strcmp(entry->d_name, "all") != 0)
+			note_value(others, other);
+	}
+	if (dir)
+		(void)closedir(dir);
+	return others;
+}
+
+/* @now: as they were until @key was written back. Who has changed one meanwhile keeps it. */
+static void restore_others(const char *key, const char *value, const json_t *before,
+			   const json_t *now)
+{
+	const struct spill *spill = find_spill(key);
+	const char *other;
+	json_t *old;
+
+	json_object_foreach((json_t *)(uintptr_t)before, other, old)
+	{
+		const char *was = json_string_value(json_object_get(now, other));
+		const char *ours = spill && spill->also && strcmp(other, spill->also) == 0
+					   ? spill->also_becomes
+					   : value;
+
+		if (was && json_is_string(old) && strcmp(was, ours) == 0 &&
+		    !sysctl_is(other, json_string_value(old)))
+			(void)!write_value(other, json_string_value(old));
+	}
+}
+
+/* --- users --- */
+
 static size_t find_user(const json_t *users, const char *user)
 {
 	size_t i;
@@ -101,7 +182,8 @@ int sysctl_need(const char *dir, const char *key, const char *value, const char 
 	file_path(dir, key, path);
 	file = json_load_file(path, 0, NULL);
 	if (!file)
-		file = json_pack("{s:s, s:s, s:[]}", "before", old, "value", value, "users");
+		file = json_pack("{s:s, s:s, s:[], s:o}", "before", old, "value", value, "users",
+				 "others", read_others(key));
 	users = json_object_get(file, "users");
 	if (find_user(users, user) == json_array_size(users))
 		rc = json_array_append_new(users, json_string(user)) < 0 ? -ENOMEM : 0;
@@ -113,6 +195,17 @@ int sysctl_need(const char *dir, const char *key, const char *value, const char 
 	return rc < 0 ? err_set(e, rc, "/proc/sys/%s: cannot set it to %s: %s", key, value,
 				strerror(-rc))
 		      : 0;
+}
+
+static int put_back(const char *key, const json_t *file, const char *before, const char *value)
+{
+	json_t *now = read_others(key);
+	int rc = write_value(key, before);
+
+	if (rc == 0)
+		restore_others(key, value, json_object_get(file, "others"), now);
+	json_decref(now);
+	return rc;
 }
 
 int sysctl_drop(const char *dir, const char *key, const char *user, struct err *e)
@@ -134,7 +227,7 @@ int sysctl_drop(const char *dir, const char *key, const char *user, struct err *
 	}
 	/* A setting of an interface that is gone went with it. */
 	if (read_value(key, now) == 0 && strcmp(now, value) == 0 && strcmp(now, before) != 0)
-		rc = write_value(key, before);
+		rc = put_back(key, file, before, value);
 	if (rc == 0 && unlink(path) < 0)
 		rc = -errno;
 out:

@@ -12,7 +12,8 @@
  * ip_forward and its like belong to the host, and two networks may both need one.
  * A file in @dir for each setting holds what it was before anybody needed it, and
  * who needs it. The last one that goes writes the old value back, unless somebody
- * else has changed it meanwhile. The caller holds the directory's lock.
+ * else has changed it meanwhile, and those of other settings that the kernel changed
+ * along with it. The caller holds the directory's lock.
  */
 
 /* @user needs /proc/sys/@key to be @value. 0, or -errno with the setting in @e. */

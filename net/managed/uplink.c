@@ -45,8 +45,8 @@ static bool from_hex(const char *text, struct netlink_object *obj)
 static int save_object(void *opaque, const struct netlink_object *obj)
 {
 	return json_array_append_new(opaque,
-				     json_pack("{s:s, s:b, s:b, s:o}", "what", obj->what, "route",
-					       obj->is_route, "on-link", obj->is_on_link, "kernel",
+				     json_pack("{s:s, s:i, s:b, s:o}", "what", obj->what, "kind",
+					       (int)obj->kind, "on-link", obj->is_on_link, "kernel",
 					       to_hex(obj->data, obj->len)));
 }
 
@@ -56,10 +56,8 @@ static int save(struct netlink *nl, const char *dev, const char *file)
 	struct netlink_link link;
 	int rc = netlink_get_link(nl, dev, &link);
 
-	if (rc == 0)
-		rc = netlink_each_object(nl, false, dev, save_object, objects);
-	if (rc == 0)
-		rc = netlink_each_object(nl, true, dev, save_object, objects);
+	for (unsigned kind = 0; rc == 0 && kind < NETLINK_NR_OBJECTS; kind++)
+		rc = netlink_each_object(nl, kind, dev, save_object, objects);
 	if (rc == 0) {
 		all = json_pack("{s:O, s:b, s:b}", "objects", objects, "carrier", link.carrier,
 				"up", (link.flags & IFF_UP) != 0);
@@ -74,14 +72,14 @@ static int save(struct netlink *nl, const char *dev, const char *file)
 static int read_object(const json_t *entry, struct netlink_object *obj)
 {
 	const char *what, *kernel;
-	int route, on_link;
+	int kind, on_link;
 
-	if (json_unpack((json_t *)(uintptr_t)entry, "{s:s, s:b, s:b, s:s}", "what", &what, "route",
-			&route, "on-link", &on_link, "kernel", &kernel) < 0 ||
-	    !from_hex(kernel, obj))
+	if (json_unpack((json_t *)(uintptr_t)entry, "{s:s, s:i, s:b, s:s}", "what", &what, "kind",
+			&kind, "on-link", &on_link, "kernel", &kernel) < 0 ||
+	    kind < 0 || kind >= NETLINK_NR_OBJECTS || !from_hex(kernel, obj))
 		return -EINVAL;
 	(void)snprintf(obj->what, sizeof(obj->what), "%s", what);
-	obj->is_route = route;
+	obj->kind = (enum netlink_object_kind)kind;
 	obj->is_on_link = on_link;
 	return 0;
 }
@@ -98,16 +96,23 @@ static int give_object(struct netlink *nl, const struct netlink_object *obj,
 	struct net_prefix addr;
 	int rc = netlink_put_object(nl, obj, d->to, d->back);
 
-	if (rc < 0 || obj->is_route)
+	if (rc < 0 || obj->kind != NETLINK_OBJ_ADDR)
 		return rc;
 	rc = net_prefix_parse(obj->what, &addr);
 	return rc < 0 ? rc : netlink_addr(nl, false, d->from, &addr, false);
 }
 
 /* Addresses, then routes on the link, then those through gateways, which are behind these. */
+static unsigned turn_of(const struct netlink_object *obj)
+{
+	if (obj->kind == NETLINK_OBJ_ROUTE)
+		return obj->is_on_link ? 1 : 2;
+	return obj->kind == NETLINK_OBJ_ADDR ? 0 : 3;
+}
+
 static int give(struct netlink *nl, const json_t *objects, const struct direction *d)
 {
-	for (unsigned pass = 0; pass < 3; pass++) {
+	for (unsigned pass = 0; pass < 4; pass++) {
 		size_t i;
 		json_t *entry;
 
@@ -116,7 +121,7 @@ static int give(struct netlink *nl, const json_t *objects, const struct directio
 			struct netlink_object obj;
 			int rc = read_object(entry, &obj);
 
-			if (rc == 0 && pass == (obj.is_route ? obj.is_on_link ? 1U : 2U : 0U))
+			if (rc == 0 && pass == turn_of(&obj))
 				rc = give_object(nl, &obj, d);
 			if (rc < 0)
 				return rc;

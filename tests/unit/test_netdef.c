@@ -125,6 +125,8 @@ static void test_values(void **state)
 		{ "internal", "\"peers\":[\"192.0.2.1\"]", "peers: need vni=" },
 		{ "internal", "\"vni\":1,\"peers\":\"192.0.2.1\"", "peers: is not a list" },
 		{ "internal", "\"vni\":1,\"peers\":[7]", "'' is not an address" },
+		{ "internal", "\"vni\":1,\"peers\":[\"192.0.2.1\",\"2001:db8::1\"]",
+		  "IPv4 or all IPv6" },
 		{ "internal", "\"vni\":1,\"peers\":[\"192.0.2.1/24\"]", "is not an address" },
 		{ "internal", "\"vni\":1,\"peers\":[\"host2\"]", "'host2' is not an address" },
 		{ "internal", "\"ipv4\":\"10.0.0.1/24\"", "internal networks have no 'ipv4'" },
@@ -220,7 +222,7 @@ static void test_derived(void **state)
 		       "\"peers\":[\"192.0.2.2\"]}");
 	assert_int_equal(def.mtu, 1450);
 	def = accepted("{\"name\":\"int\",\"mode\":\"internal\",\"vni\":7,"
-		       "\"peers\":[\"192.0.2.2\",\"2001:db8::1\"]}");
+		       "\"peers\":[\"2001:db8::2\",\"2001:db8::1\"]}");
 	assert_int_equal(def.mtu, 1430);
 	(void)accepted("{\"name\":\"dmz\",\"mode\":\"route\",\"uplink\":\"eth1\","
 		       "\"ipv4\":\"192.0.2.2/24\",\"ipv6\":\"2001:db8::2/64\",\"dhcp\":false}");
