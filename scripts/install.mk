@@ -2,6 +2,8 @@
 bindir     ?= $(PREFIX)/bin
 # Beside $(bindir), where ferry looks for them (util/helper.c).
 helperdir  := $(dir $(patsubst %/,%,$(bindir)))libexec/ferry
+# NET_CAPS=yes: users may join the networks that /etc/ferry/net-allow says.
+net_caps   := cap_setuid,cap_setgid,cap_net_admin,cap_net_raw=p
 mandir     ?= $(PREFIX)/share/man
 docdir     ?= $(PREFIX)/share/doc/ferry
 unitdir    ?= $(PREFIX)/lib/systemd/system
@@ -23,6 +25,7 @@ install: $(PROGRAMS) ## install below DESTDIR/PREFIX
 	install -m 755 $(O)/ferry $(DESTDIR)$(bindir)/ferry
 	install -d $(DESTDIR)$(helperdir)
 	install -m 755 $(HELPERS:%=$(O)/%) $(DESTDIR)$(helperdir)
+	$(if $(filter yes,$(NET_CAPS)),setcap $(net_caps) $(DESTDIR)$(helperdir)/ferry-net)
 	$(call put,$(MAN1),$(mandir)/man1)
 	$(call put,$(MAN5),$(mandir)/man5)
 	$(call put,$(MAN7),$(mandir)/man7)

@@ -110,9 +110,11 @@ HELPERS += ferry-net
 ferry-net_MAIN := vmm/network/main.c
 ferry-net_PKGS := jansson libnl-route-3.0 libnftables
 HELPER_SRCS += \
+	vmm/network/access.c \
 	vmm/network/attach.c \
 	vmm/network/command.c \
 	vmm/network/paths.c \
+	vmm/network/privilege.c \
 	vmm/network/show.c
 
 # The AML as a C array, dsdt_aml_code.

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "net/mac.h"
 #include "net/managed/dhcp.h"
 #include "net/managed/journal.h"
 #include "net/managed/network_impl.h"
@@ -132,20 +133,45 @@ int network_down(const struct net_dirs *dirs, const char *name, struct err *e)
 /* --- joining --- */
 
 /* Who has an address is a file of its name: made with the nic's other changes. */
-static int reserve(struct doing *d, const struct netdef *def, const struct net_member *m,
-		   const struct net_prefix *addr, struct err *e)
+static int reserve(struct doing *d, const char *path, const char *what, const struct net_member *m,
+		   struct err *e)
 {
-	char path[NETWORK_PATH], text[80];
 	struct netop op;
-	int rc;
+	char text[80];
+	int rc = netop_set(&op, NETOP_FILE, path, NULL, NULL, NULL);
+
+	if (rc < 0)
+		return err_set(e, rc, "%s: too long", path);
+	if (access(path, F_OK) == 0)
+		return err_set(e, -EADDRINUSE, "address %s is taken", what);
+	(void)snprintf(text, sizeof(text), "%.60s.%u\n", m->guest, m->index);
+	return journal_do(d->journal, d->env, &op, text, e);
+}
+
+static int reserve_ip(struct doing *d, const struct netdef *def, const struct net_member *m,
+		      const struct net_prefix *addr, struct err *e)
+{
+	char path[NETWORK_PATH], what[NET_PREFIX_TEXT];
 
 	if (!addr->family)
 		return 0;
 	network_address_path(d->env->dir, def->name, addr, path);
-	(void)snprintf(text, sizeof(text), "%.60s.%u\n", m->guest, m->index);
-	rc = netop_set(&op, NETOP_FILE, path, NULL, NULL, NULL);
-	return rc < 0 ? err_set(e, rc, "%s: too long", path)
-		      : journal_do(d->journal, d->env, &op, text, e);
+	return reserve(d, path, net_addr_format(addr, what), m, e);
+}
+
+/* Two nics with one MAC, or one with the bridge's, would take each other's frames. */
+static int reserve_mac(struct doing *d, const struct netdef *def, const struct net_member *m,
+		       struct err *e)
+{
+	char path[NETWORK_PATH], mac[MAC_TEXT_BYTES];
+	struct netlink_link bridge;
+
+	mac_format(m->mac, mac);
+	if (netlink_get_link(d->env->nl, def->bridge, &bridge) == 0 &&
+	    memcmp(bridge.mac, m->mac, sizeof(m->mac)) == 0)
+		return err_set(e, -EADDRINUSE, "MAC %s is the bridge's own", mac);
+	(void)snprintf(path, sizeof(path), "%.150s/%s=%s", d->env->dir, def->name, mac);
+	return reserve(d, path, mac, m, e);
 }
 
 /* Two descriptors of the journal, one of them with the lock: it can be given away. */
@@ -169,9 +195,11 @@ static int join_locked(struct network_lock *lock, const struct netdef *def,
 	rc = journal_create(&d.journal, ret->path, e);
 	if (rc < 0)
 		return rc;
-	rc = reserve(&d, def, m, &m->v4, e);
+	rc = reserve_mac(&d, def, m, e);
 	if (rc == 0)
-		rc = reserve(&d, def, m, &m->v6, e);
+		rc = reserve_ip(&d, def, m, &m->v4, e);
+	if (rc == 0)
+		rc = reserve_ip(&d, def, m, &m->v6, e);
 	if (rc == 0)
 		rc = plan_member(def, lock->dirs->state, m, do_op, &d, e);
 	rc = finish(d.journal, &lock->env, rc, e);

@@ -10,23 +10,29 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "net/tap_host.h"
 #include "util/io.h"
 #include "vmm/cli/cli.h"
 #include "vmm/guest/config.h"
+#include "vmm/network/access.h"
 #include "vmm/network/attach_msg.h"
 #include "vmm/network/paths.h"
+#include "vmm/network/privilege.h"
 
 /* What was done for one request. */
 struct attached {
 	struct tap_host tap;
+	unsigned tap_index;
 	struct net_join join;
 };
 
 struct server {
 	int sock;
+	const struct privilege *priv;
+	bool is_root; /* guarded: has become it */
 	struct network_paths paths;
 	struct attached nics[CONFIG_MAX_NICS];
 	unsigned nr;
@@ -96,10 +102,74 @@ static int (*const attach_kinds[ATTACH_NR_KINDS])(struct server *s,
 	[ATTACH_TAP] = attach_tap,
 };
 
+/* Whoever has a tap's descriptor may make it outlive that. */
+static void remove_tap(const struct attached *nic)
+{
+	struct netlink_link link;
+	struct netlink *nl;
+
+	if (netlink_open(&nl, NULL) < 0)
+		return;
+	if (netlink_get_link(nl, nic->tap.name, &link) == 0 && link.index == nic->tap_index)
+		(void)!netlink_del_link(nl, nic->tap.name);
+	netlink_close(nl);
+}
+
 static void detach(struct server *s, struct attached *nic)
 {
 	tap_host_close(&nic->tap);
+	if (s->priv->guarded && nic->tap_index)
+		remove_tap(nic);
 	network_leave(&s->paths.dirs, &nic->join);
+}
+
+/* --- callers who are not root --- */
+
+static int check_modest(const struct attach_request *req, struct err *e)
+{
+	if (req->kind != ATTACH_NETWORK)
+		return err_set(e, -EPERM, "%s: only root may use it: join a network by its name",
+			       req->name);
+	if (req->unfiltered || req->vlan)
+		return err_set(e, -EPERM, "network %s: filter=off and vlan need root", req->name);
+	return 0;
+}
+
+/* What is believed is root's alone: the list, and what the network is. */
+static int check_files(struct server *s, const struct attach_request *req, struct err *e)
+{
+	char path[sizeof(s->paths.defs) + 32];
+	int rc = access_check_trusted("/etc/ferry", true, e);
+
+	if (rc == -ENOENT)
+		return err_set(e, -EACCES, "no user but root may join networks: there is no %s",
+			       ACCESS_FILE);
+	if (rc == 0)
+		rc = access_check(ACCESS_FILE, s->priv->uid, req->name, e);
+	if (rc == 0)
+		rc = network_paths_get(&s->paths, e);
+	if (rc == 0)
+		rc = access_check_trusted(s->paths.defs, true, e);
+	(void)snprintf(path, sizeof(path), "%s/%s.json", s->paths.defs, req->name);
+	return rc < 0 ? rc : access_check_trusted(path, false, e);
+}
+
+static int guard(struct server *s, const struct attach_request *req, struct err *e)
+{
+	char mac[MAC_TEXT_BYTES];
+	int rc = check_modest(req, e);
+
+	if (rc == 0 && !s->is_root) {
+		rc = privilege_become_root(e);
+		s->is_root = rc == 0;
+	}
+	if (rc == 0)
+		rc = check_files(s, req, e);
+	mac_format(req->mac, mac);
+	syslog(rc < 0 ? LOG_WARNING : LOG_INFO, "user %u, guest %s.%u, mac %s, network %s: %s",
+	       (unsigned)s->priv->uid, req->guest, req->nic, mac, req->name,
+	       rc < 0 ? e->text : "allowed");
+	return rc;
 }
 
 /* --- the conversation --- */
@@ -114,6 +184,7 @@ static int attach(struct server *s, const struct attach_request *req, struct att
 	if (rc < 0)
 		return rc;
 	rc = attach_kinds[req->kind](s, req, nic, e);
+	nic->tap_index = nic->tap.name[0] ? if_nametoindex(nic->tap.name) : 0;
 	if (rc < 0)
 		detach(s, nic);
 	return rc;
@@ -160,6 +231,8 @@ static int handle(struct server *s, const char *text, size_t len)
 
 	if (rc == 0 && s->nr == ARRAY_SIZE(s->nics))
 		rc = err_set(&e, -E2BIG, "more than %zu nics", ARRAY_SIZE(s->nics));
+	if (rc == 0 && s->priv->guarded)
+		rc = guard(s, &req, &e);
 	if (rc == 0)
 		rc = attach(s, &req, &s->nics[s->nr], &e);
 	if (rc < 0)
@@ -232,9 +305,9 @@ static int settle_descriptors(void)
 	return sock;
 }
 
-int attach_serve(void)
+int attach_serve(const struct privilege *priv)
 {
-	struct server s = { .sock = -1 };
+	struct server s = { .sock = -1, .priv = priv };
 
 	if (!is_packet_socket(STDIN_FILENO)) {
 		(void)fprintf(stderr, "ferry-net attach: it is for ferry run, which talks to it by "
@@ -248,6 +321,8 @@ int attach_serve(void)
 	s.sock = settle_descriptors();
 	if (s.sock < 0)
 		return CLI_FAILED;
+	if (priv->guarded)
+		openlog("ferry-net", LOG_PID, LOG_AUTHPRIV);
 	serve(&s);
 	(void)close(s.sock);
 	return CLI_OK;

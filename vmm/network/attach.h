@@ -3,7 +3,7 @@
 #ifndef FERRY_VMM_NETWORK_ATTACH_H
 #define FERRY_VMM_NETWORK_ATTACH_H
 
-#include "util/compiler.h"
+struct privilege;
 
 /*
  * Theory of operation
@@ -17,6 +17,10 @@
  *
  * If it is killed first, the journals tell the next command what is to be taken
  * back, as soon as the guest's process has ended: that one holds their locks.
+ *
+ * Guarded (privilege.h), it serves only what its caller may ask: networks that are
+ * defined for the whole host and that the access list allows him, with the filter on. Each
+ * request goes to the system's log, with its outcome.
  */
 
 /*
@@ -24,6 +28,6 @@
  * for that: no terminal, no descriptors but the socket, signals of a terminal ignored.
  * Returns the exit status.
  */
-int attach_serve(void);
+int attach_serve(const struct privilege *priv);
 
 #endif

@@ -9,6 +9,7 @@
 #include "vmm/network/attach.h"
 #include "vmm/network/command.h"
 #include "vmm/network/options.h"
+#include "vmm/network/privilege.h"
 
 static const struct command net_command = {
 	.name = "net",
@@ -46,9 +47,14 @@ static int run_command(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	if (open_missing_stdio() < 0)
+	struct privilege priv;
+
+	if (privilege_begin(&priv) < 0 || open_missing_stdio() < 0)
 		return CLI_FAILED;
 	if (argc == 2 && strcmp(argv[1], "attach") == 0)
-		return attach_serve();
+		return attach_serve(&priv);
+	/* All else is for whoever may do it anyway. */
+	if (privilege_drop(&priv) < 0)
+		return CLI_FAILED;
 	return run_command(argc, argv);
 }
