@@ -3,6 +3,7 @@
 #ifndef FERRY_UTIL_CLOCK_H
 #define FERRY_UTIL_CLOCK_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 #define NSEC_PER_SEC  1000000000ULL
@@ -14,5 +15,9 @@ uint64_t clock_now_ns(void);
 
 /* CLOCK_REALTIME in nanoseconds since the epoch. */
 uint64_t clock_wall_ns(void);
+
+/* CPU time of the process and of a thread that runs or is not joined yet; 0: unknown. */
+uint64_t clock_process_cpu_ns(void);
+uint64_t clock_thread_cpu_ns(pthread_t thread);
 
 #endif

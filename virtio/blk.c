@@ -302,14 +302,15 @@ int blk_release_lock(struct virtio_dev *dev, struct err *e)
 static void add_counters(struct blk_stats *sum, const struct blk_counters *c)
 {
 	for (unsigned op = 0; op < BLOCK_OP_MAX; op++) {
-		sum->ops[op] += atomic_load_explicit(&c->ops[op], memory_order_relaxed);
-		sum->bytes[op] += atomic_load_explicit(&c->bytes[op], memory_order_relaxed);
-		sum->errors[op] += atomic_load_explicit(&c->errors[op], memory_order_relaxed);
-		sum->latency_ns[op] +=
-			atomic_load_explicit(&c->latency_ns[op], memory_order_relaxed);
+		sum->ops[op] += counter_get(&c->ops[op]);
+		sum->bytes[op] += counter_get(&c->bytes[op]);
+		sum->errors[op] += counter_get(&c->errors[op]);
+		sum->latency_ns[op] += counter_get(&c->latency_ns[op]);
+		for (unsigned i = 0; i < COUNTER_BUCKETS; i++)
+			sum->latency[op][i] += counter_get(&c->latency[op][i]);
 	}
-	sum->in_flight += atomic_load_explicit(&c->in_flight, memory_order_relaxed);
-	sum->throttled += atomic_load_explicit(&c->throttled, memory_order_relaxed);
+	sum->in_flight += counter_get(&c->in_flight);
+	sum->throttled += counter_get(&c->throttled);
 }
 
 void blk_get_stats(struct virtio_dev *dev, struct blk_stats *ret)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "util/counter.h"
 #include "util/err.h"
 #include "virtio/block/block.h"
 #include "virtio/virtio.h"
@@ -80,7 +81,8 @@ struct blk_stats {
 	uint64_t ops[BLOCK_OP_MAX];
 	uint64_t bytes[BLOCK_OP_MAX];
 	uint64_t errors[BLOCK_OP_MAX];
-	uint64_t latency_ns[BLOCK_OP_MAX]; /* sum over ops */
+	uint64_t latency_ns[BLOCK_OP_MAX];               /* sum over ops */
+	uint64_t latency[BLOCK_OP_MAX][COUNTER_BUCKETS]; /* ops, by how long they took */
 	uint64_t in_flight;
 	uint64_t throttled; /* how often a queue waited for its limit */
 };

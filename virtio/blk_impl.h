@@ -28,6 +28,7 @@ struct blk_saved {
 struct blk_counters {
 	_Atomic uint64_t ops[BLOCK_OP_MAX], bytes[BLOCK_OP_MAX], errors[BLOCK_OP_MAX];
 	_Atomic uint64_t latency_ns[BLOCK_OP_MAX];
+	_Atomic uint64_t latency[BLOCK_OP_MAX][COUNTER_BUCKETS];
 	_Atomic uint64_t in_flight, throttled;
 };
 

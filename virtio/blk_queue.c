@@ -31,6 +31,7 @@
 #include <string.h>
 
 #include "util/clock.h"
+#include "util/counter.h"
 #include "virtio/blk_impl.h"
 
 #define LOOK_OUT_NS     (50 * NSEC_PER_USEC)
@@ -52,14 +53,6 @@ static const char *const op_names[BLOCK_OP_MAX] = {
 	[BLOCK_DISCARD] = "discard",
 	[BLOCK_WRITE_ZEROES] = "write zeroes",
 };
-
-/* The only writer is this thread, so no locked instruction is needed. */
-static void add(_Atomic uint64_t *counter, uint64_t n)
-{
-	uint64_t old = atomic_load_explicit(counter, memory_order_relaxed);
-
-	atomic_store_explicit(counter, old + n, memory_order_relaxed);
-}
 
 static bool is_broken(const struct blk_queue *q)
 {
@@ -113,11 +106,13 @@ static void count(struct blk_slot *s, int res)
 {
 	struct blk_counters *c = &s->q->counters;
 	enum block_op op = s->rq.op;
+	uint64_t took_ns = clock_now_ns() - s->start_ns;
 
-	add(&c->ops[op], 1);
-	add(&c->bytes[op], s->rq.bytes);
-	add(&c->errors[op], res < 0);
-	add(&c->latency_ns[op], clock_now_ns() - s->start_ns);
+	counter_add(&c->ops[op], 1);
+	counter_add(&c->bytes[op], s->rq.bytes);
+	counter_add(&c->errors[op], res < 0);
+	counter_add(&c->latency_ns[op], took_ns);
+	counter_add(&c->latency[op][counter_bucket(took_ns)], 1);
 }
 
 static void request_done(struct block_request *rq, int res)
@@ -178,7 +173,7 @@ static bool wait_for_limit(struct blk_queue *q, uint64_t now_ns)
 	if (iops_ns == 0 && bps_ns == 0)
 		return false;
 	if (!q->limit.armed && vq_has_work(&q->vq->ring))
-		add(&q->counters.throttled, 1);
+		counter_add(&q->counters.throttled, 1);
 	loop_arm(q->loop, &q->limit, now_ns + MAX(iops_ns, bps_ns));
 	return true;
 }

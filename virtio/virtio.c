@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
+#include "util/counter.h"
 #include "util/io.h"
 
 static void on_kick(void *opaque, unsigned events)
@@ -17,6 +18,7 @@ static void on_kick(void *opaque, unsigned events)
 	struct virtio_queue *q = opaque;
 
 	(void)events;
+	counter_add(&q->kicks, 1);
 	if (q->running && !atomic_load(&q->dev->broken))
 		q->dev->cls->run(q);
 }
@@ -134,8 +136,10 @@ bool virtio_notify(struct virtio_queue *q)
 {
 	bool wanted = vq_wants_interrupt(&q->ring);
 
-	if (wanted)
+	if (wanted) {
+		counter_add(&q->interrupts, 1);
 		q->dev->transport->raise_queue(q->dev, q);
+	}
 	return wanted;
 }
 

@@ -84,6 +84,9 @@ struct virtio_queue {
 	bool running;           /* loop thread only: started; false before ->quiesce is called */
 	struct loop_fd kick;    /* eventfd of notifications */
 	void *priv;             /* the class's */
+
+	/* Written by its loop, read by anyone: relaxed counters. */
+	_Atomic uint64_t kicks, interrupts;
 };
 
 /* What a transport does for its device; any thread. */

@@ -19,6 +19,7 @@ vmm_CORE := \
 	vmm/irq.c \
 	vmm/json_text.c \
 	vmm/kvm.c \
+	vmm/kvm_stats.c \
 	vmm/loop.c \
 	vmm/loop_epoll.c \
 	vmm/loop_uring.c \
@@ -84,6 +85,7 @@ vmm_TOP := \
 		vmm/guest/runtime_list.c \
 		vmm/guest/spec.c \
 		vmm/guest/state.c \
+		vmm/metrics/metrics.c \
 		vmm/move/receive.c \
 		vmm/move/receive_child.c \
 		vmm/move/receive_guest.c \

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The memory that the host can give now, in bytes; 0: unknown. */
 static uint64_t available_memory(void)
@@ -36,4 +37,21 @@ int host_check_memory(uint64_t bytes, bool hugepages, struct err *e)
 		       "memory: the guest may use %" PRIu64 " MiB, but the host has %" PRIu64
 		       " MiB left",
 		       bytes >> 20, available >> 20);
+}
+
+uint64_t host_resident_bytes(void)
+{
+	FILE *file = fopen("/proc/self/statm", "re");
+	uint64_t pages = 0;
+	char line[128], *rest;
+
+	if (!file)
+		return 0;
+	/* proc(5): the size of all mappings, then what is resident. */
+	if (fgets(line, sizeof(line), file)) {
+		(void)strtoull(line, &rest, 10);
+		pages = strtoull(rest, NULL, 10);
+	}
+	(void)fclose(file);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }

@@ -15,4 +15,7 @@
  */
 __must_check int host_check_memory(uint64_t bytes, bool hugepages, struct err *e);
 
+/* Memory of this process that is in RAM now, shared pages included; 0: unknown. */
+uint64_t host_resident_bytes(void);
+
 #endif

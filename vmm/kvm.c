@@ -489,6 +489,13 @@ int kvm_set_msrs(struct kvm_vcpu *vcpu, const struct kvm_msrs *msrs)
 	return xioctl(vcpu->fd, KVM_SET_MSRS, msrs);
 }
 
+int kvm_stats_open(int fd)
+{
+	int rc = xioctl_val(fd, KVM_GET_STATS_FD, 0);
+
+	return rc == -EINVAL ? -ENOTTY : rc;
+}
+
 int kvm_get_irqchip(int vm_fd, struct kvm_irqchip *chip)
 {
 	return xioctl(vm_fd, KVM_GET_IRQCHIP, chip);

@@ -161,6 +161,12 @@ __must_check int kvm_msr_list(int kvm_fd, struct kvm_msr_list **ret);
 __must_check int kvm_get_msrs(struct kvm_vcpu *vcpu, struct kvm_msrs *msrs);
 __must_check int kvm_set_msrs(struct kvm_vcpu *vcpu, const struct kvm_msrs *msrs);
 
+/*
+ * The file of statistics of the VM or vCPU @fd (KVM_GET_STATS_FD), which the caller
+ * closes; -ENOTTY: this KVM has none. Waits while the vCPU runs.
+ */
+__must_check int kvm_stats_open(int fd);
+
 /* Interrupt controllers and PIT as a whole. */
 __must_check int kvm_get_irqchip(int vm_fd, struct kvm_irqchip *chip);
 __must_check int kvm_set_irqchip(int vm_fd, const struct kvm_irqchip *chip);

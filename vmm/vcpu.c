@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/io.h"
 #include "vmm/cpuid.h"
 #include "vmm/vcpu_state.h"
 #include "vmm/vm.h"
@@ -60,6 +61,8 @@ static int init(struct vcpu *v)
 
 	if (rc < 0)
 		return rc;
+	/* Now, since a vCPU that runs answers no such call. */
+	v->stats_fd = kvm_stats_open(v->kvm.fd);
 	if (v->id == 0 && !v->vm->tsc_khz) {
 		int khz = kvm_get_tsc_khz(&v->kvm);
 
@@ -85,7 +88,7 @@ int vcpu_new(struct vm *vm, unsigned id, struct vcpu **ret)
 		return -ENOMEM;
 	v->vm = vm;
 	v->id = id;
-	v->kvm.fd = -1;
+	v->kvm.fd = v->stats_fd = -1;
 	rc = init(v);
 	if (rc < 0) {
 		vcpu_free(v);
@@ -99,6 +102,7 @@ void vcpu_free(struct vcpu *vcpu)
 {
 	if (!vcpu)
 		return;
+	close_fd(&vcpu->stats_fd);
 	kvm_vcpu_close(&vcpu->kvm);
 	free(vcpu->power_on);
 	free(vcpu);

@@ -22,6 +22,7 @@ struct vcpu {
 	unsigned id; /* also its APIC id */
 	struct kvm_vcpu kvm;
 	struct vcpu_state *power_on; /* for reset */
+	int stats_fd;                /* see kvm_stats.h; -1: this KVM has none */
 
 	pthread_t thread; /* valid once started */
 	_Atomic int tid;  /* the kernel's number of it; 0 until it runs */

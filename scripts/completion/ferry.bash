@@ -99,7 +99,7 @@ _ferry()
 			fi
 			;;
 		help) mapfile -t COMPREPLY < <(compgen -W "$(_ferry_commands "$1")" -- "$cur") ;;
-		info | pause | resume | shutdown | reset | destroy | console | wait)
+		info | pause | resume | shutdown | reset | destroy | console | wait | metrics)
 			mapfile -t COMPREPLY < <(compgen -W "$(_ferry_names "$1")" -- "$cur")
 			;;
 		esac

@@ -37,6 +37,8 @@ const struct command cli_commands[] = {
 	  &resume_nr_fields, .run = cli_resume },
 	{ "shutdown", "NAME", CLI_ARG_REQUIRED, "press a guest's power button", shutdown_fields,
 	  &shutdown_nr_fields, .run = cli_shutdown },
+	{ "metrics", "NAME", CLI_ARG_REQUIRED, "print a guest's counters for Prometheus", NULL,
+	  &no_fields, .run = cli_metrics },
 	{ "wait", "NAME", CLI_ARG_REQUIRED, "wait until something happens to a guest", wait_fields,
 	  &wait_nr_fields, .run = cli_wait },
 	{ "reset", "NAME", CLI_ARG_REQUIRED, "reset a guest, as its reset button", NULL, &no_fields,

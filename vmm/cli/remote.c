@@ -275,3 +275,18 @@ int cli_info(const struct cli *cli)
 	json_decref(info);
 	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
 }
+
+int cli_metrics(const struct cli *cli)
+{
+	const char *text;
+	json_t *ret;
+	struct err e;
+	int status;
+
+	if (execute_once(cli, "ferry-metrics", &ret, &e) < 0)
+		return cli_fail(cli, &e);
+	text = json_string_value(json_object_get(ret, "text"));
+	status = text && fputs(text, stdout) >= 0 && fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+	json_decref(ret);
+	return status;
+}

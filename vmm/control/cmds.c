@@ -87,6 +87,9 @@ static const struct control_command commands[] = {
 		  "saved or moved since.",
 	  .returns = "`status` (`none`, `active`, `completed`, `failed`), `completed` and `total` "
 		     "(bytes of the guest's memory)" },
+	{ "ferry-metrics", control_cmd_metrics,
+	  .help = "All counters, as `ferry metrics` prints them.",
+	  .returns = "`text` in the exposition format of Prometheus" },
 	{ "ferry-console", control_cmd_console, .args = control_console_args,
 	  .help = "After the reply the connection is the guest's console: raw bytes both ways." },
 };

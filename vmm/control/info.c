@@ -12,6 +12,7 @@
 #include "vmm/control/stats.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/run.h"
+#include "vmm/host_memory.h"
 #include "vmm/move/run_mover.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
@@ -125,12 +126,14 @@ int control_cmd_info(struct control_call *c)
 	}
 	cfg = machine_config(m);
 	up_ns = clock_now_ns() - machine_start_ns(m);
-	c->ret = json_pack("{s:s, s:s, s:i, s:s, s:I, s:i, s:b, s:f, s:o, s:o, s:o, "
+	c->ret = json_pack("{s:s, s:s, s:i, s:s, s:I, s:i, s:b, s:f, s:f, s:I, s:o, s:o, s:o, "
 			   "s:o, s:o?, s:o}",
 			   "name", cfg->name, "status", run_status_name(c->opaque), "pid", getpid(),
 			   "version", FERRY_VERSION, "memory", (json_int_t)cfg->memory_bytes,
 			   "vcpus", cfg->vcpus, "ephemeral", cfg->ephemeral, "uptime_s",
-			   (double)up_ns / NSEC_PER_SEC, "console", console_json(c), "exits",
+			   (double)up_ns / NSEC_PER_SEC, "cpu_s",
+			   (double)clock_process_cpu_ns() / NSEC_PER_SEC, "resident_bytes",
+			   (json_int_t)host_resident_bytes(), "console", console_json(c), "exits",
 			   exits_json(machine_vm(m)), "disks", disks_json(m), "nics", nics_json(m),
 			   "balloon", balloon_json(m), "config", config_to_json(cfg));
 	return 0;

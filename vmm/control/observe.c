@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "util/io.h"
 #include "vmm/dump/dump.h"
+#include "vmm/metrics/metrics.h"
 
 #define FILE_PROTOCOL "file:"
 
@@ -55,5 +57,15 @@ int control_cmd_dump(struct control_call *c)
 int control_cmd_query_dump(struct control_call *c)
 {
 	c->ret = dump_query(c->opaque);
+	return 0;
+}
+
+int control_cmd_metrics(struct control_call *c)
+{
+	_cleanup_free_ char *text = metrics_text(c->opaque);
+
+	if (!text)
+		return err_set(c->e, -ENOMEM, "out of memory");
+	c->ret = json_pack("{s:s}", "text", text);
 	return 0;
 }

@@ -11,5 +11,6 @@ extern const struct control_arg control_dump_args[];
 /* The commands that are called so. */
 int control_cmd_dump(struct control_call *c);
 int control_cmd_query_dump(struct control_call *c);
+int control_cmd_metrics(struct control_call *c);
 
 #endif
