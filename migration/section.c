@@ -34,8 +34,6 @@ static const struct {
 	{ SECTION_END, 0 },
 	{ SECTION_MACHINE, 4 * KIB },
 	{ SECTION_RAM_INDEX, 16 * MIB },
-	{ SECTION_MACHINE, 4 * KIB },
-	{ SECTION_BOOT, 1 * MIB },
 	{ SECTION_HELLO, 64 * KIB },
 	{ SECTION_REPLY, 64 * KIB },
 	{ SECTION_MESSAGE, 64 * KIB },

@@ -8,6 +8,7 @@
 
 #include "migration/file.h"
 #include "migration/section.h"
+#include "migration/section_list.h"
 #include "migration/vstate.h"
 
 /* What the payload of a section type is. */
@@ -106,6 +107,38 @@ static json_t *section_to_json(const struct section *s, uint64_t offset)
 	return section;
 }
 
+static bool is_same(const json_t *a, const json_t *b, const char *key)
+{
+	const json_t *one = json_object_get(a, key), *other = json_object_get(b, key);
+
+	return one ? json_equal(one, other) : !other;
+}
+
+/*
+ * Whoever loads it wants each section once, and so a second one would be shown that
+ * is not what the guest becomes. What may be skipped may come as often as it likes.
+ */
+static int add_section(json_t *list, json_t *section, struct err *e)
+{
+	const json_t *other;
+	size_t i;
+
+	if (!section || json_array_append_new(list, section) < 0)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (json_array_size(list) > SECTION_LIST_MAX)
+		return err_set(e, -EPROTO, "it has more than %u sections", SECTION_LIST_MAX);
+	if (!json_object_get(section, "name"))
+		return 0;
+	json_array_foreach(list, i, other)
+	{
+		if (other != section && is_same(section, other, "type") &&
+		    is_same(section, other, "id") && is_same(section, other, "device"))
+			return err_set(e, -EPROTO, "its section %s comes twice",
+				       json_string_value(json_object_get(section, "name")));
+	}
+	return 0;
+}
+
 static json_t *sections_to_json(struct file_reader *r, struct err *e)
 {
 	json_t *list = json_array();
@@ -116,8 +149,8 @@ static json_t *sections_to_json(struct file_reader *r, struct err *e)
 		uint64_t offset = 0;
 		int rc = file_reader_next(r, &s, &offset, e);
 
-		if (rc == 0 && json_array_append_new(list, section_to_json(&s, offset)) < 0)
-			rc = err_set(e, -ENOMEM, "out of memory");
+		if (rc == 0)
+			rc = add_section(list, section_to_json(&s, offset), e);
 		end = s.type == SECTION_END;
 		section_fini(&s);
 		if (rc < 0) {
