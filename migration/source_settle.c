@@ -93,7 +93,7 @@ int source_force_resume(struct source *s, struct err *e)
 {
 	const struct err why = {
 		.code = -EINTR,
-		.text = "the destination did not say who has the guest, and it was resumed by force",
+		.text = "nobody said who has the guest, and it was resumed by force",
 	};
 
 	mutex_lock(&s->lock);

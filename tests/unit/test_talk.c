@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -272,14 +273,21 @@ static void test_bad_hello(void **state)
 		"{\"protocol\":1,\"page-size\":4096,\"streams\":-1,\"compress\":\"none\"}",
 		"{\"protocol\":1,\"page-size\":4096,\"streams\":1,\"compress\":\"gzip\"}",
 		"{\"protocol\":1,\"page-size\":4096,\"streams\":1}",
-		"{\"protocol\":1,\"page-size\":4096,\"streams\":1,\"compress\":\"none\",\"ticket\":7}",
-		"{\"protocol\":1,\"page-size\":4096,\"streams\":1,\"compress\":\"none\",\"ticket\":\"\"}",
 	};
+	static const char *const tickets[] = { "7", "null", "\"\"", "\"00\"", "[]" };
 	struct hello got;
+	char text[160];
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(decode_hello(bad[i], &got), -EPROTO);
+	for (unsigned i = 0; i < ARRAY_SIZE(tickets); i++) {
+		(void)snprintf(text, sizeof(text),
+			       "{\"protocol\":1,\"page-size\":4096,\"streams\":1,"
+			       "\"compress\":\"none\",\"ticket\":%s}",
+			       tickets[i]);
+		assert_int_equal(decode_hello(text, &got), -EPROTO);
+	}
 }
 
 /* --- phases --- */
