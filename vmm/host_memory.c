@@ -9,8 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The memory that the host can give now, in bytes; 0: unknown. */
-static uint64_t available_memory(void)
+uint64_t host_available_memory(void)
 {
 	static const char key[] = "MemAvailable:";
 	FILE *info = fopen("/proc/meminfo", "re");
@@ -27,9 +26,25 @@ static uint64_t available_memory(void)
 	return kib * KIB;
 }
 
+uint64_t host_resident_memory(pid_t pid)
+{
+	char path[32], line[128] = "", *resident;
+	FILE *statm;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	statm = fopen(path, "re");
+	if (!statm)
+		return 0;
+	if (!fgets(line, sizeof(line), statm))
+		line[0] = '\0';
+	(void)fclose(statm);
+	resident = strchr(line, ' '); /* the second number, in pages */
+	return resident ? strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
 int host_check_memory(uint64_t bytes, bool hugepages, struct err *e)
 {
-	uint64_t available = available_memory();
+	uint64_t available = host_available_memory();
 
 	if (hugepages || !available || bytes <= available)
 		return 0;

@@ -5,9 +5,16 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "util/compiler.h"
 #include "util/err.h"
+
+/* The memory that the host can give now, in bytes; 0: unknown. */
+uint64_t host_available_memory(void);
+
+/* What the process @pid has of it already, in bytes; 0: nothing, or there is none. */
+uint64_t host_resident_memory(pid_t pid);
 
 /*
  * Does the host have @bytes that a guest may come to use? 0, or -ENOMEM with both

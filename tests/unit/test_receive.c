@@ -37,6 +37,45 @@ static void test_answers(void **state)
 	}
 }
 
+/* What guests under way may come to use is kept for them; those that run do not count. */
+static void test_promised_memory(void **state)
+{
+	static const struct {
+		struct session session;
+		uint64_t promised; /* in TiB, of the other's point of view */
+	} cases[] = {
+		{ { .state = SESSION_COMES, .reserved_bytes = 2048 * GIB }, 2 },
+		{ { .state = SESSION_COMMITTED, .reserved_bytes = 1024 * GIB }, 1 },
+		{ { .state = SESSION_RUNS, .reserved_bytes = 4096 * GIB }, 0 },
+		{ { .state = SESSION_COMES, .reserved_bytes = 4096 * GIB, .ended = true }, 0 },
+		{ { .state = SESSION_COMES }, 0 },
+	};
+	struct receiver r = { 0 };
+	struct session sessions[ARRAY_SIZE(cases)], newcomer = { .r = &r };
+	uint64_t bytes;
+
+	(void)state;
+	TAILQ_INIT(&r.sessions);
+	TAILQ_INSERT_TAIL(&r.sessions, &newcomer, link);
+	newcomer.reserved_bytes = 4096 * GIB; /* its own does not count */
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		sessions[i] = cases[i].session;
+		TAILQ_INSERT_TAIL(&r.sessions, &sessions[i], link);
+		assert_int_equal(session_promised_bytes(&newcomer), cases[i].promised * 1024 * GIB);
+		TAILQ_REMOVE(&r.sessions, &sessions[i], link);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		TAILQ_INSERT_TAIL(&r.sessions, &sessions[i], link);
+	assert_int_equal(session_promised_bytes(&newcomer), 3072 * GIB);
+	/* What a process has already, it takes out of what is left. */
+	sessions[0].pid = getpid();
+	bytes = session_promised_bytes(&newcomer);
+	assert_true(bytes < 3072 * GIB && bytes > 3000 * GIB);
+	sessions[1].pid = getpid();
+	sessions[1].reserved_bytes = 1; /* less than it has: nothing */
+	assert_true(session_promised_bytes(&newcomer) < 2048 * GIB);
+}
+
 /* A reason may quote a peer: what would move a cursor or is no UTF-8 does not get through. */
 static void test_reasons_are_clean(void **state)
 {
@@ -58,6 +97,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_promised_memory),
 		cmocka_unit_test(test_reasons_are_clean),
 	};
 

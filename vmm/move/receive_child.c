@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 #include "migration/channel.h"
 #include "migration/section.h"
+#include "util/clock.h"
 #include "util/io.h"
 #include "util/thread.h"
 #include "vmm/move/receive_guest.h"
@@ -41,8 +43,11 @@ struct child {
 	pthread_t thread;
 
 	struct mutex lock; /* protects: what follows; order: a leaf */
-	bool committed;    /* that the listener is gone does not matter any more */
-	bool over;         /* receive_guest() has returned */
+	pthread_cond_t changed;
+	bool gone;                 /* the listener is, or wants us to be */
+	bool committed;            /* nothing of that matters any more */
+	struct receive_msg memory; /* the answer to RECEIVE_RESERVE; kind 0: none yet */
+	bool over;                 /* receive_guest() has returned */
 };
 
 /* --- towards the listener --- */
@@ -57,15 +62,21 @@ static bool comes_and_goes(int rc)
  * What the listener answers to questions about the guest hangs on it, so it is said
  * until it has been heard, or nobody is left to hear it.
  */
+static void tell_msg(const struct child *c, const struct receive_msg *msg)
+{
+	struct pollfd room = { .fd = c->sock, .events = POLLOUT };
+
+	while (comes_and_goes(receive_msg_send(c->sock, msg, -1)))
+		(void)poll(&room, 1, 10);
+}
+
 static void tell(const struct child *c, uint32_t kind, const char *text)
 {
 	struct receive_msg msg = { .kind = kind };
-	struct pollfd room = { .fd = c->sock, .events = POLLOUT };
 
 	if (text)
 		(void)snprintf(msg.text, sizeof(msg.text), "%s", text);
-	while (comes_and_goes(receive_msg_send(c->sock, &msg, -1)))
-		(void)poll(&room, 1, 10);
+	tell_msg(c, &msg);
 }
 
 /* Returns the next message's kind; -ETIMEDOUT, or -EPIPE: it is gone. Before the thread. */
@@ -105,8 +116,17 @@ static void listener_is_gone(struct child *c)
 {
 	receive_streams_close(c->streams);
 	MUTEX_SCOPE(&c->lock);
+	c->gone = true;
 	if (!c->committed)
 		channel_cancel(c->control);
+	(void)pthread_cond_broadcast(&c->changed);
+}
+
+static void on_memory(struct child *c, const struct receive_msg *msg)
+{
+	MUTEX_SCOPE(&c->lock);
+	c->memory = *msg;
+	(void)pthread_cond_broadcast(&c->changed);
 }
 
 /*
@@ -138,6 +158,8 @@ static void *read_listener(void *opaque)
 		rc = receive_msg_recv(c->sock, &msg, &fd);
 		if (rc > 0 && msg.kind == RECEIVE_STREAM && fd >= 0)
 			receive_streams_offer(c->streams, take_fd(&fd), (unsigned)msg.value);
+		else if (rc > 0 && msg.kind == RECEIVE_MEMORY)
+			on_memory(c, &msg);
 		else if (rc > 0 && msg.kind == RECEIVE_GIVE_UP)
 			listener_is_gone(c);
 		close_fd(&fd);
@@ -179,6 +201,28 @@ static void on_running(void *opaque, uint64_t after_ns, bool told)
 	const struct child *c = opaque;
 
 	(void)!receive_msg_send(c->sock, &msg, -1);
+}
+
+/* The listener knows what other guests on their way may come to use. */
+static int reserve(void *opaque, uint64_t memory_bytes, struct err *e)
+{
+	const struct receive_msg msg = { .kind = RECEIVE_RESERVE, .value = memory_bytes };
+	uint64_t until_ns = clock_now_ns() + VERDICT_TIMEOUT_MS * NSEC_PER_MSEC;
+	struct child *c = opaque;
+	int rc = 0;
+
+	tell_msg(c, &msg);
+	MUTEX_SCOPE(&c->lock);
+	while (!c->memory.kind && !c->gone && rc == 0)
+		rc = cond_wait_until(&c->changed, &c->lock, until_ns);
+	if (!c->memory.kind)
+		return err_set(e, -ECANCELED, "'ferry receive' was ended, or does not answer");
+	if (c->memory.flag)
+		return 0;
+	return err_set(e, -ENOMEM,
+		       "memory: the guest may use %" PRIu64 " MiB, but the host has %" PRIu64
+		       " MiB left beside what other guests on their way here may use",
+		       memory_bytes >> 20, c->memory.value >> 20);
 }
 
 static const struct dest_peer_ops peer_ops = {
@@ -232,6 +276,7 @@ static int run_session(struct child *c, const struct receive_options *o, struct 
 		.control = c->control,
 		.ticket = *c->ticket,
 		.peer = &peer_ops,
+		.reserve = reserve,
 		.opaque = c,
 		.changes = &changes,
 		.verbose = o->verbose,
@@ -263,6 +308,7 @@ static int receive_one(const struct receive_options *o, const struct tls_credent
 	int rc;
 
 	mutex_init(&c.lock);
+	cond_init(&c.changed);
 	rc = open_channel(&c, task->fd, &c.control, &e);
 	if (rc == 0 && receive_streams_new(&c.streams, c.control, creds, c.ticket) < 0)
 		rc = err_set(&e, -ENOMEM, "out of memory");
@@ -272,6 +318,7 @@ static int receive_one(const struct receive_options *o, const struct tls_credent
 		tell(&c, RECEIVE_FAILED, e.text);
 	receive_streams_free(c.streams);
 	channel_free(c.control);
+	(void)pthread_cond_destroy(&c.changed);
 	mutex_fini(&c.lock);
 	(void)close(c.sock);
 	return rc < 0 ? 1 : rc;

@@ -380,7 +380,12 @@ static int make_spec(struct incoming *in, const struct section *config, struct e
 
 	if (rc == 0)
 		rc = guest_spec_apply(in->spec, in->session->changes, e);
-	return rc < 0 ? rc : guest_spec_check(in->spec, e);
+	if (rc == 0)
+		rc = guest_spec_check(in->spec, e);
+	/* Huge pages are had or not when they are mapped. */
+	if (rc < 0 || in->spec->cfg.hugepages)
+		return rc;
+	return in->session->reserve(in->session->opaque, in->spec->cfg.memory_bytes, e);
 }
 
 static int reserve(struct incoming *in, const struct section *config, struct err *e)

@@ -16,7 +16,9 @@ struct receive_session {
 	struct channel *control;          /* preamble and TLS are done; stays the caller's */
 	struct ticket ticket;             /* for the source */
 	const struct dest_peer_ops *peer; /* the other connections; the note to the listener */
-	void *opaque;                     /* for them */
+	/* So much may the guest come to use. 0, or -ENOMEM with what there is. */
+	int (*reserve)(void *opaque, uint64_t memory_bytes, struct err *e);
+	void *opaque; /* for all of them */
 	const struct guest_changes *changes;
 	uint32_t hold; /* phases to stop at, see migration/phase.h */
 	bool verbose, json;

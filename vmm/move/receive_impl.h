@@ -55,9 +55,11 @@ enum receive_kind {
 	RECEIVE_WELCOME, /* go on */
 	RECEIVE_FULL,    /* there are too many: say so, and end */
 	RECEIVE_STREAM,  /* with a descriptor; value: its number */
+	RECEIVE_MEMORY,  /* answers RECEIVE_RESERVE. flag: it may; otherwise value: bytes left */
 	RECEIVE_GIVE_UP, /* the listener ends: end too, unless the commit has come */
 	/* the process' */
 	RECEIVE_PROVEN,    /* TLS is done: may I? */
+	RECEIVE_RESERVE,   /* value: bytes that the guest may come to use: may it? */
 	RECEIVE_NAMED,     /* text: the guest's name */
 	RECEIVE_COMMITTED, /* it will run, unless its process says RECEIVE_FAILED */
 	RECEIVE_RUNS,      /* value: ns since the commit; flag: the source knows */
@@ -110,6 +112,7 @@ struct session {
 	bool failed; /* it has said why it will never run */
 	bool ended;  /* its process has */
 	uint64_t ended_ns;
+	uint64_t reserved_bytes; /* that its guest may come to use */
 	pid_t pid;
 	struct loop_fd sock, pidfd;
 	char peer[128]; /* "tcp 10.0.0.1:40000" */
@@ -187,6 +190,12 @@ enum preamble_code session_may_start(const struct receiver *r);
 
 /* Pass stream @k to its session. PREAMBLE_OK or why not. */
 enum preamble_code session_pass_stream(struct receiver *r, const struct knock *k);
+
+/*
+ * What the guests that are under way may still come to use, but for @s's: what they have
+ * already is none of what the host has left.
+ */
+uint64_t session_promised_bytes(const struct session *s);
 
 /* What is told about it. */
 enum handover_answer session_answer(const struct session *s);

@@ -11,6 +11,7 @@
 
 #include "util/clock.h"
 #include "util/io.h"
+#include "vmm/host_memory.h"
 #include "vmm/move/receive_impl.h"
 
 struct session *session_find(struct receiver *r, const uint8_t id[PREAMBLE_SESSION_BYTES])
@@ -129,6 +130,41 @@ static void on_proven(struct session *s)
 	(void)!receive_msg_send(s->sock.fd, &msg, -1);
 }
 
+uint64_t session_promised_bytes(const struct session *s)
+{
+	const struct session *other;
+	uint64_t bytes = 0;
+
+	TAILQ_FOREACH(other, &s->r->sessions, link)
+	{
+		uint64_t has;
+
+		/* One that runs takes what it takes, as all other processes here do. */
+		if (other == s || other->ended || other->state == SESSION_RUNS)
+			continue;
+		has = host_resident_memory(other->pid);
+		bytes += other->reserved_bytes - MIN(other->reserved_bytes, has);
+	}
+	return bytes;
+}
+
+static void on_reserve(struct session *s, uint64_t bytes)
+{
+	uint64_t available = host_available_memory(), promised = session_promised_bytes(s);
+	uint64_t left = available - MIN(available, promised);
+	const struct receive_msg msg = {
+		.kind = RECEIVE_MEMORY,
+		.flag = !available || bytes <= left,
+		.value = left,
+	};
+
+	if (s->state != SESSION_COMES)
+		return;
+	if (msg.flag)
+		s->reserved_bytes = bytes;
+	(void)!receive_msg_send(s->sock.fd, &msg, -1);
+}
+
 static void on_runs(struct session *s, const struct receive_msg *msg)
 {
 	if (s->state < SESSION_COMMITTED)
@@ -168,6 +204,9 @@ static void handle(struct session *s, const struct receive_msg *msg)
 	switch (msg->kind) {
 	case RECEIVE_PROVEN:
 		on_proven(s);
+		break;
+	case RECEIVE_RESERVE:
+		on_reserve(s, msg->value);
 		break;
 	case RECEIVE_NAMED:
 		(void)snprintf(s->name, sizeof(s->name), "%.*s", (int)sizeof(s->name) - 1,
