@@ -94,7 +94,7 @@ soak: $(PROGRAMS) $(GUESTS) ## SOAK=200 rounds of teleports, there and back
 bench: $(PROGRAMS) $(GUESTS) ## ferry and QEMU side by side (BENCH='--pairs 9': more options)
 	$(Q)FERRY=$(O)/ferry BUILD=$(O) bench/run --doc docs/performance.md $(BENCH)
 
-bench-teleport: $(PROGRAMS) $(GUESTS) ## live migration by ferry and QEMU side by side (BENCH=--help)
+bench-teleport: $(PROGRAMS) $(O)/bench/ram $(GUESTS) ## live migration by ferry and QEMU side by side (BENCH=--help)
 	$(Q)FERRY=$(O)/ferry BUILD=$(O) bench/teleport --doc docs/performance.md $(BENCH)
 
 $(O)/bench/ram: $(O)/bench/ram.o $(LIB)

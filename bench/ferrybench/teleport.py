@@ -2,15 +2,17 @@
 """The rows of bench/teleport, and their tables."""
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
 import re
 import statistics
+import time
 
 from ferrytest import Skip, require_kvm, require_root, require_tool
 
-from . import host
+from . import host, streams
 from .main import say, update_doc
 from .moves import GUEST_ADDR, LIMIT_MS, PING_MS, TICK_MS, Scene, ferry_move, iperf_mib_s, qemu_move
 from .table import Row, markdown, number
@@ -26,9 +28,9 @@ def dirty(rate, mem_mib=128):
 
 SCENES = {
     "idle-256": ("idle, 256 MiB", Scene("idle", TICK)),
-    "idle-1024": ("idle, 1 GiB, 0.9 in use", Scene("idle", f"{TICK} fill=920M", 1024)),
+    "idle-1024": ("idle, 1 GiB, 0.9 in use", Scene("idle", f"{TICK} fill=920M", 1024, warm=True)),
     "idle-1024-s4": ("the same, 4 streams",
-                     Scene("idle", f"{TICK} fill=920M", 1024, streams=4)),
+                     Scene("idle", f"{TICK} fill=920M", 1024, streams=4, warm=True)),
     "idle-4096": ("idle, 4 GiB, 1 in use", Scene("idle", f"{TICK} fill=1024M", 4096)),
     "dirty-10": ("10 MiB/s, 256 MiB", Scene("dirty", dirty(10, 32))),
     "dirty-100": ("100 MiB/s, 256 MiB", Scene("dirty", dirty(100))),
@@ -44,6 +46,9 @@ SCENES = {
 }
 QUICK = ("idle-256", "dirty-100", "ping")
 RATES = {"idle-1024": 1, "idle-1024-s4": 4}
+STREAMS_MIB = 256
+CLEAN_MIB = 4096
+CLEAN_MAX_MS = 1
 
 
 @dataclasses.dataclass
@@ -64,7 +69,7 @@ class Measured:
 
 def memory_mib_s(moved):
     """How fast memory went, while it went."""
-    return moved.wire_mib / ((moved.total_ms - moved.own_ms) / 1000)
+    return moved.wire_mib / (moved.memory_ms / 1000)
 
 
 # --- tables --------------------------------------------------------------------------
@@ -90,16 +95,33 @@ def cost_row(m):
     return cells
 
 
-def rate_rows(m):
-    """Beside iperf3."""
-    row = Row(m.key, "", "", None, ratio_min=0.8)
-    row.pairs = [(memory_mib_s(pair[0]), rate) for pair, rate in zip(m.pairs, m.iperf)]
-    theirs = [memory_mib_s(pair[1]) / rate for pair, rate in zip(m.pairs, m.iperf)]
+def rate_cells(pairs, ratio_min=None):
+    """Medians beside iperf3's."""
+    row = Row("", "", "", None, ratio_min=ratio_min, pairs=pairs)
     ratios = row.ratios()
-    return [str(m.scene.streams), number(statistics.median(f for f, _ in row.pairs)),
-            number(statistics.median(m.iperf)),
+    return [number(statistics.median(f for f, _ in pairs)),
+            number(statistics.median(rate for _, rate in pairs)),
             f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})", row.aim(),
-            "met" if row.met() else "MISSED", f"{statistics.median(theirs):.2f}"]
+            {True: "met", False: "MISSED", None: ""}[row.met()]]
+
+
+def rate_row(m):
+    """A whole move."""
+    pairs = [(memory_mib_s(pair[0]), rate) for pair, rate in zip(m.pairs, m.iperf)]
+    theirs = [memory_mib_s(pair[1]) / rate for pair, rate in zip(m.pairs, m.iperf)]
+    return [str(m.scene.streams), *rate_cells(pairs)[:3], f"{statistics.median(theirs):.2f}"]
+
+
+def streams_parts(runner):
+    """The streams by themselves."""
+    worst = max(runner.clean_ms)
+    return ["Memory streams to a receiver that has its memory, beside iperf3 with as many\n"
+            "connections, over loopback (MiB/s).\n\n" +
+            plain(["streams", "ferry", "iperf3", "ferry / iperf3", "aim", ""],
+                  [[str(nr), *rate_cells(pairs, 0.8)] for nr, pairs in runner.streams.items()]),
+            f"A pass over {CLEAN_MIB // 1024} GiB that nobody wrote to: "
+            f"{statistics.median(runner.clean_ms):.3f} ms a GiB, at most {worst:.3f} (aim: at most "
+            f"{CLEAN_MAX_MS}, {'met' if worst <= CLEAN_MAX_MS else 'MISSED'}).\n"]
 
 
 def ping_row(m, side):
@@ -131,10 +153,13 @@ def report(measured, runner):
     parts.append("What it cost, ferry / QEMU (medians).\n\n" +
                  plain(["", "longest silence ms", "total ms", "passes", "MiB sent",
                         "CPU seconds of both processes"], map(cost_row, done)))
+    if runner.streams:
+        parts += streams_parts(runner)
     if rates := [m for m in done if m.iperf]:
-        parts.append("Memory beside iperf3 on the same path (MiB/s).\n\n" +
-                     plain(["streams", "ferry", "iperf3", "ferry / iperf3", "aim", "",
-                            "QEMU / iperf3"], map(rate_rows, rates)))
+        parts.append("The passes of a whole move to a destination that takes fresh memory, beside\n"
+                     "iperf3, which needs none, on the same path (MiB/s).\n\n" +
+                     plain(["streams", "ferry", "iperf3", "ferry / iperf3", "QEMU / iperf3"],
+                           map(rate_row, rates)))
     if pings := [m for m in done if m.scene.nic]:
         parts.append("Somebody pings the guest every 10 ms (ms).\n\n" +
                      plain(["", "gap", "downtime", "gap less downtime", "aim", ""],
@@ -149,6 +174,9 @@ class Runner:
     def __init__(self, args):
         self.args = args
         self.noisy = self.runs = 0
+        self.clean_ms = []
+        self.streams = {}  # how many: pairs of rates
+        self.end_s = time.monotonic() + 60 * args.minutes
 
     def set_priority(self, scene):
         """Of this program and all that it starts from now on.
@@ -175,7 +203,7 @@ class Runner:
         figures = {side: self.quiet(side, m.scene) for side in order}
         pair = tuple(figures[side] for side in sides)
         if m.key in RATES:
-            m.iperf.append(self.quiet(iperf_mib_s, RATES[m.key], 2))
+            m.iperf.append(self.quiet(iperf_mib_s, RATES[m.key], 1))
         m.pairs.append(pair)
         say(f"{m.key:14} " + "  ".join(
             f"{name} {x.silence_ms:.0f} own {x.own_ms:.1f} total {x.total_ms:.0f} ms"
@@ -196,12 +224,23 @@ class Runner:
         """
         failed = set()
         try:
-            for _ in range(self.args.pairs):
-                for m in measured:
+            for nr, m in itertools.product(range(self.args.pairs), measured):
+                if nr == 0 or time.monotonic() < self.end_s:
                     self.try_pair(m, failed)
         except KeyboardInterrupt:
             say("interrupted")
         return failed
+
+    def measure_streams(self):
+        """By themselves; and a pass over memory that nobody wrote to."""
+        self.set_priority(Scene())
+        clean = [streams.ram("--mib", CLEAN_MIB, "--used-mib", 64, "--again", 0)
+                 for _ in range(self.args.pairs)]
+        self.clean_ms = [run["clean_ms_per_gib"] for run in clean]
+        for nr in sorted(set(RATES.values())):
+            self.streams[nr] = self.quiet(streams.pairs_of, nr, self.args.pairs, STREAMS_MIB, 1)
+            say(f"streams-{nr:<6} " + "  ".join(f"{ours:.0f} / {rate:.0f} MiB/s"
+                                              for ours, rate in self.streams[nr]))
 
     def footer(self):
         """What to know about the figures."""
@@ -224,6 +263,8 @@ def parse_args():
                         help="wait so many seconds for a quiet machine before each run (2)")
     parser.add_argument("--realtime", action="store_true",
                         help="with real-time priority: for a machine that others use")
+    parser.add_argument("--minutes", type=float, default=6.5,
+                        help="after these only the first pair of a row is begun (6.5)")
     parser.add_argument("--doc", type=pathlib.Path, help="put the tables into this document")
     parser.add_argument("--json", type=pathlib.Path, help="write every figure to this file")
     args = parser.parse_args()
@@ -247,6 +288,8 @@ def main():
         print(f"skipped: {reason}")
         return 77
     runner = Runner(args)
+    if any(m.key in RATES for m in measured):
+        runner.measure_streams()
     failed = runner.measure(measured)
     text = report(measured, runner)
     print(text)

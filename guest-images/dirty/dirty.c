@@ -12,6 +12,7 @@
 #define RANGES_MAX    64
 #define SLICE_NS      (2 * NS_PER_MS) /* a rate is kept over this long */
 #define NO_RATE_PAGES 1024            /* between two looks at the power button */
+#define TICK_PAGES    16              /* the same, and at the clock, where it ticks */
 
 struct dirty {
 	struct memory_range ranges[RANGES_MAX];
@@ -136,17 +137,26 @@ static void find_memory(struct dirty *dirty, uint64_t wanted_bytes)
 	}
 }
 
+/* Not longer than a tick, or that could not be kept. */
+static uint64_t slice_pages(const struct dirty *dirty)
+{
+	uint64_t slice_ns = SLICE_NS;
+
+	if (dirty->tick_ns && dirty->tick_ns < slice_ns)
+		slice_ns = dirty->tick_ns;
+	return dirty->rate_bytes / PAGE_BYTES / (NS_PER_S / slice_ns);
+}
+
 static void set_up(struct dirty *dirty)
 {
-	uint64_t slices_per_s = NS_PER_S / SLICE_NS;
-
 	irq_init();
 	dirty->button_vector = power_button_enable();
 	find_memory(dirty, param_number("mem", UINT64_MAX));
 	dirty->rate_bytes = param_number("rate", 0) * MIB;
 	dirty->tick_ns = param_number("tick", 0) * NS_PER_MS;
-	dirty->slice_pages =
-		dirty->rate_bytes ? dirty->rate_bytes / PAGE_BYTES / slices_per_s : NO_RATE_PAGES;
+	dirty->slice_pages = dirty->rate_bytes ? slice_pages(dirty)
+			     : dirty->tick_ns  ? TICK_PAGES
+					       : NO_RATE_PAGES;
 	print("dirty start pages=%lu rate_mib=%lu\n", dirty->pages, dirty->rate_bytes / MIB);
 	dirty->start_ns = clock_ns();
 }

@@ -33,8 +33,8 @@ int guest_main(void)
 	irq_init();
 	console_irq_enable();
 	power_button_enable();
-	next_ns = clock_ns() + tick_ns;
 	fill_memory(param_number("fill", 0));
+	next_ns = clock_ns() + tick_ns;
 	print("idle ready\n");
 	if (param_number("chatter", 0))
 		chatter();
