@@ -1,6 +1,7 @@
 FERRY_SRCS += \
 	util/bitmap.c \
 	util/clock.c \
+	util/cpulist.c \
 	util/document.c \
 	util/err.c \
 	util/fdpass.c \

@@ -37,12 +37,15 @@ vmm_TOP := \
 		vmm/cli/doctor_checks.c \
 		vmm/cli/dump.c \
 		vmm/cli/duration.c \
+		vmm/cli/guests.c \
 		vmm/cli/help.c \
+		vmm/cli/memory.c \
 		vmm/cli/net.c \
 		vmm/cli/overview.c \
 		vmm/cli/parse.c \
 		vmm/cli/plot.c \
 		vmm/cli/plot_record.c \
+		vmm/cli/power.c \
 		vmm/cli/receive.c \
 		vmm/cli/remote.c \
 		vmm/cli/run.c \
@@ -50,6 +53,7 @@ vmm_TOP := \
 		vmm/cli/state.c \
 		vmm/cli/teleport.c \
 		vmm/cli/teleport_show.c \
+		vmm/cli/vcpu.c \
 		vmm/cli/wait.c \
 		vmm/cli/wait_ping.c \
 		vmm/control/basic.c \
@@ -63,6 +67,7 @@ vmm_TOP := \
 		vmm/control/request.c \
 		vmm/control/schema.c \
 		vmm/control/stats.c \
+		vmm/control/vcpus.c \
 		vmm/dump/core_file.c \
 		vmm/dump/dump.c \
 		vmm/dump/page_walk.c \

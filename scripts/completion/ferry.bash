@@ -74,6 +74,16 @@ _ferry_name_then()
 	fi
 }
 
+# The first word is an action, the second a guest.
+_ferry_action()
+{
+	if ((cword == 2)); then
+		mapfile -t COMPREPLY < <(compgen -W "$2" -- "$cur")
+	elif ((cword == 3)); then
+		mapfile -t COMPREPLY < <(compgen -W "$(_ferry_names "$1")" -- "$cur")
+	fi
+}
+
 _ferry()
 {
 	local cur prev words cword
@@ -99,7 +109,10 @@ _ferry()
 			fi
 			;;
 		help) mapfile -t COMPREPLY < <(compgen -W "$(_ferry_commands "$1")" -- "$cur") ;;
-		info | pause | resume | shutdown | reset | destroy | console | wait | metrics)
+		memory) _ferry_action "$1" "set stats" ;;
+		vcpu) _ferry_action "$1" "list pin set" ;;
+		list | info | uptime | rename | pause | resume | shutdown | reboot | reset | destroy | \
+			nmi | sysrq | console | wait | metrics)
 			mapfile -t COMPREPLY < <(compgen -W "$(_ferry_names "$1")" -- "$cur")
 			;;
 		esac

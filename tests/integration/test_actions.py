@@ -99,4 +99,8 @@ def test_nmi_and_sysrq_are_delivered():
             control.send_raw(line.encode())
             assert "must be one letter" in control.receive()["error"]["desc"]
         control.execute("ferry-sysrq", key="h")
+        guest.wait_for("woke=input")
+    with Guest("idle", net="none") as guest, guest.control() as control:
+        guest.wait_for("^idle ready")
         control.execute("inject-nmi")
+        guest.wait_for("exception 2 ")

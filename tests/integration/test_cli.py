@@ -41,7 +41,10 @@ def test_wrong_usage():
             ("option --kernel wants a value", "run", "--kernel"),
             ("option --rng takes no value", "run", "--rng=yes"),
             ("'b' is one argument too many", "run", "a", "b"),
-            ("'a' is one argument too many", "list", "a"),
+            ("'c' is one argument too many", "rename", "a", "b", "c"),
+            ("--all goes without names", "pause", "--all", "a"),
+            ("'grow' is neither set nor stats", "memory", "grow", "a"),
+            ("ACTION is list NAME", "vcpu", "plug", "a"),
             ("NAME is missing", "info"),
             ("no kernel given", "run"),
             ("--memory: 'big' is not a size", "run", "--kernel", hello, "--memory", "big"),
@@ -234,4 +237,7 @@ def test_completion():
         "destroy", "restart", "preserve", "rename-restart"}
     with Guest("idle", name="web", net="none") as guest:
         guest.wait_for("^idle ready")
-        assert complete("ferry", "info", "w", runtime=guest.runtime) == {"web"}
+        for command in ("info", "pause", "uptime", "reboot", "nmi"):
+            assert complete("ferry", command, "w", runtime=guest.runtime) == {"web"}
+        assert complete("ferry", "vcpu", "", runtime=guest.runtime) == {"list", "pin", "set"}
+        assert complete("ferry", "memory", "set", "w", runtime=guest.runtime) == {"web"}

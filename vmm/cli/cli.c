@@ -9,8 +9,10 @@
 #include "vmm/cli/doctor.h"
 #include "vmm/cli/dump.h"
 #include "vmm/cli/plot.h"
+#include "vmm/cli/power.h"
 #include "vmm/cli/remote.h"
 #include "vmm/cli/teleport.h"
+#include "vmm/cli/tune.h"
 #include "vmm/cli/wait.h"
 #include "vmm/guest/config.h"
 #include "vmm/move/receive.h"
@@ -27,24 +29,42 @@ static const size_t no_fields = 0;
 const struct command cli_commands[] = {
 	{ "run", "CONFIG", CLI_ARG_OPTIONAL, "start a guest", config_fields, &config_nr_fields,
 	  .run = cli_run },
-	{ "list", NULL, CLI_ARG_NONE, "list the running guests", plain_fields, &plain_nr_fields,
-	  .run = cli_list },
-	{ "info", "NAME", CLI_ARG_REQUIRED, "tell about a guest", plain_fields, &plain_nr_fields,
-	  .run = cli_info },
-	{ "pause", "NAME", CLI_ARG_REQUIRED, "stop a guest's CPUs", NULL, &no_fields,
-	  .run = cli_pause },
-	{ "resume", "NAME", CLI_ARG_REQUIRED, "let a paused guest go on", resume_fields,
-	  &resume_nr_fields, .run = cli_resume },
-	{ "shutdown", "NAME", CLI_ARG_REQUIRED, "press a guest's power button", shutdown_fields,
-	  &shutdown_nr_fields, .run = cli_shutdown },
+	{ "list", "NAME", CLI_ARG_OPTIONAL, "list the running guests", guests_fields,
+	  &guests_nr_fields, .run = cli_list, .more = "NAME", .max_more = CLI_MAX_MORE },
+	{ "info", "NAME", CLI_ARG_OPTIONAL, "tell about a guest", guests_fields, &guests_nr_fields,
+	  .run = cli_info, .more = "NAME", .max_more = CLI_MAX_MORE },
+	{ "uptime", "NAME", CLI_ARG_OPTIONAL, "tell how long a guest runs", guests_fields,
+	  &guests_nr_fields, .run = cli_uptime, .more = "NAME", .max_more = CLI_MAX_MORE },
+	{ "rename", "NAME", CLI_ARG_REQUIRED, "give a guest another name", NULL, &no_fields,
+	  .run = cli_rename, .arg2 = "NEW", .positional2 = CLI_ARG_REQUIRED },
+	{ "pause", "NAME", CLI_ARG_OPTIONAL, "stop a guest's CPUs", guests_fields,
+	  &guests_nr_fields, .run = cli_pause, .more = "NAME", .max_more = CLI_MAX_MORE },
+	{ "resume", "NAME", CLI_ARG_OPTIONAL, "let a paused guest go on", resume_fields,
+	  &resume_nr_fields, .run = cli_resume, .more = "NAME", .max_more = CLI_MAX_MORE },
+	{ "shutdown", "NAME", CLI_ARG_OPTIONAL, "press a guest's power button", shutdown_fields,
+	  &shutdown_nr_fields, .run = cli_shutdown, .more = "NAME", .max_more = CLI_MAX_MORE },
+	{ "reboot", "NAME", CLI_ARG_OPTIONAL, "press a guest's power button and start it again",
+	  shutdown_fields, &shutdown_nr_fields, .run = cli_reboot, .more = "NAME",
+	  .max_more = CLI_MAX_MORE },
 	{ "metrics", "NAME", CLI_ARG_REQUIRED, "print a guest's counters for Prometheus", NULL,
 	  &no_fields, .run = cli_metrics },
 	{ "wait", "NAME", CLI_ARG_REQUIRED, "wait until something happens to a guest", wait_fields,
 	  &wait_nr_fields, .run = cli_wait },
-	{ "reset", "NAME", CLI_ARG_REQUIRED, "reset a guest, as its reset button", NULL, &no_fields,
-	  .run = cli_reset },
-	{ "destroy", "NAME", CLI_ARG_REQUIRED, "end a guest at once", NULL, &no_fields,
-	  .run = cli_destroy },
+	{ "reset", "NAME", CLI_ARG_OPTIONAL, "reset a guest, as its reset button", guests_fields,
+	  &guests_nr_fields, .run = cli_reset, .more = "NAME", .max_more = CLI_MAX_MORE },
+	{ "destroy", "NAME", CLI_ARG_OPTIONAL, "end a guest at once", guests_fields,
+	  &guests_nr_fields, .run = cli_destroy, .more = "NAME", .max_more = CLI_MAX_MORE },
+	{ "nmi", "NAME", CLI_ARG_OPTIONAL, "send a guest's CPUs a non-maskable interrupt",
+	  guests_fields, &guests_nr_fields, .run = cli_nmi, .more = "NAME",
+	  .max_more = CLI_MAX_MORE },
+	{ "sysrq", "NAME", CLI_ARG_REQUIRED, "press a key of a guest's SysRq", NULL, &no_fields,
+	  .run = cli_sysrq, .arg2 = "KEY", .positional2 = CLI_ARG_REQUIRED },
+	{ "memory", "ACTION", CLI_ARG_REQUIRED, "set and show how much memory a guest has",
+	  memory_fields, &memory_nr_fields, .run = cli_memory, .arg2 = "NAME",
+	  .positional2 = CLI_ARG_REQUIRED, .more = "SIZE", .max_more = 1 },
+	{ "vcpu", "ACTION", CLI_ARG_REQUIRED, "show a guest's CPUs and pin them", plain_fields,
+	  &plain_nr_fields, .run = cli_vcpu, .arg2 = "NAME", .positional2 = CLI_ARG_REQUIRED,
+	  .more = "VALUE", .max_more = 2 },
 	{ "console", "NAME", CLI_ARG_REQUIRED, "attach to a guest's console", NULL, &no_fields,
 	  .run = cli_console },
 	{ "dump-core", "NAME", CLI_ARG_REQUIRED, "write a guest's memory for a debugger",

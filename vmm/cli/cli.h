@@ -19,6 +19,7 @@ enum cli_status {
 };
 
 #define CLI_MAX_OPTIONS 64
+#define CLI_MAX_MORE    1024 /* words */
 
 /* An option as given; applied to the settings structure when its turn comes. */
 struct cli_option {
@@ -28,9 +29,11 @@ struct cli_option {
 
 struct cli {
 	const struct command *cmd;
-	char **argv;      /* from the command's name on; reordered by parsing */
-	const char *arg;  /* the positional argument; NULL: not given */
-	const char *arg2; /* the one after it */
+	char **argv;       /* from the command's name on; reordered by parsing */
+	const char *arg;   /* the positional argument; NULL: not given */
+	const char *arg2;  /* the one after it */
+	char *const *more; /* those after it */
+	unsigned nr_more;
 	struct cli_option options[CLI_MAX_OPTIONS];
 	unsigned nr_options;
 	bool help;
@@ -49,6 +52,8 @@ struct command {
 	int (*run)(const struct cli *cli);
 	const char *arg2; /* what the second one is called; NULL: there is none */
 	enum cli_positional positional2;
+	const char *more; /* what further ones are called */
+	unsigned max_more;
 };
 
 extern const struct command cli_commands[];
@@ -104,6 +109,13 @@ int cli_resume(const struct cli *cli);
 int cli_shutdown(const struct cli *cli);
 int cli_reset(const struct cli *cli);
 int cli_destroy(const struct cli *cli);
+int cli_reboot(const struct cli *cli);
+int cli_nmi(const struct cli *cli);
+int cli_sysrq(const struct cli *cli);
+int cli_uptime(const struct cli *cli);
+int cli_rename(const struct cli *cli);
+int cli_memory(const struct cli *cli);
+int cli_vcpu(const struct cli *cli);
 int cli_console(const struct cli *cli);
 int cli_doctor(const struct cli *cli);
 int cli_teleport(const struct cli *cli);

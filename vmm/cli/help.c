@@ -45,6 +45,8 @@ int cli_print_help(const struct command *cmd)
 	(void)printf("usage: ferry %s", cmd->name);
 	print_positional(cmd->positional, cmd->arg);
 	print_positional(cmd->positional2, cmd->arg2);
+	if (cmd->max_more)
+		(void)printf(cmd->max_more == 1 ? " [%s]" : " [%s ...]", cmd->more);
 	(void)printf(" [options]\n\n%s\n\noptions:\n", cmd->summary);
 	for (size_t i = 0; i < nr; i++) {
 		print_option(&cmd->fields[i]);

@@ -93,6 +93,11 @@ static int take_positional(struct cli *cli, char **words, struct err *e)
 
 	if (rc == 0)
 		rc = take_word(&cli->arg2, &words, cmd->positional2, cmd->arg2, e);
+	cli->more = words;
+	while (rc == 0 && *words && cli->nr_more < cmd->max_more) {
+		cli->nr_more++;
+		words++;
+	}
 	if (rc == 0 && *words)
 		return err_set(e, -EINVAL, "'%s' is one argument too many", *words);
 	return cli->help ? 0 : rc;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Sub-commands that talk to a running guest: list, info, pause, ...
+// Sub-commands that ask guests: list, info, uptime; and rename.
 #include "vmm/cli/remote.h"
 
 #include <errno.h>
@@ -7,131 +7,14 @@
 #include <stdio.h>
 
 #include "util/io.h"
-#include "vmm/cli/cli.h"
-#include "vmm/control/client.h"
-#include "vmm/guest/runtime.h"
+#include "vmm/cli/guests.h"
 
-#define REPLY_TIMEOUT_S 5
-/* More than a guest's process may take for its orderly end, see run_signals.h. */
-#define END_TIMEOUT_S  10
 #define LIST_TIMEOUT_S 2
 
 const struct field plain_fields[] = {
 	{ "json", &field_flag, offsetof(struct plain_options, json), .help = "print JSON" },
 };
 const size_t plain_nr_fields = ARRAY_SIZE(plain_fields);
-
-const struct field shutdown_fields[] = {
-	{ "wait", &field_flag, offsetof(struct shutdown_options, wait),
-	  .help = "return when the guest has ended" },
-};
-const size_t shutdown_nr_fields = ARRAY_SIZE(shutdown_fields);
-
-const struct field resume_fields[] = {
-	{ "force", &field_flag, offsetof(struct resume_options, force),
-	  .help = "the guest runs nowhere else, whatever ferry fears" },
-};
-const size_t resume_nr_fields = ARRAY_SIZE(resume_fields);
-
-/* Execute one command on the guest that was named. 0 or -errno with @e. */
-static int execute_once(const struct cli *cli, const char *command, json_t **ret, struct err *e)
-{
-	struct control_client c;
-	int rc = client_open(&c, cli->arg, REPLY_TIMEOUT_S, e);
-
-	if (rc < 0)
-		return rc;
-	rc = client_execute(&c, command, ret, e);
-	client_close(&c);
-	return rc;
-}
-
-static int simple(const struct cli *cli, const char *command)
-{
-	struct err e;
-
-	return execute_once(cli, command, NULL, &e) < 0 ? cli_fail(cli, &e) : CLI_OK;
-}
-
-int cli_pause(const struct cli *cli)
-{
-	return simple(cli, "stop");
-}
-
-int cli_resume(const struct cli *cli)
-{
-	struct resume_options o = { 0 };
-	struct control_client c;
-	struct err e;
-	int rc;
-
-	if (cli_apply(cli, &o, &e) < 0)
-		return cli_usage(cli->cmd, &e);
-	rc = client_open(&c, cli->arg, REPLY_TIMEOUT_S, &e);
-	if (rc < 0)
-		return cli_fail(cli, &e);
-	rc = client_execute_with(&c, "cont", json_pack("{s:b}", "force", o.force), NULL, &e);
-	client_close(&c);
-	return rc < 0 ? cli_fail(cli, &e) : CLI_OK;
-}
-
-int cli_reset(const struct cli *cli)
-{
-	return simple(cli, "system_reset");
-}
-
-int cli_shutdown(const struct cli *cli)
-{
-	struct shutdown_options o = { 0 };
-	struct control_client c;
-	struct err e;
-	int rc;
-
-	if (cli_apply(cli, &o, &e) < 0)
-		return cli_usage(cli->cmd, &e);
-	if (client_open(&c, cli->arg, REPLY_TIMEOUT_S, &e) < 0)
-		return cli_fail(cli, &e);
-	rc = client_execute(&c, "system_powerdown", NULL, &e);
-	if (rc == 0 && o.wait)
-		rc = client_wait_end(&c, 0, &e);
-	client_close(&c);
-	return rc < 0 ? cli_fail(cli, &e) : CLI_OK;
-}
-
-/* Ask it to quit, and see it end. */
-static int quit_guest(struct control_client *c, struct err *e)
-{
-	int rc = client_negotiate(c, e);
-
-	if (rc == 0)
-		rc = client_execute(c, "quit", NULL, e);
-	/* It may have hung up before it said so. */
-	return rc == 0 || rc == -EPIPE ? client_wait_end(c, END_TIMEOUT_S, e) : rc;
-}
-
-static int kill_guest(const struct cli *cli, const struct control_client *c, struct err *e)
-{
-	int rc;
-
-	(void)fprintf(stderr, "ferry destroy: %s does not answer: killed\n", cli->arg);
-	rc = client_kill(c, e);
-	return rc < 0 ? rc : client_wait_end(c, REPLY_TIMEOUT_S, e);
-}
-
-int cli_destroy(const struct cli *cli)
-{
-	struct control_client c;
-	struct err e;
-	int rc;
-
-	if (client_connect(&c, cli->arg, REPLY_TIMEOUT_S, &e) < 0)
-		return cli_fail(cli, &e);
-	rc = quit_guest(&c, &e);
-	if (rc == -ETIMEDOUT)
-		rc = kill_guest(cli, &c, &e);
-	client_close(&c);
-	return rc < 0 ? cli_fail(cli, &e) : CLI_OK;
-}
 
 /* --- list and info --- */
 
@@ -196,28 +79,26 @@ static json_t *ask_guest(const char *name)
 
 int cli_list(const struct cli *cli)
 {
-	struct plain_options o = { 0 };
-	json_t *array = json_array();
+	struct guests_options o = { 0 };
+	json_t *array = json_array(), *info;
+	struct guests g = { 0 };
 	struct err e = { 0 };
-	char **names;
-	json_t *info;
-	int nr;
+	int rc = cli_apply(cli, &o, &e);
 
-	if (cli_apply(cli, &o, &e) < 0) {
-		json_decref(array);
-		return cli_usage(cli->cmd, &e);
-	}
-	nr = runtime_names(&names, &e);
-	if (nr < 0) {
-		json_decref(array);
-		return cli_fail(cli, &e);
-	}
-	for (int i = 0; i < nr; i++) {
-		info = ask_guest(names[i]);
+	if (rc == 0)
+		rc = guests_find(cli, o.all || !cli->arg, &g, &e);
+	for (unsigned i = 0; rc == 0 && i < g.nr; i++) {
+		info = ask_guest(g.names[i]);
 		if (info)
 			(void)json_array_append_new(array, info);
+		else if (g.one)
+			rc = err_set(&e, -ENOENT, "no guest called %s is running", cli->arg);
 	}
-	runtime_free_names(names, nr);
+	guests_free(&g);
+	if (rc < 0) {
+		json_decref(array);
+		return rc == -EINVAL ? cli_usage(cli->cmd, &e) : cli_fail(cli, &e);
+	}
 	if (o.json)
 		return cli_print_json(array);
 	(void)printf("%-24s %-15s %8s %5s %8s %7s\n", "NAME", "STATUS", "PID", "VCPUS", "MEMORY",
@@ -259,31 +140,86 @@ static void print_tree(const char *prefix, const json_t *json)
 	}
 }
 
+static int info(struct control_client *c, void *opaque, json_t **ret, struct err *e)
+{
+	const struct guests_options *o = opaque;
+	int rc = client_execute(c, "ferry-info", ret, e);
+
+	if (rc == 0 && !o->json)
+		print_tree("", *ret);
+	return rc;
+}
+
 int cli_info(const struct cli *cli)
 {
-	struct plain_options o = { 0 };
+	struct guests_options o = { 0 };
 	struct err e;
-	json_t *info;
+	int status;
 
 	if (cli_apply(cli, &o, &e) < 0)
 		return cli_usage(cli->cmd, &e);
-	if (execute_once(cli, "ferry-info", &info, &e) < 0)
+	status = guests_each(cli, &o, info, &o);
+	return fflush(stdout) == 0 ? status : CLI_FAILED;
+}
+
+static int uptime(struct control_client *c, void *opaque, json_t **ret, struct err *e)
+{
+	const struct guests_options *o = opaque;
+	json_t *all = NULL;
+	int rc = client_execute(c, "ferry-info", &all, e);
+	uint64_t s;
+
+	if (rc < 0)
+		return rc;
+	*ret = json_pack("{s:O}", "uptime_s", json_object_get(all, "uptime_s"));
+	s = (uint64_t)json_real_value(json_object_get(all, "uptime_s"));
+	if (!o->json)
+		(void)printf("%-24s %3" PRIu64 " days, %02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 "\n",
+			     get_string(all, "name"), s / 86400, s / 3600 % 24, s / 60 % 60,
+			     s % 60);
+	json_decref(all);
+	return 0;
+}
+
+int cli_uptime(const struct cli *cli)
+{
+	struct guests_options o = { 0 };
+	struct err e;
+	int status;
+
+	if (cli_apply(cli, &o, &e) < 0)
+		return cli_usage(cli->cmd, &e);
+	status = guests_each(cli, &o, uptime, &o);
+	return fflush(stdout) == 0 ? status : CLI_FAILED;
+}
+
+int cli_rename(const struct cli *cli)
+{
+	struct control_client c;
+	struct err e;
+	int rc = client_open(&c, cli->arg, GUESTS_REPLY_TIMEOUT_S, &e);
+
+	if (rc < 0)
 		return cli_fail(cli, &e);
-	if (o.json)
-		return cli_print_json(info);
-	print_tree("", info);
-	json_decref(info);
-	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+	rc = client_execute_with(&c, "ferry-rename", json_pack("{s:s}", "name", cli->arg2), NULL,
+				 &e);
+	client_close(&c);
+	return rc < 0 ? cli_fail(cli, &e) : CLI_OK;
 }
 
 int cli_metrics(const struct cli *cli)
 {
+	struct control_client c;
 	const char *text;
 	json_t *ret;
 	struct err e;
-	int status;
+	int status, rc = client_open(&c, cli->arg, GUESTS_REPLY_TIMEOUT_S, &e);
 
-	if (execute_once(cli, "ferry-metrics", &ret, &e) < 0)
+	if (rc == 0) {
+		rc = client_execute(&c, "ferry-metrics", &ret, &e);
+		client_close(&c);
+	}
+	if (rc < 0)
 		return cli_fail(cli, &e);
 	text = json_string_value(json_object_get(ret, "text"));
 	status = text && fputs(text, stdout) >= 0 && fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;

@@ -24,7 +24,7 @@ static int read_settings(const struct cli *cli, struct config *cfg, struct err *
 	return rc < 0 ? rc : config_finish(cfg, e);
 }
 
-static int run(const struct cli *cli, const struct config *cfg)
+static int run(const struct cli *cli, struct config *cfg)
 {
 	struct err e;
 	int rc;

@@ -41,19 +41,6 @@ int control_cmd_query_name(struct control_call *c)
 	return 0;
 }
 
-int control_cmd_query_cpus(struct control_call *c)
-{
-	const struct vm *vm = machine_vm(machine_of(c));
-
-	c->ret = json_array();
-	for (unsigned i = 0; i < vm->nr_vcpus; i++)
-		(void)json_array_append_new(c->ret,
-					    json_pack("{s:i, s:i, s:s, s:{s:i}}", "cpu-index", i,
-						      "thread-id", atomic_load(&vm->vcpus[i]->tid),
-						      "target", "x86_64", "props", "core-id", i));
-	return 0;
-}
-
 int control_cmd_stop(struct control_call *c)
 {
 	return machine_pause(machine_of(c), c->e);
@@ -79,6 +66,11 @@ int control_cmd_reset(struct control_call *c)
 int control_cmd_reboot(struct control_call *c)
 {
 	return machine_reboot(machine_of(c), c->e);
+}
+
+int control_cmd_rename(struct control_call *c)
+{
+	return run_rename(c->opaque, json_string_value(json_object_get(c->args, "name")), c->e);
 }
 
 int control_cmd_nmi(struct control_call *c)
@@ -223,6 +215,11 @@ const struct control_arg control_balloon_args[] = {
 
 const struct control_arg control_sysrq_args[] = {
 	{ "key", JSON_STRING, false, .help = "a letter or digit" },
+	{ 0 },
+};
+
+const struct control_arg control_rename_args[] = {
+	{ "name", JSON_STRING, false, .help = "which no other guest has" },
 	{ 0 },
 };
 

@@ -33,7 +33,10 @@ static const struct control_command commands[] = {
 	{ "query-name", control_cmd_query_name, .anytime = true, .help = "The name of the guest.",
 	  .returns = "`name`" },
 	{ "query-cpus-fast", control_cmd_query_cpus, .help = "The vCPUs and their threads.",
-	  .returns = "for each vCPU `cpu-index`, `thread-id`, `target`, `props`" },
+	  .returns = "for each vCPU `cpu-index`, `thread-id`, `target`, `props`, `affinity` (the "
+		     "host's CPUs it may run on) and `cpu-time-ns`" },
+	{ "ferry-pin", control_cmd_pin, .args = control_pin_args,
+	  .help = "Let vCPUs run on some of the host's CPUs only." },
 	{ "stop", control_cmd_stop, .help = "Pause the guest; harmless when it is paused." },
 	{ "cont", control_cmd_cont, .args = control_cont_args,
 	  .help = "Let a paused guest go on; harmless when it runs." },
@@ -47,6 +50,8 @@ static const struct control_command commands[] = {
 	{ "ferry-sysrq", control_cmd_sysrq, .args = control_sysrq_args,
 	  .help = "A break on the serial port and a key: what a Linux guest whose console is there "
 		  "takes for SysRq." },
+	{ "ferry-rename", control_cmd_rename, .args = control_rename_args,
+	  .help = "Give the guest another name, which its control socket then has; clients stay." },
 	{ "quit", control_cmd_quit, .anytime = true,
 	  .help = "End the guest at once, with status 0." },
 	{ "query-balloon", control_cmd_query_balloon, .help = "How much memory the guest has now.",

@@ -15,12 +15,14 @@ extern const struct control_event_info control_guest_events[];
 int control_cmd_query_status(struct control_call *c);
 int control_cmd_query_name(struct control_call *c);
 int control_cmd_query_cpus(struct control_call *c);
+int control_cmd_pin(struct control_call *c);
 int control_cmd_stop(struct control_call *c);
 int control_cmd_cont(struct control_call *c);
 int control_cmd_powerdown(struct control_call *c);
 int control_cmd_reset(struct control_call *c);
 int control_cmd_quit(struct control_call *c);
 int control_cmd_reboot(struct control_call *c);
+int control_cmd_rename(struct control_call *c);
 int control_cmd_nmi(struct control_call *c);
 int control_cmd_sysrq(struct control_call *c);
 int control_cmd_query_balloon(struct control_call *c);
@@ -34,5 +36,7 @@ extern const struct control_arg control_balloon_args[];
 extern const struct control_arg control_save_args[];
 extern const struct control_arg control_console_args[];
 extern const struct control_arg control_sysrq_args[];
+extern const struct control_arg control_pin_args[];
+extern const struct control_arg control_rename_args[];
 
 #endif

@@ -412,6 +412,12 @@ int control_new(struct control **ret, const struct control_params *params)
 	return 0;
 }
 
+int control_set_listener(struct control *ctl, int listen_fd)
+{
+	acceptor_stop(&ctl->acceptor);
+	return acceptor_start(&ctl->acceptor, listen_fd);
+}
+
 void control_free(struct control *ctl)
 {
 	struct client *c, *next;

@@ -135,6 +135,12 @@ __must_check int control_new(struct control **ret, const struct control_params *
 void control_free(struct control *ctl);
 
 /*
+ * Serve @listen_fd from now on, instead of the one before; clients stay. 0, or -errno:
+ * then none is served any more.
+ */
+__must_check int control_set_listener(struct control *ctl, int listen_fd);
+
+/*
  * Call @fn once, when no client is connected; at the next turn of the loop if
  * none is. @fn may not free @ctl.
  */

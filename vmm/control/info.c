@@ -103,14 +103,28 @@ static json_t *nics_json(const struct machine *m)
 /* NULL: there is no balloon. */
 static json_t *balloon_json(const struct machine *m)
 {
+	/* By VIRTIO_BALLOON_S_*, in bytes but for the faults and huge pages. */
+	static const char *const names[VIRTIO_BALLOON_S_NR] = {
+		"swap_in", "swap_out",  "major_faults", "minor_faults",        "free",
+		"total",   "available", "disk_caches",  "hugetlb_allocations", "hugetlb_failures",
+	};
 	struct balloon_stats s;
+	json_t *json, *guest;
 
 	if (!machine_balloon(m))
 		return NULL;
 	balloon_get_stats(machine_balloon(m), &s);
-	return json_pack("{s:I, s:I, s:I}", "target_bytes", (json_int_t)s.target_bytes,
+	json = json_pack("{s:I, s:I, s:I}", "target_bytes", (json_int_t)s.target_bytes,
 			 "actual_bytes", (json_int_t)s.actual_bytes, "discarded_bytes",
 			 (json_int_t)s.discarded_bytes);
+	guest = json_object();
+	for (unsigned i = 0; s.guest_time_ns && i < VIRTIO_BALLOON_S_NR; i++) {
+		if (s.guest[i] != BALLOON_UNKNOWN)
+			(void)json_object_set_new(guest, names[i],
+						  json_integer((json_int_t)s.guest[i]));
+	}
+	(void)json_object_set_new(json, "guest", guest);
+	return json;
 }
 
 int control_cmd_info(struct control_call *c)

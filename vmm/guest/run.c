@@ -34,7 +34,7 @@
 #define FAREWELL_NS (10 * NSEC_PER_SEC)
 
 struct run {
-	const struct config *cfg;
+	struct config *cfg;
 	const struct machine_incoming *incoming; /* NULL: the guest boots */
 	struct loop *loop;
 	struct run_signals signals;
@@ -421,8 +421,7 @@ int run_wait(struct run *run, struct err *e)
 	return rc < 0 ? err_set(e, rc, "event loop: %s", strerror(-rc)) : run->status;
 }
 
-int run_new(struct run **ret, const struct config *cfg, const struct machine_incoming *in,
-	    struct err *e)
+int run_new(struct run **ret, struct config *cfg, const struct machine_incoming *in, struct err *e)
 {
 	struct run *run = calloc(1, sizeof(*run));
 	int rc;
@@ -456,7 +455,7 @@ void run_free(struct run *run)
 	free(run);
 }
 
-int run_guest(const struct config *cfg, struct err *e)
+int run_guest(struct config *cfg, struct err *e)
 {
 	struct run *run = NULL;
 	int rc = run_new(&run, cfg, NULL, e);
@@ -491,11 +490,54 @@ const char *run_console_path(const struct run *run)
 	return run->host ? console_host_path(run->host) : NULL;
 }
 
+static bool name_is_elsewhere(const struct run *run)
+{
+	const struct nic_config *nics = run->cfg->nics.items;
+
+	for (size_t i = 0; i < run->cfg->nics.nr; i++) {
+		if (nics[i].kind == NIC_NETWORK)
+			return true;
+	}
+	return access(run->pty_link, F_OK) == 0;
+}
+
+int run_rename(struct run *run, const char *name, struct err *e)
+{
+	struct runtime_claim claim;
+	char *copy;
+	int rc = runtime_check_name(name, e);
+
+	if (rc < 0)
+		return rc;
+	if (name_is_elsewhere(run) || (run->mover && run->mover->busy))
+		return err_set(e, -EBUSY,
+			       "the guest keeps its name while it is on a managed network, has a "
+			       "pty, or is being moved or saved");
+	copy = strdup(name);
+	if (!copy)
+		return err_set(e, -ENOMEM, "out of memory");
+	rc = runtime_claim(&claim, name, run->cfg->ephemeral, e);
+	if (rc == 0 && control_set_listener(run->control, claim.sock_fd) < 0) {
+		runtime_release(&claim);
+		rc = control_set_listener(run->control, run->claim.sock_fd);
+		rc = err_set(e, rc < 0 ? rc : -EIO, "cannot listen on the new control socket");
+	}
+	if (rc < 0) {
+		free(copy);
+		return rc;
+	}
+	runtime_release(&run->claim);
+	run->claim = claim;
+	free(run->cfg->name);
+	run->cfg->name = copy;
+	return 0;
+}
+
 /* --- dry run --- */
 
 int run_check(const struct config *cfg, struct err *e)
 {
-	struct run run = { .cfg = cfg };
+	struct run run = { .cfg = (struct config *)(uintptr_t)cfg };
 	struct console_spec spec;
 	int rc;
 

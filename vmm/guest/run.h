@@ -27,7 +27,7 @@ enum run_status {
 };
 
 /* Run the guest to its end. Returns the exit status, or -errno with @e. */
-__must_check int run_guest(const struct config *cfg, struct err *e);
+__must_check int run_guest(struct config *cfg, struct err *e);
 
 /*
  * The same in steps, for a guest whose state comes from elsewhere. run_new():
@@ -35,10 +35,10 @@ __must_check int run_guest(const struct config *cfg, struct err *e);
  * console; run_start(): let the guest run; run_wait(): the main loop, until the
  * guest has ended, then the exit status. Between them the main thread is the
  * caller's; run_wait() may come first if what the loop runs calls run_start(). @cfg
- * (@in's, if given) outlives it. 0 or -errno with @e. Main thread.
+ * (@in's, if given) outlives it, and its name may change. 0 or -errno with @e. Main thread.
  */
-__must_check int run_new(struct run **ret, const struct config *cfg,
-			 const struct machine_incoming *in, struct err *e);
+__must_check int run_new(struct run **ret, struct config *cfg, const struct machine_incoming *in,
+			 struct err *e);
 __must_check int run_start(struct run *run, struct err *e);
 __must_check int run_wait(struct run *run, struct err *e);
 
@@ -64,6 +64,13 @@ void run_event(struct run *run, const char *name, json_t *data);
 
 /* The pty's device or the console's socket; NULL: neither. */
 const char *run_console_path(const struct run *run);
+
+/*
+ * Give the guest another name, and its control socket that address; clients stay. 0, or
+ * -errno with @e: it has the old one. -EBUSY where something else bears the name: a link to
+ * its pty, a managed network.
+ */
+__must_check int run_rename(struct run *run, const char *name, struct err *e);
 
 /* End the guest at once, with status 0; @reason as in QMP's SHUTDOWN event. */
 void run_quit(struct run *run, const char *reason);
