@@ -3,7 +3,7 @@
 import socket
 import threading
 
-from ferrytest import each
+from ferrytest import Keys, each, timeout
 from ferrytest.moves import check_result, dirty_goes_on, lab_with, stays
 from ferrytest.receive import OK, drain, preamble
 
@@ -81,6 +81,70 @@ def test_hold_at_the_destination(phase):
         receive.arrived("g")
         lab.check_one_copy("g", lab.host2)
         dirty_goes_on(lab)
+
+
+def keys_for(keys, how):
+    """Options of the destination and of the source."""
+    if how == "psk":
+        return keys.psk(), keys.psk()
+    return keys.options("host2"), [*keys.options("host1"), "--tls-name", "host2"]
+
+
+@each(case=[("precopy", "x509"), ("stop", "psk"), ("state", "x509"), ("ready", "psk"),
+            ("commit", "x509"), ("running", "psk")])
+def test_hold_at_the_destination_with_tls(case):
+    """Whoever is held neither reads nor writes, and is alive all the same."""
+    phase, how = case
+    with Keys() as keys:
+        there, here = keys_for(keys, how)
+        with lab_with(receive=[*there, "--hold", phase], insecure=False) as (lab, _, receive):
+            move = lab.host1.teleport("g", receive, *here, verify=True, streams=2)
+            lab.host2.wait_held("g", phase)
+            lab.host2.ferry("teleport", "g", "--continue")
+            check_result(move.result())
+            receive.arrived("g")
+            lab.check_one_copy("g", lab.host2)
+            dirty_goes_on(lab)
+
+
+@timeout(90)
+@each(how=["x509", "psk"])
+def test_hold_longer_than_any_timeout(how):
+    """More memory is on its way than fits into the sockets, and nobody reads it for 13 s."""
+    with Keys() as keys:
+        there, here = keys_for(keys, how)
+        with lab_with(receive=[*there, "--hold", "precopy"], insecure=False, memory="128M",
+                      append="mem=64M rate=64") as (lab, _, receive):
+            move = lab.host1.teleport("g", receive, *here, verify=True, streams=2)
+            lab.host2.wait_held("g", "precopy")
+            for _ in range(13):  # a pass takes a second
+                lab.console().wait_for("^dirty pass=[0-9]+ ")
+            lab.host2.ferry("teleport", "g", "--continue")
+            check_result(move.result())
+            receive.arrived("g")
+            lab.check_one_copy("g", lab.host2)
+            dirty_goes_on(lab)
+
+
+def test_cancel_while_the_destination_is_held_with_tls():
+    """The source gives up, the destination hears it though it is held, and the next try works."""
+    with Keys() as keys:
+        there, here = keys_for(keys, "x509")
+        with lab_with(receive=[*there, "--hold", "precopy"], insecure=False) as (lab, _, receive):
+            for _ in range(2):
+                move = lab.host1.teleport("g", receive, *here, streams=2)
+                lab.host2.wait_held("g", "precopy")
+                move.cancel()
+                assert move.result()["status"] == "cancelled"
+                receive.failed()
+                lab.check_one_copy("g", lab.host1)
+                lab.check_clean_host(lab.host2)
+            move = lab.host1.teleport("g", receive, *here, verify=True)
+            lab.host2.wait_held("g", "precopy")
+            lab.host2.ferry("teleport", "g", "--continue")
+            check_result(move.result())
+            receive.arrived("g")
+            dirty_goes_on(lab)
 
 
 # --- destinations that are none ---
