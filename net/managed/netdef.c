@@ -109,8 +109,13 @@ static bool is_host(const struct net_prefix *p)
 	return low != 0 && low != mask;
 }
 
-static int set_prefix(void *member, const json_t *value, int family, unsigned longest,
-		      struct err *e)
+struct range {
+	int family;
+	unsigned shortest, longest; /* prefix */
+	const char *what;
+};
+
+static int set_prefix(void *member, const json_t *value, const struct range *range, struct err *e)
 {
 	const char *text = json_string_value(value);
 	struct net_prefix p;
@@ -119,12 +124,10 @@ static int set_prefix(void *member, const json_t *value, int family, unsigned lo
 		*(struct net_prefix *)member = (struct net_prefix){ 0 };
 		return 0;
 	}
-	if (!text || net_prefix_parse(text, &p) < 0 || p.family != family || p.len < 8 ||
-	    p.len > longest)
-		return err_set(e, -EINVAL, "'%.60s' is not %s with its prefix length (8 to %u)",
-			       text ? text : "",
-			       family == AF_INET ? "an IPv4 address" : "an IPv6 address", longest);
-	if (family == AF_INET && !is_host(&p))
+	if (!text || net_prefix_parse(text, &p) < 0 || p.family != range->family ||
+	    p.len < range->shortest || p.len > range->longest)
+		return err_set(e, -EINVAL, "'%.60s' is not %s", text ? text : "", range->what);
+	if (p.family == AF_INET && !is_host(&p))
 		return err_set(e, -EINVAL,
 			       "'%.60s' is the first or last address of its network, which no "
 			       "host can have",
@@ -135,12 +138,19 @@ static int set_prefix(void *member, const json_t *value, int family, unsigned lo
 
 static int set_v4(void *member, const json_t *value, struct err *e)
 {
-	return set_prefix(member, value, AF_INET, 30, e);
+	static const struct range v4 = { AF_INET, 8, 30,
+					 "an IPv4 address with its prefix length (8 to 30)" };
+
+	return set_prefix(member, value, &v4, e);
 }
 
+/* Guests make the other half of their addresses themselves (RFC 4291, 2.5.1). */
 static int set_v6(void *member, const json_t *value, struct err *e)
 {
-	return set_prefix(member, value, AF_INET6, 120, e);
+	static const struct range v6 = { AF_INET6, 64, 64,
+					 "an IPv6 address with its prefix length, /64" };
+
+	return set_prefix(member, value, &v6, e);
 }
 
 static int set_peers(void *member, const json_t *value, struct err *e)

@@ -201,6 +201,8 @@ static int join_locked(struct network_lock *lock, const struct netdef *def,
 	if (rc == 0)
 		rc = reserve_ip(&d, def, m, &m->v6, e);
 	if (rc == 0)
+		rc = reserve_ip(&d, def, m, &m->slaac, e);
+	if (rc == 0)
 		rc = plan_member(def, lock->dirs->state, m, do_op, &d, e);
 	rc = finish(d.journal, &lock->env, rc, e);
 	journal_close(d.journal);

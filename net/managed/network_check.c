@@ -177,6 +177,32 @@ static int choose_v4(const struct network_lock *lock, const struct netdef *def,
 	return err_set(e, -EADDRNOTAVAIL, "all addresses are taken");
 }
 
+/*
+ * What a guest makes of the prefix that is advertised (RFC 4862), and, where it asks for
+ * another one, that by DHCPv6: it has both then, and may send from both.
+ */
+static int choose_v6(const struct network_lock *lock, const struct netdef *def,
+		     struct net_member *m, struct err *e)
+{
+	struct net_prefix own = plan_eui64(&def->v6, m->mac);
+	char text[NET_PREFIX_TEXT];
+	int rc = 0;
+
+	if (m->v6.family)
+		rc = check_wish(lock, def, &m->v6, e);
+	if (rc < 0 || !def->v6.family)
+		return rc;
+	own.len = 128;
+	if (is_taken(lock, def, &own))
+		return err_set(e, -EADDRINUSE, "address %s, which follows from the MAC, is taken",
+			       net_addr_format(&own, text));
+	if (!m->v6.family)
+		m->v6 = own;
+	else if (!IN6_ARE_ADDR_EQUAL(&m->v6.addr.v6, &own.addr.v6))
+		m->slaac = own;
+	return 0;
+}
+
 int network_choose_addresses(const struct net_dirs *dirs, const struct netdef *def,
 			     struct net_member *m, struct err *e)
 {
@@ -193,13 +219,8 @@ int network_choose_addresses(const struct net_dirs *dirs, const struct netdef *d
 			     "give its address with ip=");
 	else if (def->v4.family)
 		rc = choose_v4(&lock, def, m, e);
-	if (rc == 0 && m->v6.family) {
-		rc = check_wish(&lock, def, &m->v6, e);
-	} else if (rc == 0 && def->v6.family) {
-		/* What it makes of the prefix that is advertised. */
-		m->v6 = plan_eui64(&def->v6, m->mac);
-		m->v6.len = 128;
-	}
+	if (rc == 0)
+		rc = choose_v6(&lock, def, m, e);
 	network_unlock(&lock);
 	if (rc < 0)
 		(void)err_prefix(e, "network %s", def->name);

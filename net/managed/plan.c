@@ -133,17 +133,15 @@ static void plan_forwarding(struct plan *p)
 }
 
 /*
- * On the LAN the host answers for its guests, and on the bridge for the LAN.
- * Proxied neighbours are entered one by one; the other side is everybody.
+ * On the LAN the host answers for its guests, which are entered one by one. On the
+ * bridge it answers for everybody in IPv4; in IPv6 guests are told that nobody is on the link.
  */
 static void plan_route(struct plan *p)
 {
 	if (p->def->v4.family)
 		plan_sysctl(p, p->def->bridge, "/proxy_arp", "1");
-	if (p->def->v6.family) {
+	if (p->def->v6.family)
 		plan_sysctl(p, p->def->uplink, "/proxy_ndp", "1");
-		plan_sysctl(p, p->def->bridge, "/proxy_ndp", "1");
-	}
 }
 
 /* A number of a text, by which a journal tells whether it is still the same. */
@@ -252,6 +250,8 @@ static void plan_filter(struct plan *p, const struct net_member *m)
 	}
 	if (m->v6.family) {
 		plan_filter_v6(p, m, &m->v6);
+		if (m->slaac.family)
+			plan_filter_v6(p, m, &m->slaac);
 		own = plan_eui64(&link_local, m->mac);
 		plan_filter_v6(p, m, &own);
 	}
@@ -341,6 +341,7 @@ int plan_member(const struct netdef *def, const char *dir, const struct net_memb
 	if (def->mode == NET_MODE_ROUTE) {
 		plan_host_route(&p, &m->v4, &def->v4);
 		plan_host_route(&p, &m->v6, &def->v6);
+		plan_host_route(&p, &m->slaac, &def->v6);
 	}
 	if (m->vlan)
 		(void)snprintf(vlan, sizeof(vlan), "%u", m->vlan);

@@ -17,6 +17,7 @@ struct net_member {
 	uint8_t mac[6];
 	char tap[IF_NAMESIZE];
 	struct net_prefix v4, v6; /* its addresses there; family 0: not known */
+	struct net_prefix slaac;  /* what it makes of the prefix, if that is another than v6 */
 	bool unfiltered;          /* may send from any address: nested guests, bridges */
 	bool promiscuous;         /* sees frames for others */
 	uint16_t vlan;            /* 0: none */

@@ -239,7 +239,7 @@ static void write_v6(FILE *f, const struct netdef *def)
 
 	(void)fprintf(f, "enable-ra\nra-param=%s,%s60%s\n", def->bridge, "high,",
 		      def->mode == NET_MODE_HOSTONLY ? ",0" : "");
-	(void)fprintf(f, "dhcp-range=%s,slaac%s,%u\n", net_addr_format(&net, addr),
+	(void)fprintf(f, "dhcp-range=%s,static,slaac%s,%u,infinite\n", net_addr_format(&net, addr),
 		      def->mode == NET_MODE_ROUTE ? ",off-link" : "", def->v6.len);
 }
 

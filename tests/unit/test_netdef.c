@@ -138,7 +138,7 @@ static void test_values(void **state)
 		{ "nat", "\"ipv4\":\"10.0.0.255/24\"", "first or last" },
 		{ "nat", "\"ipv4\":\"fd00::1/64\"", "is not an IPv4 address" },
 		{ "nat", "\"ipv6\":\"10.0.0.1/24\"", "is not an IPv6 address" },
-		{ "nat", "\"ipv6\":\"fd00::1/121\"", "8 to 120" },
+		{ "nat", "\"ipv6\":\"fd00::1/80\"", "prefix length, /64" },
 		{ "nat", "\"ipv6\":\"fd00::1%eth0/64\"", "is not an IPv6 address" },
 		{ "nat", "\"ipv4\":\"none\",\"ipv6\":\"none\"", "cannot both be 'none'" },
 		{ "route", "\"ipv4\":\"192.0.2.1/24\"", "needs uplink=" },
