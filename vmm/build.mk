@@ -53,6 +53,9 @@ vmm_TOP := \
 		vmm/cli/state.c \
 		vmm/cli/teleport.c \
 		vmm/cli/teleport_show.c \
+		vmm/cli/top.c \
+		vmm/cli/top_sample.c \
+		vmm/cli/top_show.c \
 		vmm/cli/vcpu.c \
 		vmm/cli/wait.c \
 		vmm/cli/wait_ping.c \

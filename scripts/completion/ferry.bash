@@ -46,6 +46,7 @@ _ferry_value()
 	--map) words="disk: net:" ;;
 	--hold) words="$ferry_phases" ;;
 	--event) words="shutdown running panic pause reset console: ping:" ;;
+	--sort) words="name state cpu_s cpu_percent vcpus memory resident net_rx_s net_tx_s disk_rd_s disk_wr_s iops dirty_pages_s" ;;
 	--on-crash | --on-reboot | --on-poweroff) words="destroy restart preserve rename-restart" ;;
 	--compress) words="none lz4 zstd" ;;
 	--on-timeout) words="cancel switch" ;;

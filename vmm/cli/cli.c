@@ -12,6 +12,7 @@
 #include "vmm/cli/power.h"
 #include "vmm/cli/remote.h"
 #include "vmm/cli/teleport.h"
+#include "vmm/cli/top.h"
 #include "vmm/cli/tune.h"
 #include "vmm/cli/wait.h"
 #include "vmm/guest/config.h"
@@ -46,6 +47,8 @@ const struct command cli_commands[] = {
 	{ "reboot", "NAME", CLI_ARG_OPTIONAL, "press a guest's power button and start it again",
 	  shutdown_fields, &shutdown_nr_fields, .run = cli_reboot, .more = "NAME",
 	  .max_more = CLI_MAX_MORE },
+	{ "top", NULL, CLI_ARG_NONE, "show what the guests do", top_fields, &top_nr_fields,
+	  .run = cli_top },
 	{ "metrics", "NAME", CLI_ARG_REQUIRED, "print a guest's counters for Prometheus", NULL,
 	  &no_fields, .run = cli_metrics },
 	{ "wait", "NAME", CLI_ARG_REQUIRED, "wait until something happens to a guest", wait_fields,

@@ -124,6 +124,7 @@ int cli_save(const struct cli *cli);
 int cli_dump_core(const struct cli *cli);
 int cli_wait(const struct cli *cli);
 int cli_metrics(const struct cli *cli);
+int cli_top(const struct cli *cli);
 int cli_restore(const struct cli *cli);
 int cli_state(const struct cli *cli);
 int cli_net(const struct cli *cli);

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+// The table of `ferry top`: its columns, how they are sorted, lines and JSON.
+#include <string.h>
+
+#include "vmm/cli/top.h"
+
+#define COL(member) offsetof(struct top_guest, member)
+
+const struct top_column top_columns[] = {
+	{ "NAME", "name", 'n', -16, COL(name), .is_text = true },
+	{ "STATE", "state", 's', -9, COL(status), .is_text = true },
+	{ "CPU(s)", "cpu_s", 'u', 8, COL(cpu_s), .unit = TOP_TENTHS },
+	{ "CPU%", "cpu_percent", 'c', 6, COL(cpu_percent), .unit = TOP_TENTHS },
+	{ "VCPUS", "vcpus", 'v', 5, COL(vcpus), .unit = TOP_PLAIN },
+	{ "MEM", "memory", 'm', 6, COL(memory), .unit = TOP_BYTES },
+	{ "RES", "resident", 'e', 6, COL(resident), .unit = TOP_BYTES },
+	{ "RX/s", "net_rx_s", 'r', 6, COL(net_rx_s), .unit = TOP_BYTES },
+	{ "TX/s", "net_tx_s", 't', 6, COL(net_tx_s), .unit = TOP_BYTES },
+	{ "RD/s", "disk_rd_s", 'd', 6, COL(disk_rd_s), .unit = TOP_BYTES },
+	{ "WR/s", "disk_wr_s", 'w', 6, COL(disk_wr_s), .unit = TOP_BYTES },
+	{ "IOPS", "iops", 'i', 7, COL(iops), .unit = TOP_PLAIN },
+	{ "DIRTY/s", "dirty_pages_s", 'y', 7, COL(dirty_s), .unit = TOP_PLAIN },
+};
+const unsigned top_nr_columns = ARRAY_SIZE(top_columns);
+
+static const char *text_at(const struct top_guest *g, const struct top_column *col)
+{
+	return (const char *)g + col->offset;
+}
+
+static double number_at(const struct top_guest *g, const struct top_column *col)
+{
+	return *(const double *)(const void *)((const char *)g + col->offset);
+}
+
+int top_column_by_key(char key)
+{
+	for (unsigned i = 0; i < top_nr_columns; i++) {
+		if (top_columns[i].key == key)
+			return (int)i;
+	}
+	return -1;
+}
+
+int top_column_by_name(const char *name)
+{
+	for (unsigned i = 0; i < top_nr_columns; i++) {
+		if (!strcmp(top_columns[i].json, name))
+			return (int)i;
+	}
+	return -1;
+}
+
+static int compare(const struct top_guest *a, const struct top_guest *b,
+		   const struct top_column *col)
+{
+	double x, y;
+
+	if (col->is_text)
+		return strcmp(text_at(a, col), text_at(b, col));
+	x = number_at(a, col);
+	y = number_at(b, col);
+	return (x < y) - (x > y);
+}
+
+/* Stable, so that equal guests stay in order of their names. */
+void top_sort(struct top_sample *s, unsigned column, bool reverse)
+{
+	const struct top_column *col = &top_columns[column];
+
+	for (size_t i = 1; i < s->nr; i++) {
+		struct top_guest g = s->guests[i];
+		size_t j = i;
+
+		for (; j > 0; j--) {
+			int order = compare(&s->guests[j - 1], &g, col);
+
+			if ((reverse ? -order : order) <= 0)
+				break;
+			s->guests[j] = s->guests[j - 1];
+		}
+		s->guests[j] = g;
+	}
+}
+
+/* "12.3M": three digits that count, by powers of 1024. */
+static void show_bytes(char *buf, size_t len, double value)
+{
+	static const char units[] = " KMGTP";
+	unsigned unit = 0;
+
+	while (value >= 1000 && unit < sizeof(units) - 2) {
+		value /= 1024;
+		unit++;
+	}
+	if (unit == 0)
+		(void)snprintf(buf, len, "%.0f", value);
+	else
+		(void)snprintf(buf, len, "%.*f%c", value < 100 ? 1 : 0, value, units[unit]);
+}
+
+static void show_cell(char *buf, size_t len, const struct top_guest *g,
+		      const struct top_column *col)
+{
+	if (col->is_text)
+		(void)snprintf(buf, len, "%s", text_at(g, col));
+	else if (col->unit == TOP_BYTES)
+		show_bytes(buf, len, number_at(g, col));
+	else
+		(void)snprintf(buf, len, "%.*f", col->unit == TOP_TENTHS ? 1 : 0,
+			       number_at(g, col));
+}
+
+/* Text is cut to its column, numbers push what comes after them. */
+static size_t put_cell(char *buf, size_t len, const struct top_column *col, const char *text)
+{
+	int width = col->width;
+	int n = snprintf(buf, len, "%*.*s ", width, width < 0 ? -width : 32, text);
+
+	return n < 0 || (size_t)n >= len ? len : (size_t)n;
+}
+
+void top_show_heading(char *buf, size_t len)
+{
+	size_t at = 0;
+
+	for (unsigned i = 0; i < top_nr_columns && at < len; i++)
+		at += put_cell(buf + at, len - at, &top_columns[i], top_columns[i].title);
+}
+
+void top_show_guest(char *buf, size_t len, const struct top_guest *g)
+{
+	size_t at = 0;
+	char text[TOP_NAME_BYTES];
+
+	for (unsigned i = 0; i < top_nr_columns && at < len; i++) {
+		show_cell(text, sizeof(text), g, &top_columns[i]);
+		at += put_cell(buf + at, len - at, &top_columns[i], text);
+	}
+}
+
+json_t *top_json(const struct top_sample *sample)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < sample->nr; i++) {
+		const struct top_guest *g = &sample->guests[i];
+		json_t *obj = json_object();
+
+		for (unsigned c = 0; c < top_nr_columns; c++) {
+			const struct top_column *col = &top_columns[c];
+
+			(void)json_object_set_new(obj, col->json,
+						  col->is_text ? json_string(text_at(g, col))
+							       : json_real(number_at(g, col)));
+		}
+		(void)json_array_append_new(array, obj);
+	}
+	return array;
+}
