@@ -90,6 +90,18 @@ int hostif_set_mtu(const char *name, unsigned mtu, struct err *e)
 	return rc < 0 ? refused(rc, name, "set its MTU", e) : 0;
 }
 
+int hostif_raise_mac(const char *name, struct err *e)
+{
+	struct ifreq ifr = { 0 };
+	int rc = if_ioctl(name, SIOCGIFHWADDR, &ifr);
+
+	/* The highest first byte of an address that is local and no group's. */
+	ifr.ifr_hwaddr.sa_data[0] = (char)0xfe;
+	if (rc == 0)
+		rc = if_ioctl(name, SIOCSIFHWADDR, &ifr);
+	return rc < 0 ? refused(rc, name, "set its MAC address", e) : 0;
+}
+
 /* The bridge knows its ports; netlink would need a parser for the same answer. */
 static bool is_port_of(unsigned index, const char *bridge)
 {

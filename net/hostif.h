@@ -19,6 +19,12 @@ __must_check int hostif_up(const char *name, struct err *e);
 __must_check int hostif_get_mtu(const char *name, unsigned *ret, struct err *e);
 __must_check int hostif_set_mtu(const char *name, unsigned mtu, struct err *e);
 
+/*
+ * Give @name the highest address that its own leaves: a bridge without an address of
+ * its own takes the lowest of its ports', and whoever knew it would lose sight of it.
+ */
+__must_check int hostif_raise_mac(const char *name, struct err *e);
+
 /* Make @name a port of @bridge. 1; 0: it is one already; -errno. */
 __must_check int hostif_add_to_bridge(const char *name, const char *bridge, struct err *e);
 

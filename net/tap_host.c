@@ -126,7 +126,9 @@ static int set_up_host(struct tap_host *tap, const struct netdev_config *cfg, st
 {
 	int rc = 0;
 
-	if (cfg->mtu)
+	if (!tap->existed)
+		rc = hostif_raise_mac(tap->name, e);
+	if (rc == 0 && cfg->mtu)
 		rc = hostif_set_mtu(tap->name, cfg->mtu, e);
 	if (rc == 0 && cfg->bridge)
 		rc = hostif_add_to_bridge(tap->name, cfg->bridge, e);

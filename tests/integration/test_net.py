@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Networks of a guest: taps and bridges, user networking, offloads, what is left afterwards."""
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -59,6 +60,26 @@ def test_two_guests_in_one_bridge():
         peer.wait()
         vanishes(net, "ferry0")
         assert links(net) == {"lo", "br0"}
+
+
+def address_of(net, name):
+    """The MAC address of an interface."""
+    return json.loads(net.run("ip", "-json", "link", "show", name))[0]["address"]
+
+
+def test_bridge_keeps_its_address():
+    """A bridge takes the lowest address of its ports: who knows it must not lose sight of it."""
+    with NetNs() as net:
+        net.bridge("br0", f"{HOST}/24")
+        net.ip("link add port0 address fa:ff:ff:ff:ff:ff master br0 type veth peer name port1")
+        before = address_of(net, "br0")
+        assert before == "fa:ff:ff:ff:ff:ff"
+        with contextlib.ExitStack() as stack:
+            for i in range(4):
+                guest = stack.enter_context(
+                    start("tap,bridge=br0", f"ip=10.77.0.{2 + i}/24", net))
+                guest.wait_for(UP)
+                assert address_of(net, "br0") == before
 
 
 def test_created_tap_goes_with_the_guest():
