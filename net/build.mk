@@ -19,6 +19,7 @@ HELPER_SRCS += \
 	net/managed/dhcp.c \
 	net/managed/fault.c \
 	net/managed/journal.c \
+	net/managed/macvtap.c \
 	net/managed/netlink.c \
 	net/managed/netlink_addr.c \
 	net/managed/netlink_link.c \

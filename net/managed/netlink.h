@@ -75,9 +75,12 @@ __must_check int netlink_add_vxlan(struct netlink *nl, const char *name,
 __must_check int netlink_vxlan_peer(struct netlink *nl, bool add, const char *name,
 				    const struct net_prefix *peer);
 
-/* A macvtap on @lower in bridge mode; its device node is /dev/tapINDEX. */
+/*
+ * A macvtap on @lower; down. @mode: "bridge", "vepa" or "private", else -EINVAL.
+ * Its queues are opens of a character device: see macvtap.h.
+ */
 __must_check int netlink_add_macvtap(struct netlink *nl, const char *name, const char *lower,
-				     const uint8_t mac[6]);
+				     const char *mode, const uint8_t mac[6]);
 
 /* Remove an interface of any kind. */
 __must_check int netlink_del_link(struct netlink *nl, const char *name);

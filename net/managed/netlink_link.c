@@ -93,15 +93,35 @@ int netlink_add_vxlan(struct netlink *nl, const char *name, const struct netlink
 	return send_new_link(nl, msg, &nest, failed);
 }
 
-int netlink_add_macvtap(struct netlink *nl, const char *name, const char *lower,
+/* MACVLAN_MODE_*; 0: there is none of that name. */
+static uint32_t macvlan_mode(const char *name)
+{
+	static const struct {
+		const char *name;
+		uint32_t mode;
+	} modes[] = { { "bridge", MACVLAN_MODE_BRIDGE },
+		      { "vepa", MACVLAN_MODE_VEPA },
+		      { "private", MACVLAN_MODE_PRIVATE } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		if (strcmp(modes[i].name, name) == 0)
+			return modes[i].mode;
+	}
+	return 0;
+}
+
+int netlink_add_macvtap(struct netlink *nl, const char *name, const char *lower, const char *mode,
 			const uint8_t mac[6])
 {
+	uint32_t number = macvlan_mode(mode);
 	const struct ifinfomsg hdr = { .ifi_family = AF_UNSPEC };
 	struct nlattr *info, *data;
 	struct nl_msg *msg;
 	unsigned index = 0;
 	bool failed;
 
+	if (number == 0)
+		return -EINVAL;
 	if (netlink_index(lower, &index) < 0)
 		return -ENODEV;
 	msg = netlink_new_request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &hdr, sizeof(hdr));
@@ -112,7 +132,7 @@ int netlink_add_macvtap(struct netlink *nl, const char *name, const char *lower,
 	info = nla_nest_start(msg, IFLA_LINKINFO);
 	failed |= !info || nla_put_string(msg, IFLA_INFO_KIND, "macvtap") < 0;
 	data = nla_nest_start(msg, IFLA_INFO_DATA);
-	failed |= !data || nla_put_u32(msg, IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE) < 0;
+	failed |= !data || nla_put_u32(msg, IFLA_MACVLAN_MODE, number) < 0;
 	if (!failed) {
 		nla_nest_end(msg, data);
 		nla_nest_end(msg, info);

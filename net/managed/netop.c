@@ -104,6 +104,31 @@ static int apply_vxlan(const struct netop_env *env, const struct netop *op, cons
 	return rc < 0 ? rc : finish_link(env, op);
 }
 
+/* "MODE MAC" */
+static int apply_macvtap(const struct netop_env *env, const struct netop *op, const char *text,
+			 struct err *e)
+{
+	const char *mac_text = strchr(op->arg[3], ' ');
+	char mode[16];
+	uint8_t mac[MAC_BYTES];
+	int rc;
+
+	(void)text;
+	if (!mac_text || mac_parse(mac_text + 1, mac) < 0)
+		return -EINVAL;
+	(void)snprintf(mode, sizeof(mode), "%.*s", (int)(mac_text - op->arg[3]), op->arg[3]);
+	rc = netlink_add_macvtap(env->nl, op->arg[0], op->arg[2], mode, mac);
+	if (rc == -ENODEV)
+		return err_set(e, rc, "%s: no such interface", op->arg[2]);
+	if (rc == -EOPNOTSUPP)
+		return err_set(e, rc, "%s: this kernel has no macvtap: load it (modprobe macvtap)",
+			       op->arg[2]);
+	if (rc < 0)
+		return err_set(e, rc, "%s: cannot make a macvtap on it: %s", op->arg[2],
+			       strerror(-rc));
+	return finish_link(env, op);
+}
+
 static int parse(const struct netop *op, unsigned i, struct net_prefix *ret, struct err *e)
 {
 	if (net_prefix_parse(op->arg[i], ret) == 0)
@@ -409,6 +434,7 @@ static const struct kind kinds[NETOP_MAX] = {
 	[NETOP_FILE] = { "file", "write it", apply_file, revert_file },
 	[NETOP_LEASE] = { "lease", "reserve its address", apply_lease, revert_lease },
 	[NETOP_NIC] = { "nic", "note it", apply_nothing, revert_nothing },
+	[NETOP_MACVTAP] = { "macvtap", "make a macvtap of it", apply_macvtap, revert_link },
 };
 
 const char *netop_name(enum netop_kind kind)

@@ -41,6 +41,7 @@ enum netop_kind {
 	NETOP_FILE,    /* path: a small file of ours */
 	NETOP_LEASE,   /* folder of a dnsmasq, "GUEST.N", MAC, "ADDRESS,[ADDRESS],GUEST" */
 	NETOP_NIC,     /* MAC, IPv4 address, IPv6 address, tap: noted, nothing is changed */
+	NETOP_MACVTAP, /* name, alias, interface below, "MODE MAC": ours, up */
 	NETOP_MAX
 };
 

@@ -112,7 +112,7 @@ static int (*const holds[NETOP_MAX])(const struct netop_env *env, const struct n
 	[NETOP_BRIDGE] = link_holds, [NETOP_VXLAN] = link_holds,      [NETOP_PORT] = port_holds,
 	[NETOP_ADDR] = addr_holds,   [NETOP_ROUTE] = route_holds,     [NETOP_SYSCTL] = sysctl_holds,
 	[NETOP_NFT] = nft_holds,     [NETOP_ELEMENT] = element_holds, [NETOP_DHCP] = dhcp_holds,
-	[NETOP_UPLINK] = port_holds, [NETOP_FILE] = file_holds,
+	[NETOP_UPLINK] = port_holds, [NETOP_FILE] = file_holds,       [NETOP_MACVTAP] = link_holds,
 };
 
 int netop_holds(const struct netop_env *env, const struct netop *op)

@@ -227,6 +227,79 @@ int network_join(const struct net_dirs *dirs, const struct netdef *def,
 	return rc;
 }
 
+/* --- macvtap --- */
+
+/* Names of networks begin with a small letter, so none is called like this. */
+#define NO_NETWORK  "MACVTAP"
+#define MAX_NUMBERS 4096U
+
+/* A name that no interface has; others make theirs with another prefix. */
+static int free_name(struct netlink *nl, char name[IF_NAMESIZE])
+{
+	struct netlink_link link;
+
+	for (unsigned i = 0; i < MAX_NUMBERS; i++) {
+		(void)snprintf(name, IF_NAMESIZE, "fymv%u", i);
+		if (netlink_get_link(nl, name, &link) == -ENODEV)
+			return 0;
+	}
+	return -ENFILE;
+}
+
+static int plan_macvtap(struct doing *d, const struct net_macvtap *nic, const char *name,
+			struct err *e)
+{
+	char alias[80], how[40], mac[MAC_TEXT_BYTES], mtu[16];
+	struct netop op;
+	int rc;
+
+	mac_format(nic->mac, mac);
+	(void)snprintf(alias, sizeof(alias), "ferry:%.48s.%u", nic->guest, nic->index);
+	(void)snprintf(how, sizeof(how), "%.10s %s", nic->mode, mac);
+	rc = netop_set(&op, NETOP_MACVTAP, name, alias, nic->lower, how);
+	if (rc == 0)
+		rc = journal_do(d->journal, d->env, &op, NULL, e);
+	(void)snprintf(mtu, sizeof(mtu), "%u", nic->mtu);
+	if (rc == 0 && nic->mtu)
+		rc = netop_set(&op, NETOP_MTU, name, mtu, NULL, NULL);
+	return rc < 0 || !nic->mtu ? rc : journal_do(d->journal, d->env, &op, NULL, e);
+}
+
+static int join_macvtap_locked(struct network_lock *lock, const struct net_macvtap *nic,
+			       struct net_join *ret, char name[IF_NAMESIZE], struct err *e)
+{
+	struct doing d = { .env = &lock->env };
+	int rc = free_name(lock->env.nl, name);
+
+	if (rc < 0)
+		return err_set(e, rc, "%s: too many macvtaps", nic->lower);
+	(void)snprintf(ret->path, sizeof(ret->path), "%.150s/" NO_NETWORK "@%.48s.%u.journal",
+		       lock->dirs->state, nic->guest, nic->index);
+	rc = journal_create(&d.journal, ret->path, e);
+	if (rc < 0)
+		return rc;
+	rc = plan_macvtap(&d, nic, name, e);
+	rc = finish(d.journal, &lock->env, rc, e);
+	journal_close(d.journal);
+	return rc < 0 ? rc : hold_journal(ret, e);
+}
+
+int network_join_macvtap(const struct net_dirs *dirs, const struct net_macvtap *nic,
+			 struct net_join *ret, char ret_name[IF_NAMESIZE], struct err *e)
+{
+	struct network_lock lock;
+	int rc = network_lock(&lock, dirs, e);
+
+	net_join_init(ret);
+	if (rc < 0)
+		return rc;
+	rc = join_macvtap_locked(&lock, nic, ret, ret_name, e);
+	network_unlock(&lock);
+	return rc;
+}
+
+/* --- leaving --- */
+
 /* Is the file of that name still the one that was made for this nic? */
 static bool is_ours(const struct net_join *join)
 {

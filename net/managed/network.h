@@ -60,6 +60,24 @@ __must_check int network_choose_addresses(const struct net_dirs *dirs, const str
 __must_check int network_join(const struct net_dirs *dirs, const struct netdef *def,
 			      const struct net_member *member, struct net_join *ret, struct err *e);
 
+/* The nic of a guest that is an interface of its own, on one of the host. */
+struct net_macvtap {
+	const char *guest; /* name of the guest */
+	unsigned index;    /* of its nic */
+	const char *lower; /* the host's interface */
+	const char *mode;  /* "bridge", "vepa", "private" */
+	uint8_t mac[6];
+	unsigned mtu; /* 0: that of @lower */
+};
+
+/*
+ * Make it, up; *@ret_name is what it is called. It is on no network of ours, but
+ * leaves as nics of those do. 0, or -errno with the reason.
+ */
+__must_check int network_join_macvtap(const struct net_dirs *dirs, const struct net_macvtap *nic,
+				      struct net_join *ret, char ret_name[IF_NAMESIZE],
+				      struct err *e);
+
 /*
  * Leave, whoever else has the lock; the tap may be gone, and somebody else may have
  * taken everything back already. Never joined: no-op.

@@ -40,7 +40,7 @@ _ferry_value()
 		return
 		;;
 	--console) words="stdio pty file: unix: none" ;;
-	--net) words="user tap tap: bridge: none $(_ferry_networks ferry)" ;;
+	--net) words="user tap tap: bridge: macvtap: none $(_ferry_networks ferry)" ;;
 	--mode) words="bridge nat route hostonly internal" ;;
 	--listen) words="tcp: unix:" ;;
 	--map) words="disk: net:" ;;

@@ -15,10 +15,14 @@
 #include "util/io.h"
 #include "vmm/network/attach_msg.h"
 
-#define GOOD                                                                                       \
-	"{\"kind\":\"network\",\"name\":\"lab\",\"bridge\":\"\",\"guest\":\"web\",\"nic\":1,"      \
-	"\"queues\":2,\"mtu\":1400,\"vlan\":7,\"unfiltered\":true,"                                \
-	"\"mac\":\"02:00:00:00:00:01\",\"ip\":\"10.0.0.5\",\"ip6\":\"fd00::5\"}"
+/* clang-format would put the backslashes beyond column 100 */
+/* clang-format off */
+#define GOOD \
+	"{\"kind\":\"network\",\"name\":\"lab\",\"bridge\":\"\",\"mode\":\"\"," \
+	"\"guest\":\"web\",\"nic\":1,\"queues\":2,\"mtu\":1400,\"vlan\":7," \
+	"\"unfiltered\":true,\"mac\":\"02:00:00:00:00:01\"," \
+	"\"ip\":\"10.0.0.5\",\"ip6\":\"fd00::5\"}"
+/* clang-format on */
 
 static void test_request_round_trip(void **state)
 {
@@ -69,6 +73,8 @@ static void test_bad_requests(void **state)
 		{ "\"lab\"", "7" },
 		{ "\"bridge\":\"\"", "\"bridge\":\"a/b\"" },
 		{ "\"bridge\":\"\"", "\"bridge\":\"sixteen-bytes-xx\"" },
+		{ "\"mode\":\"\"", "\"mode\":\"vepa\"" },
+		{ "\"kind\":\"network\"", "\"kind\":\"macvtap\"" },
 		{ "\"web\"", "\"../web\"" },
 		{ "\"web\"", "\"w@b\"" },
 		{ "\"web\"", "\"web\\u0000\"" },

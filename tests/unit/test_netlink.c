@@ -209,8 +209,12 @@ static void test_nothing_there(void **state)
 	assert_int_equal(netlink_addr(nl, true, "none0", &a, false), -ENODEV);
 	assert_int_equal(netlink_addr(nl, false, "none0", &a, false), 0);
 	assert_int_equal(netlink_route(nl, true, &r), -ENODEV);
-	assert_int_equal(netlink_add_macvtap(nl, "mv0", "none0", (uint8_t[]){ 2, 0, 0, 0, 0, 1 }),
-			 -ENODEV);
+	assert_int_equal(
+		netlink_add_macvtap(nl, "mv0", "none0", "vepa", (uint8_t[]){ 2, 0, 0, 0, 0, 1 }),
+		-ENODEV);
+	assert_int_equal(
+		netlink_add_macvtap(nl, "mv0", "lo", "router", (uint8_t[]){ 2, 0, 0, 0, 0, 1 }),
+		-EINVAL);
 	assert_int_equal(netlink_set_master(nl, "lo", NULL), 0);
 }
 

@@ -101,10 +101,11 @@ static const struct field_record forward_record = {
 #define NIC(member) offsetof(struct nic_config, member)
 
 static const char *const offload_choices[] = { "on", "off", NULL };
+const char *const nic_macvtap_modes[] = { "bridge", "vepa", "private", NULL };
 
 static const struct field nic_fields[] = {
 	{ "backend", &field_string, NIC(backend), .arg = "KIND",
-	  .help = "user, tap, tap:NAME, bridge:NAME, none, or a network's name" },
+	  .help = "user, tap, tap:NAME, bridge:NAME, macvtap:NAME, none, or a network" },
 	{ "id", &field_string, NIC(id), .arg = "ID", .help = "name of the nic in ferry (net0)" },
 	{ "mac", &field_string, NIC(mac), .arg = "MAC", .help = "address (derived from the name)" },
 	{ "bridge", &field_string, NIC(bridge), .arg = "NAME", .help = "bridge to put the tap on" },
@@ -133,6 +134,8 @@ static const struct field nic_fields[] = {
 	  .max = 4094 },
 	{ "filter", &field_choice, NIC(filter), .arg = "WHEN",
 	  .help = "send from its own addresses only: on or off", .choices = offload_choices },
+	{ "mode", &field_choice, NIC(mode), .arg = "MODE",
+	  .help = "of a macvtap: bridge, vepa or private", .choices = nic_macvtap_modes },
 };
 
 static void nic_init(void *item)
@@ -178,12 +181,17 @@ static int nic_parse_backend(struct nic_config *nic, struct err *e)
 		free(nic->bridge);
 		nic->bridge = strdup(name);
 		return nic->bridge ? 0 : err_set(e, -ENOMEM, "no memory");
+	} else if (is_kind(nic->backend, "macvtap", &name)) {
+		nic->kind = NIC_MACVTAP;
+		nic->ifname = name;
+		if (!*name)
+			return missing_name(nic->backend, "interface", e);
 	} else {
 		nic->kind = NIC_NETWORK;
 		if (netdef_check_name(nic->backend, NULL) < 0)
 			return err_set(e, -EINVAL,
-				       "'%.60s' is none of user, tap, tap:NAME, bridge:NAME, none, "
-				       "nor the name of a network",
+				       "'%.60s' is none of user, tap, tap:NAME, bridge:NAME, "
+				       "macvtap:NAME, none, nor the name of a network",
 				       nic->backend);
 	}
 	return 0;
@@ -221,6 +229,8 @@ static int nic_check(void *item, struct err *e)
 		return err_set(e, -EINVAL, "hostfwd works with user only");
 	if (nic->kind != NIC_TAP && nic->bridge)
 		return err_set(e, -EINVAL, "bridge works with tap only");
+	if (nic->kind != NIC_MACVTAP && nic->mode)
+		return err_set(e, -EINVAL, "mode works with macvtap only");
 	if (nic->kind == NIC_USER && nic->queues > 1)
 		return err_set(e, -EINVAL, "several queues work with taps and networks only");
 	rc = nic_check_network(nic, e);

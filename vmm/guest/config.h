@@ -38,14 +38,16 @@ struct disk_config {
 	unsigned queue_size;        /* 0: the default */
 };
 
-enum nic_kind { NIC_NONE, NIC_USER, NIC_TAP, NIC_NETWORK };
+enum nic_kind { NIC_NONE, NIC_USER, NIC_TAP, NIC_NETWORK, NIC_MACVTAP };
+
+extern const char *const nic_macvtap_modes[]; /* up to NULL */
 
 /* One --net. */
 struct nic_config {
-	char *backend; /* "user", "tap", "tap:NAME", "bridge:NAME", "none", or a network */
+	char *backend; /* "user", "tap", "tap:NAME", "bridge:NAME", "none", a network, ... */
 	char *id;
 	unsigned kind;      /* enum nic_kind, from backend */
-	const char *ifname; /* of a tap, from backend; NULL: a new one */
+	const char *ifname; /* of a tap, from backend; NULL: a new one; macvtap: the one below */
 	char *bridge;
 	char *mac;                 /* NULL until config_finish(): derived from the guest's name */
 	struct field_list hostfwd; /* of char * */
@@ -59,6 +61,7 @@ struct nic_config {
 	char *ip, *ip6;  /* NULL: derived from the MAC */
 	unsigned vlan;   /* 0: none */
 	unsigned filter; /* 0: on, 1: may send from any address */
+	unsigned mode;   /* of a macvtap: which of nic_macvtap_modes[] */
 };
 
 struct config {

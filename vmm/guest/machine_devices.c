@@ -93,11 +93,16 @@ static int set_wish(struct net_prefix *addr, const char *text, struct err *e)
 static int fill_request(const struct machine *m, const struct nic_config *nic, unsigned index,
 			struct attach_request *req, struct err *e)
 {
+	static const enum attach_kind kinds[] = {
+		[NIC_NETWORK] = ATTACH_NETWORK,
+		[NIC_TAP] = ATTACH_TAP,
+		[NIC_MACVTAP] = ATTACH_MACVTAP,
+	};
 	const char *name = nic->kind == NIC_NETWORK ? nic->backend : nic->ifname;
 	int rc;
 
 	*req = (struct attach_request){
-		.kind = nic->kind == NIC_NETWORK ? ATTACH_NETWORK : ATTACH_TAP,
+		.kind = kinds[nic->kind],
 		.nic = index,
 		.queues = nic->queues,
 		.mtu = nic->mtu,
@@ -107,6 +112,8 @@ static int fill_request(const struct machine *m, const struct nic_config *nic, u
 	(void)snprintf(req->name, sizeof(req->name), "%s", name);
 	(void)snprintf(req->bridge, sizeof(req->bridge), "%s", nic->bridge ? nic->bridge : "");
 	(void)snprintf(req->guest, sizeof(req->guest), "%s", m->cfg->name);
+	if (nic->kind == NIC_MACVTAP)
+		(void)snprintf(req->mode, sizeof(req->mode), "%s", nic_macvtap_modes[nic->mode]);
 	if (mac_parse(nic->mac, req->mac) < 0)
 		return err_set(e, -EINVAL, "mac: missing");
 	rc = set_wish(&req->v4, nic->ip, e);
@@ -157,7 +164,7 @@ static int add_nic(struct machine *m, const struct nic_config *nic, unsigned ind
 
 	if (mac_parse(nic->mac, cfg.mac) < 0) /* config_finish() saw to it */
 		return err_set(e, -EINVAL, "mac: missing");
-	if (nic->kind == NIC_NETWORK ||
+	if (nic->kind == NIC_NETWORK || nic->kind == NIC_MACVTAP ||
 	    (nic->kind == NIC_TAP && geteuid() == 0 && tap_host_changes(&cfg.backend)))
 		return add_by_helper(m, nic, index, &cfg, e);
 	return net_new(m->vm, m->pci, &cfg, &m->nics[index], e);

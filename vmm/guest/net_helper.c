@@ -94,7 +94,7 @@ static void drop_fds(struct attach_answer *answer)
 static int take(struct net_helper *h, const struct attach_request *req,
 		struct attach_answer *answer, struct err *e)
 {
-	unsigned nr_locks = req->kind == ATTACH_NETWORK ? 1 : 0;
+	unsigned nr_locks = req->kind == ATTACH_TAP ? 0 : 1;
 
 	if (answer->e.code) {
 		drop_fds(answer);

@@ -11,8 +11,9 @@ static const struct {
 	const char *kind;
 	bool has_name;
 } kinds[] = {
-	{ "user", false },   { "hostfwd", false },    { "tap", true },  { "bridge", true },
-	{ "network", true }, { "unfiltered", false }, { "any", false }, { "none", false },
+	{ "user", false },   { "hostfwd", false }, { "tap", true },
+	{ "bridge", true },  { "network", true },  { "unfiltered", false },
+	{ "macvtap", true }, { "any", false },     { "none", false },
 };
 
 /* Where this host's user has said nothing: what gives a guest nothing of the host's own. */
@@ -30,7 +31,7 @@ int guest_net_rule_check(const char *rule, struct err *e)
 	}
 	return err_set(e, -EINVAL,
 		       "'%.60s' is none of user, hostfwd, tap[:NAME], bridge[:NAME], "
-		       "network[:NAME], unfiltered, any and none",
+		       "macvtap[:NAME], network[:NAME], unfiltered, any and none",
 		       rule);
 }
 
@@ -87,6 +88,8 @@ static int check_nic(const struct nic_config *nic, const struct field_list *rule
 		if (nic->ifname || !nic->bridge)
 			rc = want(nic, rules, "tap", nic->ifname, e);
 		return rc == 0 && nic->bridge ? want(nic, rules, "bridge", nic->bridge, e) : rc;
+	case NIC_MACVTAP:
+		return want(nic, rules, "macvtap", nic->ifname, e);
 	case NIC_NETWORK:
 		rc = want(nic, rules, "network", nic->backend, e);
 		return rc == 0 && nic->filter ? want(nic, rules, "unfiltered", NULL, e) : rc;

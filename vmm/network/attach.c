@@ -13,6 +13,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "net/managed/macvtap.h"
 #include "net/tap_host.h"
 #include "util/io.h"
 #include "vmm/cli/cli.h"
@@ -95,11 +96,31 @@ static int attach_tap(struct server *s, const struct attach_request *req, struct
 	return tap_host_open(&nic->tap, &tap, e);
 }
 
+/* The nic's own MAC is that of the interface: the one below takes its frames in. */
+static int attach_macvtap(struct server *s, const struct attach_request *req, struct attached *nic,
+			  struct err *e)
+{
+	struct net_macvtap macvtap = {
+		.guest = req->guest,
+		.index = req->nic,
+		.lower = req->name,
+		.mode = req->mode,
+		.mtu = req->mtu,
+	};
+	char name[IF_NAMESIZE];
+	int rc;
+
+	memcpy(macvtap.mac, req->mac, sizeof(macvtap.mac));
+	rc = network_join_macvtap(&s->paths.dirs, &macvtap, &nic->join, name, e);
+	return rc < 0 ? rc : macvtap_open(&nic->tap, name, req->queues, e);
+}
+
 static int (*const attach_kinds[ATTACH_NR_KINDS])(struct server *s,
 						  const struct attach_request *req,
 						  struct attached *nic, struct err *e) = {
 	[ATTACH_NETWORK] = attach_network,
 	[ATTACH_TAP] = attach_tap,
+	[ATTACH_MACVTAP] = attach_macvtap,
 };
 
 /* Whoever has a tap's descriptor may make it outlive that. */

@@ -15,6 +15,7 @@
 static const char *const kinds[ATTACH_NR_KINDS] = {
 	[ATTACH_NETWORK] = "network",
 	[ATTACH_TAP] = "tap",
+	[ATTACH_MACVTAP] = "macvtap",
 };
 
 /* --- requests --- */
@@ -42,18 +43,18 @@ int attach_request_format(const struct attach_request *req, char buf[ATTACH_MSG_
 	char v4[NET_PREFIX_TEXT], v6[NET_PREFIX_TEXT], mac[MAC_TEXT_BYTES];
 
 	mac_format(req->mac, mac);
-	return dump(json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:b, s:s, s:s, s:s}",
+	return dump(json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:b, s:s, s:s, s:s}",
 			      "kind", kinds[req->kind], "name", req->name, "bridge", req->bridge,
-			      "guest", req->guest, "nic", (int)req->nic, "queues", (int)req->queues,
-			      "mtu", (int)req->mtu, "vlan", (int)req->vlan, "unfiltered",
-			      (int)req->unfiltered, "mac", mac, "ip", show_addr(&req->v4, v4),
-			      "ip6", show_addr(&req->v6, v6)),
+			      "mode", req->mode, "guest", req->guest, "nic", (int)req->nic,
+			      "queues", (int)req->queues, "mtu", (int)req->mtu, "vlan",
+			      (int)req->vlan, "unfiltered", (int)req->unfiltered, "mac", mac, "ip",
+			      show_addr(&req->v4, v4), "ip6", show_addr(&req->v6, v6)),
 		    buf);
 }
 
 /* What is read of a request before it is judged. */
 struct raw {
-	const char *kind, *name, *bridge, *guest, *mac, *ip, *ip6;
+	const char *kind, *name, *bridge, *mode, *guest, *mac, *ip, *ip6;
 	int nic, queues, mtu, vlan, unfiltered;
 };
 
@@ -64,6 +65,18 @@ static int check_interface(const char *text, struct err *e)
 	if (len > 0 && len < IF_NAMESIZE && !strpbrk(text, "/:% \t\n") && text[0] != '.')
 		return 0;
 	return err_set(e, -EINVAL, "'%.40s' is not the name of an interface", text);
+}
+
+/* "" for all but macvtap. */
+static int check_mode(const char *mode, bool is_macvtap, struct err *e)
+{
+	static const char *const modes[] = { "bridge", "vepa", "private" };
+
+	for (size_t i = 0; is_macvtap && i < ARRAY_SIZE(modes); i++) {
+		if (strcmp(modes[i], mode) == 0)
+			return 0;
+	}
+	return is_macvtap || *mode ? err_set(e, -EINVAL, "mode: '%.20s' is none", mode) : 0;
 }
 
 static int set_name(const struct raw *raw, struct attach_request *ret, struct err *e)
@@ -81,11 +94,14 @@ static int set_name(const struct raw *raw, struct attach_request *ret, struct er
 	if (rc == 0 && raw->bridge[0])
 		rc = check_interface(raw->bridge, e);
 	if (rc == 0)
+		rc = check_mode(raw->mode, kind == ATTACH_MACVTAP, e);
+	if (rc == 0)
 		rc = runtime_check_name(raw->guest, e);
 	if (rc < 0)
 		return rc;
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", raw->name);
 	(void)snprintf(ret->bridge, sizeof(ret->bridge), "%s", raw->bridge);
+	(void)snprintf(ret->mode, sizeof(ret->mode), "%s", raw->mode);
 	(void)snprintf(ret->guest, sizeof(ret->guest), "%s", raw->guest);
 	return 0;
 }
@@ -148,11 +164,11 @@ int attach_request_parse(const char *text, size_t len, struct attach_request *re
 	int rc;
 
 	if (json_unpack_ex(json, &why, JSON_STRICT,
-			   "{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:b, s:s, s:s, s:s}", "kind",
-			   &raw.kind, "name", &raw.name, "bridge", &raw.bridge, "guest", &raw.guest,
-			   "nic", &raw.nic, "queues", &raw.queues, "mtu", &raw.mtu, "vlan",
-			   &raw.vlan, "unfiltered", &raw.unfiltered, "mac", &raw.mac, "ip", &raw.ip,
-			   "ip6", &raw.ip6) < 0)
+			   "{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:b, s:s, s:s, s:s}",
+			   "kind", &raw.kind, "name", &raw.name, "bridge", &raw.bridge, "mode",
+			   &raw.mode, "guest", &raw.guest, "nic", &raw.nic, "queues", &raw.queues,
+			   "mtu", &raw.mtu, "vlan", &raw.vlan, "unfiltered", &raw.unfiltered, "mac",
+			   &raw.mac, "ip", &raw.ip, "ip6", &raw.ip6) < 0)
 		rc = err_set(e, -EINVAL, "not a request: %.100s", json ? why.text : "not JSON");
 	else
 		rc = judge(&raw, ret, e);

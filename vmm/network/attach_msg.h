@@ -16,7 +16,7 @@
 /*
  * Both are one JSON object in one packet of a SOCK_SEQPACKET socket, at most
  * ATTACH_MSG_BYTES long. The answer to a request that was granted brings
- * descriptors: one for each queue pair, and for a network one more, which is
+ * descriptors: one for each queue pair, and but for a tap one more, which is
  * the lock that says that the nic's owner lives. All keys are always there.
  */
 #define ATTACH_MSG_BYTES  2048U
@@ -26,18 +26,20 @@
 enum attach_kind {
 	ATTACH_NETWORK, /* a managed network */
 	ATTACH_TAP,     /* a tap that is there, and gets back what is changed of it */
+	ATTACH_MACVTAP, /* an interface of the nic's own on one of the host */
 	ATTACH_NR_KINDS
 };
 
 struct attach_request {
 	enum attach_kind kind;
-	char name[IF_NAMESIZE];           /* of the network, or the tap */
-	char bridge[IF_NAMESIZE];         /* tap: to put it on; "": none */
+	char name[IF_NAMESIZE];   /* of the network, the tap, or macvtap's interface below */
+	char bridge[IF_NAMESIZE]; /* tap: to put it on; "": none */
 	char guest[RUNTIME_NAME_MAX + 1]; /* name of the guest */
 	unsigned nic;                     /* which of its nics, from 0 */
 	unsigned queues;                  /* 1 to ATTACH_MAX_QUEUES */
 	unsigned mtu;                     /* 0: the network's */
 	unsigned vlan;                    /* 0: none */
+	char mode[12];                    /* macvtap: "bridge", "vepa", "private" */
 	bool unfiltered;                  /* may send from any address */
 	uint8_t mac[MAC_BYTES];
 	struct net_prefix v4, v6; /* the address that it wants; family 0: any */
