@@ -25,7 +25,7 @@ PKGS := liburing slirp jansson libconfuse libxxhash liblz4 libzstd gnutls
 
 # What the programs beside ferry need on top of that, see HELPERS below. A guest's
 # process pays for each library of ferry's with time and memory.
-HELPER_PKGS := cairo libnl-route-3.0 libnftables
+HELPER_PKGS := cairo libnl-route-3.0 libnftables libpcap
 
 # Targets that must work before the packages are there: those which install
 # them first and start make again, and those which need none.

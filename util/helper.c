@@ -164,18 +164,25 @@ static int wait_for(pid_t pid, int *ret)
 	return 0;
 }
 
+/* @argv has room for MAX_ARGS + 2. */
+static void fill_argv(const char **argv, const char *path, const char *const *args)
+{
+	unsigned nr = 0;
+
+	*argv++ = path;
+	while (args && args[nr] && nr < MAX_ARGS)
+		*argv++ = args[nr++];
+	*argv = NULL;
+}
+
 static int run_it(const struct helper_call *call, const char *path, const struct run *r,
 		  struct err *e)
 {
-	const char *argv[MAX_ARGS + 2] = { path };
-	unsigned nr = 0;
+	const char *argv[MAX_ARGS + 2];
 	int status = 0, rc;
 	pid_t pid = 0;
 
-	while (call->args && call->args[nr] && nr < MAX_ARGS) {
-		argv[nr + 1] = call->args[nr];
-		nr++;
-	}
+	fill_argv(argv, path, call->args);
 	/* posix_spawn() does not change them; its prototype cannot say so. */
 	rc = spawn(&pid, path, (char **)(uintptr_t)argv, r, call->out_fd);
 	if (rc == 0)
@@ -234,4 +241,18 @@ int helper_run_for(const struct helper_call *call, char **ret, size_t max, struc
 int helper_run(const struct helper_call *call, struct err *e)
 {
 	return helper_run_for(call, NULL, 0, e);
+}
+
+int helper_exec(const char *name, const char *const *args, struct err *e)
+{
+	const char *argv[MAX_ARGS + 2];
+	char path[PATH_MAX];
+	int rc = helper_find(name, path, sizeof(path), e);
+
+	if (rc < 0)
+		return rc;
+	fill_argv(argv, path, args);
+	(void)execv(path, (char **)(uintptr_t)argv);
+	rc = -errno;
+	return err_set(e, rc, "%s: %s", path, strerror(-rc));
 }

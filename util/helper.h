@@ -45,4 +45,10 @@ __must_check int helper_run(const struct helper_call *call, struct err *e);
 __must_check int helper_run_for(const struct helper_call *call, char **ret, size_t max,
 				struct err *e);
 
+/*
+ * Become helper @name, with @args after its name, up to NULL. Returns only if that
+ * fails: -errno with @e.
+ */
+__must_check int helper_exec(const char *name, const char *const *args, struct err *e);
+
 #endif

@@ -15,6 +15,7 @@ FERRY_SRCS += \
 	virtio/console.c \
 	virtio/net.c \
 	virtio/net_announce.c \
+	virtio/net_capture.c \
 	virtio/net_ctrl.c \
 	virtio/net_filter.c \
 	virtio/net_limit.c \

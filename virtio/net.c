@@ -152,6 +152,11 @@ static void net_quiesce(struct virtio_queue *q, bool cancel)
 		net_tx_quiesce(&pair_of(net, q)->tx);
 }
 
+static void end_captures(void *opaque)
+{
+	net_captures_end(opaque);
+}
+
 static void detach_pair(void *opaque)
 {
 	struct net_pair *pair = opaque;
@@ -164,6 +169,8 @@ static void net_free(struct virtio_dev *dev)
 {
 	struct net *net = to_net(dev);
 
+	if (net->captures.loop)
+		loop_call_sync(net->captures.loop, end_captures, &net->captures);
 	for (unsigned i = 0; i < net->nr_pairs; i++) {
 		struct net_pair *pair = &net->pairs[i];
 
@@ -268,8 +275,10 @@ static int init_pairs(struct net *net)
 
 	for (unsigned i = 0; i < net->nr_pairs && rc == 0; i++)
 		rc = init_pair(net, i);
-	if (rc == 0)
+	if (rc == 0) {
 		net->dev.queues[2 * net->nr_pairs].loop = net->pairs[0].loop;
+		net_captures_init(&net->captures, net->pairs[0].loop);
+	}
 	return rc;
 }
 
@@ -374,6 +383,29 @@ void net_set_link(struct virtio_dev *dev, bool up)
 		net->state.status &= (uint16_t)~VIRTIO_NET_S_LINK_UP;
 	mutex_unlock(&net->lock);
 	virtio_config_changed(dev);
+}
+
+struct capture_call {
+	struct net *net;
+	int fd;
+	unsigned snaplen;
+	int rc;
+};
+
+static void add_capture(void *opaque)
+{
+	struct capture_call *call = opaque;
+
+	call->rc = net_captures_add(&call->net->captures, call->fd, call->snaplen);
+}
+
+int net_capture(struct virtio_dev *dev, int fd, unsigned snaplen)
+{
+	struct net *net = to_net(dev);
+	struct capture_call call = { .net = net, .fd = fd, .snaplen = snaplen };
+
+	loop_call_sync(net->captures.loop, add_capture, &call);
+	return call.rc;
 }
 
 static void add_counters(struct net_counters *sum, const struct net_count *c)

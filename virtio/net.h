@@ -17,6 +17,7 @@ struct vm;
 
 #define NET_DEFAULT_QUEUE_SIZE 256U
 #define NET_MIN_QUEUE_SIZE     16U
+#define NET_MAX_CAPTURES       4U
 
 /* Bits and packets a second; 0: no limit. */
 struct net_rate {
@@ -74,6 +75,14 @@ void net_get_stats(struct virtio_dev *dev, struct net_stats *ret);
 /* The same of one queue pair; how many there are. Any thread. */
 void net_get_pair_stats(struct virtio_dev *dev, unsigned pair, struct net_stats *ret);
 unsigned net_nr_pairs(struct virtio_dev *dev);
+
+/*
+ * From now on send a copy of each frame that goes through, up to @snaplen bytes of it,
+ * to the socket @fd, as net/capture.h has it; @fd is taken over if 0 is returned. Ends
+ * by itself when the other end asks for it or is closed, and with the device. -EBUSY:
+ * as many as are possible watch already; another -errno. Not from a loop of the device.
+ */
+__must_check int net_capture(struct virtio_dev *dev, int fd, unsigned snaplen);
 
 /* The back end, for those who show it. Const. */
 const struct netdev *net_backend(struct virtio_dev *dev);

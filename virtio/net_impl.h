@@ -9,6 +9,7 @@
 #include "net/netdev.h"
 #include "util/thread.h"
 #include "virtio/net.h"
+#include "virtio/net_capture.h"
 #include "virtio/net_filter.h"
 #include "virtio/net_limit.h"
 #include "virtio/virtio.h"
@@ -99,6 +100,7 @@ struct net_tx {
 	struct virtio_queue *q;
 	unsigned pair;
 	bool blocked; /* waits for the back end to take more */
+	bool shown;   /* the frame that waits, to those who watch */
 	unsigned nr_filled;
 	struct loop_timer go_on; /* more than one turn's share, or than the rate limit allows */
 	struct iovec iov[NET_CHAIN_MAX + 1];
@@ -160,6 +162,8 @@ struct net {
 	struct net_announcer announcer;
 
 	struct net_limit rx_limit, tx_limit; /* lock themselves */
+
+	struct net_captures captures;
 
 	_Atomic uint32_t filter_gen; /* release after a change of the filter, acquire in rx */
 	_Atomic unsigned nr_active;  /* pairs in use; release in control, acquire in pairs */

@@ -233,6 +233,14 @@ static void deliver(struct net_rx *rx, size_t bytes)
 	unsigned nr = window_chains(w, bytes);
 	size_t left = bytes;
 
+	net_captures_seen(&rx->net->captures,
+			  &(struct net_sight){
+				  .kind = CAPTURE_TO_GUEST,
+				  .iov = w->iov + w->first_iov,
+				  .nr_iov = w->nr_iov,
+				  .skip = sizeof(struct virtio_net_hdr_v1),
+				  .bytes = bytes - sizeof(struct virtio_net_hdr_v1),
+			  });
 	/* Before vq_fill(), which marks what has been written. */
 	finish_header(rx, first, nr);
 	for (unsigned i = 0; i < nr; i++) {

@@ -63,6 +63,23 @@ static struct iovec *put_header(struct net_tx *tx, struct virtio_net_hdr_v1 *hdr
 	return iov;
 }
 
+/*
+ * To those who watch: before it is sent, so that no answer is seen earlier on another
+ * queue; once, however often it has to be tried.
+ */
+static void show(struct net_tx *tx, const struct iovec *iov, const struct iovec *end, size_t bytes)
+{
+	if (!tx->shown)
+		net_captures_seen(&tx->net->captures,
+				  &(struct net_sight){
+					  .kind = CAPTURE_FROM_GUEST,
+					  .iov = iov,
+					  .nr_iov = (unsigned)(end - iov),
+					  .skip = sizeof(struct virtio_net_hdr_v1),
+					  .bytes = bytes,
+				  });
+}
+
 /* 0: done with it, one way or another; -EAGAIN: later. */
 static int send_frame(struct net_tx *tx, const struct vq_chain *chain)
 {
@@ -81,7 +98,9 @@ static int send_frame(struct net_tx *tx, const struct vq_chain *chain)
 	if (net_announce_may_learn(bytes))
 		net_announce_learn(tx->net, chain);
 	iov = put_header(tx, &hdr);
+	show(tx, iov, end, bytes);
 	n = nd->ops->send(nd, tx->pair, iov, (unsigned)(end - iov));
+	tx->shown = n == -EAGAIN;
 	if (n == -EAGAIN)
 		return -EAGAIN;
 out:
@@ -163,6 +182,6 @@ void net_tx_run(struct net_tx *tx)
 void net_tx_quiesce(struct net_tx *tx)
 {
 	loop_disarm(tx->q->loop, &tx->go_on);
-	tx->blocked = false;
+	tx->blocked = tx->shown = false;
 	net_pair_watch(&tx->net->pairs[tx->pair]);
 }

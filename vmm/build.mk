@@ -31,6 +31,7 @@ vmm_CORE := \
 	vmm/vm_state.c \
 	vmm/vm_state_tables.c
 vmm_TOP := \
+		vmm/cli/capture.c \
 		vmm/cli/cli.c \
 		vmm/cli/console.c \
 		vmm/cli/doctor.c \
@@ -60,6 +61,7 @@ vmm_TOP := \
 		vmm/cli/wait.c \
 		vmm/cli/wait_ping.c \
 		vmm/control/basic.c \
+		vmm/control/capture.c \
 		vmm/control/client.c \
 		vmm/control/cmds.c \
 		vmm/control/control.c \
@@ -133,3 +135,13 @@ $(O)/vmm/dsdt.hex: vmm/dsdt.asl
 	@mkdir -p $(@D)
 	$(call say,IASL,$<)iasl -we -vs -tc -p $(@:.hex=) $< >$(@:.hex=.log) || \
 	  { cat $(@:.hex=.log) >&2; exit 1; }
+
+# ferry-capture writes the frames of a nic.
+HELPERS += ferry-capture
+ferry-capture_MAIN := vmm/capture/main.c
+ferry-capture_PKGS := jansson libpcap
+HELPER_SRCS += \
+	vmm/capture/filter.c \
+	vmm/capture/pcapng.c \
+	vmm/capture/run.c \
+	vmm/capture/source.c

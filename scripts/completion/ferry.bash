@@ -35,7 +35,7 @@ _ferry_value()
 
 	case $1 in
 	--kernel | --initrd | --disk | --tls-cert | --tls-key | --tls-ca | --tls-psk-file | \
-		--output | -o)
+		--output | -o | --write | -w)
 		_filedir
 		return
 		;;
@@ -52,7 +52,7 @@ _ferry_value()
 	--on-timeout) words="cancel switch" ;;
 	--clock) words="real continue" ;;
 	--name | --append | --memory | --vcpus | --timeout | --allow | --limit | --interval | \
-		--duration) words="" ;;
+		--duration | --snaplen | --count | --filter) words="" ;;
 	*) return 1 ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$2")
@@ -100,6 +100,7 @@ _ferry()
 		case ${words[1]} in
 		run | restore | state) _filedir ;;
 		plot) _ferry_name_then "$1" "net0 disk0" ;;
+		capture) _ferry_name_then "$1" "net0" ;;
 		save | dump-core) _ferry_name_then "$1" ;;
 		teleport) _ferry_name_then "$1" "tcp: unix:" ;;
 		net)

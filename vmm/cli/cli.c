@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/cli/capture.h"
 #include "vmm/cli/doctor.h"
 #include "vmm/cli/dump.h"
 #include "vmm/cli/plot.h"
@@ -86,6 +87,9 @@ const struct command cli_commands[] = {
 	  &state_nr_fields, .run = cli_state },
 	{ "net", "ACTION", CLI_ARG_REQUIRED, "make, show and remove networks of guests", net_fields,
 	  &net_nr_fields, .run = cli_net, .arg2 = "NAME", .positional2 = CLI_ARG_OPTIONAL },
+	{ "capture", "NAME", CLI_ARG_REQUIRED, "write the frames of a guest's nic to a file",
+	  capture_fields, &capture_nr_fields, .run = cli_capture, .arg2 = "NIC",
+	  .positional2 = CLI_ARG_OPTIONAL },
 	{ "plot", "NAME", CLI_ARG_REQUIRED, "record and draw what a guest's nics and disks do",
 	  plot_fields, &plot_nr_fields, .run = cli_plot, .arg2 = "DEVICES",
 	  .positional2 = CLI_ARG_OPTIONAL },

@@ -129,5 +129,6 @@ int cli_restore(const struct cli *cli);
 int cli_state(const struct cli *cli);
 int cli_net(const struct cli *cli);
 int cli_plot(const struct cli *cli);
+int cli_capture(const struct cli *cli);
 
 #endif

@@ -13,6 +13,7 @@
 #include <sys/time.h>
 
 #include "util/clock.h"
+#include "util/fdpass.h"
 #include "util/io.h"
 #include "vmm/guest/runtime.h"
 
@@ -79,21 +80,24 @@ static int receive(struct control_client *c, json_t **ret, struct err *e)
 	return 0;
 }
 
-/* @args is taken over; NULL: none. */
-static int send_command(const struct control_client *c, const char *command, json_t *args,
+/* @args is taken over; NULL: none. @fd: -1: none. */
+static int send_command(const struct control_client *c, const char *command, json_t *args, int fd,
 			struct err *e)
 {
 	json_t *request = json_pack("{s:s, s:o*}", "execute", command, "arguments", args);
 	_cleanup_free_ char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
 	size_t len = text ? strlen(text) : 0;
+	ssize_t n;
 
 	json_decref(request);
 	if (!text)
 		return err_set(e, -ENOMEM, "out of memory");
 	text[len++] = '\n'; /* instead of the final zero */
-	if (send(c->fd, text, len, MSG_NOSIGNAL) == (ssize_t)len)
+	n = fdpass_send(c->fd, text, len, fd, 0);
+	if (n == (ssize_t)len)
 		return 0;
-	return err_set(e, errno ? -errno : -EIO, "control socket: %s", strerror(errno));
+	return err_set(e, n < 0 ? (int)n : -EIO, "control socket: %s",
+		       strerror(n < 0 ? (int)-n : EIO));
 }
 
 /* Take @reply apart; it is ours. 1: an event, not a reply. */
@@ -116,10 +120,10 @@ static int judge_reply(json_t *reply, json_t **ret, struct err *e)
 	return rc;
 }
 
-int client_execute_with(struct control_client *c, const char *command, json_t *args, json_t **ret,
-			struct err *e)
+int client_execute_fd(struct control_client *c, const char *command, json_t *args, int fd,
+		      json_t **ret, struct err *e)
 {
-	int rc = send_command(c, command, args, e);
+	int rc = send_command(c, command, args, fd, e);
 
 	if (rc < 0)
 		return rc;
@@ -131,6 +135,12 @@ int client_execute_with(struct control_client *c, const char *command, json_t *a
 			rc = judge_reply(reply, ret, e);
 	} while (rc > 0);
 	return rc;
+}
+
+int client_execute_with(struct control_client *c, const char *command, json_t *args, json_t **ret,
+			struct err *e)
+{
+	return client_execute_fd(c, command, args, -1, ret, e);
 }
 
 int client_execute(struct control_client *c, const char *command, json_t **ret, struct err *e)

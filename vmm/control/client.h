@@ -47,6 +47,10 @@ __must_check int client_execute(struct control_client *c, const char *command, j
 __must_check int client_execute_with(struct control_client *c, const char *command, json_t *args,
 				     json_t **ret, struct err *e);
 
+/* The same, and descriptor @fd goes with the request; it stays the caller's. */
+__must_check int client_execute_fd(struct control_client *c, const char *command, json_t *args,
+				   int fd, json_t **ret, struct err *e);
+
 /*
  * The next event, however long it takes: *@ret is a new reference. 0, or -errno
  * with @e: -EPIPE where the guest has ended.

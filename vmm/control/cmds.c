@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "vmm/control/capture.h"
 #include "vmm/control/migrate.h"
 #include "vmm/control/observe.h"
 #include "vmm/control/stats.h"
@@ -78,6 +79,11 @@ static const struct control_command commands[] = {
 	  .returns =
 		  "for each nic `id`, `backend`, `host_interface`, `stats` (`rx` is to the guest, "
 		  "`tx` from it) and `queues`: `stats` of each pair" },
+	{ "ferry-capture", control_cmd_capture, .args = control_capture_args,
+	  .fd = CONTROL_FD_REQUIRED,
+	  .help = "Send copies of a nic's frames to the socket that comes with the request, as "
+		  "`net/capture.h` has it, until its other end is closed or asks for the end.",
+	  .returns = "`id`, `backend`, `host_interface`" },
 	{ "ferry-info", control_cmd_info, .anytime = true,
 	  .help = "All about the guest, with its settings and counters.",
 	  .returns = "everything that `ferry info` shows" },

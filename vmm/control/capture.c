@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// ferry-capture: the frames of a nic go to a socket that a client brings.
+#include "vmm/control/capture.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "net/capture.h"
+#include "util/io.h"
+#include "virtio/net.h"
+#include "vmm/guest/machine.h"
+#include "vmm/guest/run.h"
+
+const struct control_arg control_capture_args[] = {
+	{ .name = "id",
+	  .type = JSON_STRING,
+	  .optional = true,
+	  .help = "the nic; needed where there is more than one" },
+	{ .name = "snaplen",
+	  .type = JSON_INTEGER,
+	  .optional = true,
+	  .help = "most bytes of each frame (262144)",
+	  .min = CAPTURE_MIN_SNAPLEN,
+	  .max = CAPTURE_MAX_SNAPLEN },
+	{ 0 },
+};
+
+static bool has_option(int fd, int option, int wanted)
+{
+	socklen_t len = sizeof(int);
+	int value = 0;
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 && value == wanted;
+}
+
+/* Any descriptor can come: only of this kind a write never blocks, and keeps frames apart. */
+static int check_socket(int fd, struct err *e)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+
+	if (has_option(fd, SO_DOMAIN, AF_UNIX) && has_option(fd, SO_TYPE, SOCK_SEQPACKET) &&
+	    getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
+		return 0;
+	return err_set(e, -EINVAL, "The descriptor must be a connected SOCK_SEQPACKET socket");
+}
+
+/* The nic called @id, or the only one. NULL with @e. */
+static struct virtio_dev *find_nic(const struct machine *m, const char *id, const char **ret_id,
+				   struct err *e)
+{
+	const struct field_list *nics = &machine_config(m)->nics;
+	struct virtio_dev *found = NULL;
+	unsigned nr = 0;
+
+	for (size_t i = 0; i < nics->nr; i++) {
+		const struct nic_config *cfg = (const struct nic_config *)nics->items + i;
+
+		if (!machine_nic(m, i) || (id && strcmp(id, cfg->id) != 0))
+			continue;
+		found = machine_nic(m, i);
+		*ret_id = cfg->id;
+		nr++;
+	}
+	if (nr == 1)
+		return found;
+	if (id)
+		(void)err_set(e, -ENOENT, "there is no nic '%.64s'", id);
+	else if (nr)
+		(void)err_set(e, -EINVAL, "there are %u nics: name one", nr);
+	else
+		(void)err_set(e, -ENOENT, "there is no nic");
+	return NULL;
+}
+
+int control_cmd_capture(struct control_call *c)
+{
+	const json_t *snaplen = json_object_get(c->args, "snaplen");
+	const char *id = json_string_value(json_object_get(c->args, "id"));
+	struct virtio_dev *nic = find_nic(run_machine(c->opaque), id, &id, c->e);
+	const struct netdev *nd;
+	int rc = nic ? check_socket(c->fd, c->e) : c->e->code;
+
+	if (rc < 0)
+		return rc;
+	rc = net_capture(nic, c->fd,
+			 snaplen ? (unsigned)json_integer_value(snaplen) : CAPTURE_MAX_SNAPLEN);
+	if (rc == -EBUSY)
+		return err_set(c->e, rc, "%s is captured %u times already", id, NET_MAX_CAPTURES);
+	if (rc < 0)
+		return err_set(c->e, rc, "%s: %s", id, strerror(-rc));
+	(void)take_fd(&c->fd);
+	nd = net_backend(nic);
+	c->ret = json_pack("{s:s, s:s, s:s?}", "id", id, "backend", nd->ops->type, "host_interface",
+			   *nd->host_if ? nd->host_if : NULL);
+	return 0;
+}
