@@ -224,7 +224,24 @@ static int stop(struct source *s, struct err *e)
 {
 	int rc = s->paused ? 0 : pause_guest(s, e);
 
-	return rc < 0 ? rc : source_pass(s, true, &s->last_pass, e);
+	if (rc < 0)
+		return rc;
+	/* What is held is to be sent as it is when it goes on. */
+	if (is_quick(s) && !s->p.options.hold)
+		s->p.guest->begin_save(s->p.opaque);
+	return source_pass(s, true, &s->last_pass, e);
+}
+
+static int give_locks_up(struct source *s, struct err *e)
+{
+	int rc;
+
+	s->released = true; /* even if it fails half-way */
+	rc = s->p.guest->release_locks(s->p.opaque, e);
+	if (rc == 0)
+		rc = talk_send_message(s->talk, MESSAGE_RELEASED, NULL, 0, e);
+	s->told_released = rc == 0;
+	return rc;
 }
 
 static int send_state(struct source *s, struct err *e)
@@ -239,7 +256,12 @@ static int send_state(struct source *s, struct err *e)
 		values[STOPPED_CHECKSUM] = s->p.guest->ram_checksum(s->p.opaque);
 	}
 	rc = talk_send_message(s->talk, MESSAGE_STOPPED, values, STOPPED_VALUES, e);
-	return rc < 0 ? rc : s->p.guest->save(s->p.opaque, talk_sink(s->talk), e);
+	if (rc == 0)
+		rc = s->p.guest->save(s->p.opaque, talk_sink(s->talk), e);
+	/* One way there and back less; without locks it does not matter when. */
+	if (rc == 0 && !s->p.options.hold && !s->p.guest->has_locks(s->p.opaque))
+		rc = give_locks_up(s, e);
+	return rc;
 }
 
 static int await_ready(struct source *s, struct err *e)
@@ -251,12 +273,8 @@ static int await_ready(struct source *s, struct err *e)
 
 static int release(struct source *s, struct err *e)
 {
-	int rc;
+	int rc = s->told_released ? 0 : give_locks_up(s, e);
 
-	s->released = true; /* even if it fails half-way */
-	rc = s->p.guest->release_locks(s->p.opaque, e);
-	if (rc == 0)
-		rc = talk_send_message(s->talk, MESSAGE_RELEASED, NULL, 0, e);
 	return rc < 0 ? rc : talk_recv_reply(s->talk, e);
 }
 

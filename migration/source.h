@@ -38,8 +38,15 @@ struct source_guest_ops {
 	int (*pause)(void *opaque, uint64_t *ret_ns, struct err *e);
 	/* The guest goes on here (unless the user had paused it). */
 	void (*resume)(void *opaque);
+	/*
+	 * Begin to collect its state, while others work. It is paused, and save() or
+	 * ram_stop() comes.
+	 */
+	void (*begin_save)(void *opaque);
 	/* Put all sections of its state, END included. It is paused. */
 	int (*save)(void *opaque, const struct section_sink *sink, struct err *e);
+	/* Are there any? Otherwise the next two do nothing. */
+	bool (*has_locks)(void *opaque);
 	/* Give its disk locks up; take them again (-EAGAIN: the other still has one). */
 	int (*release_locks)(void *opaque, struct err *e);
 	int (*take_locks)(void *opaque, struct err *e);

@@ -19,6 +19,7 @@ struct source {
 	struct ticket ticket; /* once HELLO was answered */
 	bool paused;          /* by us */
 	bool released;        /* the disk locks */
+	bool told_released;   /* the peer */
 	struct source_pass last_pass;
 
 	struct mutex lock;      /* protects: the rest; order: a leaf */

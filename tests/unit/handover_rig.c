@@ -157,6 +157,18 @@ static void resume_source(void *opaque)
 	check_locked(r);
 }
 
+static void begin_save_source(void *opaque)
+{
+	(void)opaque;
+}
+
+static bool has_locks(void *opaque)
+{
+	const struct rig *r = opaque;
+
+	return !r->plan.early;
+}
+
 static int save_source(void *opaque, const struct section_sink *sink, struct err *e)
 {
 	struct rig *r = opaque;
@@ -262,7 +274,9 @@ static const struct source_guest_ops source_ops = {
 	.save_boot = save_boot,
 	.pause = pause_source,
 	.resume = resume_source,
+	.begin_save = begin_save_source,
 	.save = save_source,
+	.has_locks = has_locks,
 	.release_locks = release_source,
 	.take_locks = retake_source,
 	.throttle = throttle_source,

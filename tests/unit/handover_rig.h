@@ -50,6 +50,7 @@ struct rig_plan {
 	char point[RIG_NAME_BYTES];
 	enum rig_fault fault;
 	enum rig_listener listener;
+	bool early; /* the source says that it has no locks, so that it may release them early */
 	struct source_options options;
 };
 

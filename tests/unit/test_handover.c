@@ -114,9 +114,9 @@ static void play_all(struct job *jobs, unsigned nr)
 }
 
 /* All names of moments, each once. */
-static unsigned all_points(char points[RIG_MAX_POINTS][RIG_NAME_BYTES])
+static unsigned all_points(bool early, char points[RIG_MAX_POINTS][RIG_NAME_BYTES])
 {
-	const struct rig_plan plan = { .options = options };
+	const struct rig_plan plan = { .options = options, .early = early };
 	struct rig_result result;
 	unsigned nr = rig_play(&plan, &result, points);
 	unsigned unique = 0;
@@ -151,11 +151,12 @@ static bool makes_sense(enum rig_fault fault, const char *point)
 	return is_before(point) && is_section(point) == (fault > RIG_FAIL);
 }
 
-static void play_faults(enum rig_fault first, enum rig_fault last, enum rig_listener listener)
+static void play_ways(bool early, enum rig_fault first, enum rig_fault last,
+		      enum rig_listener listener)
 {
 	static char points[RIG_MAX_POINTS][RIG_NAME_BYTES];
 	static struct job jobs[RIG_MAX_POINTS * RIG_NR_FAULTS];
-	unsigned nr_points = all_points(points);
+	unsigned nr_points = all_points(early, points);
 	unsigned nr = 0;
 
 	for (int fault = (int)first; fault <= (int)last; fault++) {
@@ -166,12 +167,19 @@ static void play_faults(enum rig_fault first, enum rig_fault last, enum rig_list
 				continue;
 			*plan = (struct rig_plan){ .fault = (enum rig_fault)fault,
 						   .listener = listener,
+						   .early = early,
 						   .options = options };
 			memcpy(plan->point, points[i], RIG_NAME_BYTES);
 			nr++;
 		}
 	}
 	play_all(jobs, nr);
+}
+
+static void play_faults(enum rig_fault first, enum rig_fault last, enum rig_listener listener)
+{
+	play_ways(false, first, last, listener);
+	play_ways(true, first, last, listener);
 }
 
 /* --- tests --- */

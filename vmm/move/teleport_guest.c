@@ -106,20 +106,63 @@ static void resume_guest(void *opaque)
 	(void)!on_main(opaque, resume_on_main, NULL, &e);
 }
 
-static int save_on_main(struct call *c)
+static void collect(void *opaque)
 {
-	return guest_state_save(c->t->machine, section_list_sink(c->arg), c->e);
+	struct teleport *t = opaque;
+
+	if (run_is_ending(t->run))
+		t->state_rc = err_set(&t->state_err, -ECANCELED, "the guest has ended");
+	else
+		t->state_rc =
+			guest_state_save(t->machine, section_list_sink(t->state), &t->state_err);
+	(void)sem_post(&t->state_ready);
+}
+
+/* Without memory save() will say so. */
+static void begin_save(void *opaque)
+{
+	struct teleport *t = opaque;
+
+	t->state = section_list_new();
+	if (!t->state)
+		return;
+	t->state_work = (struct loop_work){ .fn = collect, .opaque = t };
+	(void)sem_init(&t->state_ready, 0, 0);
+	loop_post(t->loop, &t->state_work);
+}
+
+/* Wait until the main loop has done it. 0, or -errno with what it said. */
+static int await_state(struct teleport *t, struct err *e)
+{
+	if (!t->state)
+		return err_set(e, -ENOMEM, "out of memory");
+	while (sem_wait(&t->state_ready) < 0)
+		;
+	if (t->state_rc < 0)
+		*e = t->state_err;
+	return t->state_rc;
+}
+
+static void drop_state(struct teleport *t)
+{
+	if (!t->state)
+		return;
+	(void)sem_destroy(&t->state_ready);
+	section_list_free(t->state);
+	t->state = NULL;
 }
 
 static int save_state(void *opaque, const struct section_sink *sink, struct err *e)
 {
-	struct section_list *list = section_list_new();
-	int rc = list ? on_main(opaque, save_on_main, list, e)
-		      : err_set(e, -ENOMEM, "out of memory");
+	struct teleport *t = opaque;
+	int rc;
 
+	if (!t->state)
+		begin_save(t);
+	rc = await_state(t, e);
 	if (rc == 0)
-		rc = section_list_put(list, sink, e);
-	section_list_free(list);
+		rc = section_list_put(t->state, sink, e);
+	drop_state(t);
 	return rc;
 }
 
@@ -134,6 +177,13 @@ static int for_all_disks(const struct teleport *t, int (*fn)(struct virtio_dev *
 	for (size_t i = 0; i < machine_config(t->machine)->disks.nr && rc == 0; i++)
 		rc = fn(machine_disk(t->machine, i), e);
 	return rc;
+}
+
+static bool has_locks(void *opaque)
+{
+	const struct teleport *t = opaque;
+
+	return machine_config(t->machine)->disks.nr > 0;
 }
 
 static int release_locks(void *opaque, struct err *e)
@@ -191,6 +241,7 @@ static void ram_stop(void *opaque)
 	ram_sender_free(t->sender);
 	t->sender = NULL;
 	loop_call_sync(t->loop, stop_log, t);
+	drop_state(t); /* the main loop has come past it by now */
 }
 
 static int ram_pass(void *opaque, bool last, struct ram_pass *ret, struct err *e)
@@ -232,7 +283,9 @@ const struct source_guest_ops teleport_guest_ops = {
 	.save_boot = save_boot,
 	.pause = pause_guest,
 	.resume = resume_guest,
+	.begin_save = begin_save,
 	.save = save_state,
+	.has_locks = has_locks,
 	.release_locks = release_locks,
 	.take_locks = take_locks,
 	.throttle = throttle,

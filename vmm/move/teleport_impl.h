@@ -3,6 +3,8 @@
 #ifndef FERRY_VMM_MOVE_TELEPORT_IMPL_H
 #define FERRY_VMM_MOVE_TELEPORT_IMPL_H
 
+#include <semaphore.h>
+
 #include "migration/preamble.h"
 #include "migration/stats.h"
 #include "util/thread.h"
@@ -34,6 +36,12 @@ struct teleport {
 	/* the migration's thread */
 	struct dirty_log *log;
 	struct ram_sender *sender;
+	struct section_list *state; /* begun; the main loop's until state_ready */
+
+	struct loop_work state_work;
+	struct err state_err;
+	int state_rc;
+	sem_t state_ready;
 
 	/* main loop */
 	struct loop_work changed_work, done_work;
