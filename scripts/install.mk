@@ -31,13 +31,14 @@ install: $(PROGRAMS) ## install below DESTDIR/PREFIX
 	$(call put,$(MAN7),$(mandir)/man7)
 	$(call put,$(DOCS),$(docdir))
 	install -d $(DESTDIR)$(unitdir)
+	sed 's|@bindir@|$(bindir)|' scripts/ferry@.service >$(DESTDIR)$(unitdir)/ferry@.service
 	sed 's|@bindir@|$(bindir)|' scripts/ferry-networks.service \
 		>$(DESTDIR)$(unitdir)/ferry-networks.service
 	$(if $(COMPLETION),install -D -m 644 $(COMPLETION) $(DESTDIR)$(compdir)/ferry)
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(bindir)/ferry $(DESTDIR)$(compdir)/ferry
-	rm -f $(DESTDIR)$(unitdir)/ferry-networks.service
+	rm -f $(DESTDIR)$(unitdir)/ferry-networks.service $(DESTDIR)$(unitdir)/ferry@.service
 	rm -f $(HELPERS:%=$(DESTDIR)$(helperdir)/%)
 	rmdir $(DESTDIR)$(helperdir) 2>/dev/null || true
 	$(call take,$(MAN1),$(mandir)/man1)

@@ -8,6 +8,7 @@ FERRY_SRCS += \
 	util/helper.c \
 	util/io.c \
 	util/log.c \
+	util/notify.c \
 	util/new_file.c \
 	util/page.c \
 	util/thread.c \

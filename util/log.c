@@ -3,25 +3,105 @@
 #include "util/log.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/io.h"
 
 static enum log_level max_level = LOG_INFO;
 static char prefix[80] = "ferry";
+static bool to_journal;
+
+const char *const log_level_names[] = {
+	[LOG_ERROR] = "error",
+	[LOG_WARN] = "warning",
+	[LOG_INFO] = "info",
+	[LOG_DEBUG] = "debug",
+};
+
+static struct {
+	/* protects: the rest; order: innermost. Not struct mutex, which logs its misuse. */
+	pthread_mutex_t lock;
+	struct log_line lines[LOG_KEPT]; /* number n in n % LOG_KEPT */
+	uint64_t last;
+	struct log_stats stats;
+} kept = { .lock = PTHREAD_MUTEX_INITIALIZER };
+static _Atomic int wake_fd = -1;
+
+static void keep(enum log_level level, const char *text)
+{
+	struct log_line *line;
+	int fd;
+
+	(void)pthread_mutex_lock(&kept.lock);
+	line = &kept.lines[++kept.last % LOG_KEPT];
+	line->nr = kept.last;
+	line->wall_ns = clock_wall_ns();
+	line->level = level;
+	(void)snprintf(line->text, sizeof(line->text), "%s", text);
+	kept.stats.lines[level]++;
+	(void)pthread_mutex_unlock(&kept.lock);
+	fd = atomic_load_explicit(&wake_fd, memory_order_relaxed);
+	if (fd >= 0)
+		eventfd_signal(fd);
+}
+
+bool log_next(uint64_t after, struct log_line *ret)
+{
+	uint64_t nr;
+	bool found;
+
+	(void)pthread_mutex_lock(&kept.lock);
+	nr = kept.last > LOG_KEPT && after < kept.last - LOG_KEPT ? kept.last - LOG_KEPT + 1
+								  : after + 1;
+	found = after < kept.last;
+	if (found)
+		*ret = kept.lines[nr % LOG_KEPT];
+	(void)pthread_mutex_unlock(&kept.lock);
+	return found;
+}
+
+void log_get_stats(struct log_stats *ret)
+{
+	(void)pthread_mutex_lock(&kept.lock);
+	*ret = kept.stats;
+	(void)pthread_mutex_unlock(&kept.lock);
+}
+
+void log_set_wake(int eventfd)
+{
+	atomic_store_explicit(&wake_fd, eventfd, memory_order_relaxed);
+}
+
+/* systemd.exec(5), $JOURNAL_STREAM: is it what standard error is connected to? */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat st;
+
+	if (!stream || fstat(STDERR_FILENO, &st) < 0)
+		return false;
+	(void)snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	return !strcmp(stream, own);
+}
 
 void log_init(enum log_level level, const char *name)
 {
 	max_level = level;
+	to_journal = stderr_is_journal();
 	if (name && *name)
 		(void)snprintf(prefix, sizeof(prefix), "ferry %s", name);
 }
 
 __printf_like(2, 0) static void vlog(enum log_level level, const char *fmt, va_list ap,
-				     uint32_t dropped)
+				     uint32_t dropped, bool show)
 {
 	static const char *const tag[] = {
 		[LOG_ERROR] = "",
@@ -29,12 +109,23 @@ __printf_like(2, 0) static void vlog(enum log_level level, const char *fmt, va_l
 		[LOG_INFO] = "",
 		[LOG_DEBUG] = "debug: ",
 	};
+	/* sd-daemon(3): syslog's numbers. */
+	static const char *const priority[] = {
+		[LOG_ERROR] = "<3>",
+		[LOG_WARN] = "<4>",
+		[LOG_INFO] = "<6>",
+		[LOG_DEBUG] = "<7>",
+	};
 	char line[1024];
 	size_t len;
 
-	(void)snprintf(line, sizeof(line), "%s: %s", prefix, tag[level]);
+	(void)snprintf(line, sizeof(line), "%s%s: %s", to_journal ? priority[level] : "", prefix,
+		       tag[level]);
 	len = strlen(line);
 	(void)vsnprintf(line + len, sizeof(line) - len - 1, fmt, ap);
+	keep(level, line + len);
+	if (!show)
+		return;
 	len = strlen(line);
 	if (dropped) {
 		(void)snprintf(line + len, sizeof(line) - len - 1, " (%u more like this)", dropped);
@@ -52,7 +143,7 @@ void log_msg(enum log_level level, const char *fmt, ...)
 	if (level > max_level)
 		return;
 	va_start(ap, fmt);
-	vlog(level, fmt, ap, 0);
+	vlog(level, fmt, ap, 0, true);
 	va_end(ap);
 }
 
@@ -72,6 +163,9 @@ static bool limit_allows(struct log_limit *limit, uint32_t *ret_dropped)
 	}
 	if (atomic_fetch_add_explicit(&limit->used, 1, memory_order_relaxed) >= LOG_LIMIT_BURST) {
 		atomic_fetch_add_explicit(&limit->dropped, 1, memory_order_relaxed);
+		(void)pthread_mutex_lock(&kept.lock);
+		kept.stats.limited++;
+		(void)pthread_mutex_unlock(&kept.lock);
 		return false;
 	}
 	*ret_dropped = atomic_exchange_explicit(&limit->dropped, 0, memory_order_relaxed);
@@ -90,15 +184,15 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *fmt,
 {
 	uint32_t dropped = 0;
 	va_list ap;
+	bool show;
 
 	if (level > max_level || !limit_allows(limit, &dropped))
 		return;
 	/* Whoever reads standard error, or does not, must not stop a vCPU. */
-	if (!stderr_takes_lines()) {
+	show = stderr_takes_lines();
+	if (!show)
 		atomic_fetch_add_explicit(&limit->dropped, dropped + 1, memory_order_relaxed);
-		return;
-	}
 	va_start(ap, fmt);
-	vlog(level, fmt, ap, dropped);
+	vlog(level, fmt, ap, dropped, show);
 	va_end(ap);
 }

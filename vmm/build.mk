@@ -40,6 +40,7 @@ vmm_TOP := \
 		vmm/cli/duration.c \
 		vmm/cli/guests.c \
 		vmm/cli/help.c \
+		vmm/cli/log.c \
 		vmm/cli/memory.c \
 		vmm/cli/net.c \
 		vmm/cli/overview.c \
@@ -67,6 +68,7 @@ vmm_TOP := \
 		vmm/control/control.c \
 		vmm/control/events.c \
 		vmm/control/info.c \
+		vmm/control/log.c \
 		vmm/control/migrate.c \
 		vmm/control/observe.c \
 		vmm/control/request.c \

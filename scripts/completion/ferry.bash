@@ -42,6 +42,7 @@ _ferry_value()
 	--console) words="stdio pty file: unix: none" ;;
 	--net) words="user tap tap: bridge: macvtap: none $(_ferry_networks ferry)" ;;
 	--mode) words="bridge nat route hostonly internal" ;;
+	--level) words="error warning info debug" ;;
 	--listen) words="tcp: unix:" ;;
 	--map) words="disk: net:" ;;
 	--hold) words="$ferry_phases" ;;
@@ -114,7 +115,7 @@ _ferry()
 		memory) _ferry_action "$1" "set stats" ;;
 		vcpu) _ferry_action "$1" "list pin set" ;;
 		list | info | uptime | rename | pause | resume | shutdown | reboot | reset | destroy | \
-			nmi | sysrq | console | wait | metrics)
+			nmi | sysrq | log | console | wait | metrics)
 			mapfile -t COMPREPLY < <(compgen -W "$(_ferry_names "$1")" -- "$cur")
 			;;
 		esac

@@ -69,6 +69,8 @@ const struct command cli_commands[] = {
 	{ "vcpu", "ACTION", CLI_ARG_REQUIRED, "show a guest's CPUs and pin them", plain_fields,
 	  &plain_nr_fields, .run = cli_vcpu, .arg2 = "NAME", .positional2 = CLI_ARG_REQUIRED,
 	  .more = "VALUE", .max_more = 2 },
+	{ "log", "NAME", CLI_ARG_REQUIRED, "show what ferry has logged about a guest", log_fields,
+	  &log_nr_fields, .run = cli_log },
 	{ "console", "NAME", CLI_ARG_REQUIRED, "attach to a guest's console", NULL, &no_fields,
 	  .run = cli_console },
 	{ "dump-core", "NAME", CLI_ARG_REQUIRED, "write a guest's memory for a debugger",

@@ -116,6 +116,7 @@ int cli_uptime(const struct cli *cli);
 int cli_rename(const struct cli *cli);
 int cli_memory(const struct cli *cli);
 int cli_vcpu(const struct cli *cli);
+int cli_log(const struct cli *cli);
 int cli_console(const struct cli *cli);
 int cli_doctor(const struct cli *cli);
 int cli_teleport(const struct cli *cli);

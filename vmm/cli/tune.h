@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Options of the sub-commands about a guest's memory and CPUs. */
+/* Options of the sub-commands about a guest's memory, CPUs and log. */
 #ifndef FERRY_VMM_CLI_TUNE_H
 #define FERRY_VMM_CLI_TUNE_H
 
@@ -7,5 +7,7 @@
 
 extern const struct field memory_fields[];
 extern const size_t memory_nr_fields;
+extern const struct field log_fields[];
+extern const size_t log_nr_fields;
 
 #endif

@@ -87,6 +87,9 @@ static const struct control_command commands[] = {
 	{ "ferry-info", control_cmd_info, .anytime = true,
 	  .help = "All about the guest, with its settings and counters.",
 	  .returns = "everything that `ferry info` shows" },
+	{ "query-log", control_cmd_log, .args = control_log_args, .anytime = true,
+	  .help = "The last lines that ferry has logged, 256 at most.",
+	  .returns = "for each line what `LOG` has" },
 	{ "ferry-save", control_cmd_save, .args = control_save_args,
 	  .help = "Begin to save the guest to a file; `SAVE_COMPLETED` or `SAVE_FAILED` follows. "
 		  "Given up when this client hangs up, or by `migrate_cancel`." },

@@ -14,6 +14,7 @@
 #include "util/io.h"
 #include "util/log.h"
 #include "vmm/acceptor.h"
+#include "vmm/control/log.h"
 #include "vmm/loop.h"
 
 /*
@@ -235,6 +236,24 @@ static void send_event(struct client *c, const json_t *event)
 	}
 }
 
+void control_log(struct control *ctl)
+{
+	struct log_line line;
+	struct client *c;
+
+	TAILQ_FOREACH(c, &ctl->clients, link)
+	{
+		while (!c->dead && c->session.log_after != UINT64_MAX &&
+		       log_next(c->session.log_after, &line)) {
+			json_t *event = make_event(CONTROL_EVENT_LOG, control_log_line(&line));
+
+			c->session.log_after = line.nr;
+			send_event(c, event);
+			json_decref(event);
+		}
+	}
+}
+
 void control_event(struct control *ctl, const char *name, json_t *data)
 {
 	json_t *event = make_event(name, data);
@@ -373,6 +392,7 @@ static int add_client(void *opaque, int fd)
 		return -ENOMEM;
 	c->ctl = ctl;
 	c->fd = -1;
+	c->session.log_after = UINT64_MAX;
 	c->in = malloc(CONTROL_MAX_REQUEST_BYTES);
 	c->watch = (struct loop_fd){ .fn = on_client, .opaque = c, .fd = fd, .events = LOOP_READ };
 	rc = c->in ? loop_add_fd(ctl->p.loop, &c->watch) : -ENOMEM;

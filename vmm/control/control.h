@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "util/compiler.h"
 #include "util/err.h"
@@ -65,7 +66,8 @@ struct control_table {
 
 /* The part of a connection that commands see. */
 struct control_session {
-	bool negotiated; /* qmp_capabilities was executed */
+	bool negotiated;    /* qmp_capabilities was executed */
+	uint64_t log_after; /* tells of lines of the log above this; UINT64_MAX: of none */
 	/* Set by a command: once its reply is out, the connection leaves the
 	 * protocol and its descriptor is handed to this function, which owns
 	 * it if it returns 0. */
@@ -108,6 +110,15 @@ int control_cmd_commands(struct control_call *c);
 int control_cmd_events(struct control_call *c);
 int control_cmd_version(struct control_call *c);
 int control_cmd_schema(struct control_call *c);
+
+/*
+ * The kept lines of ferry's log. With follow, those that come later are told as
+ * events, by control_log().
+ */
+int control_cmd_log(struct control_call *c);
+extern const struct control_arg control_log_args[];
+#define CONTROL_EVENT_LOG "LOG"
+extern const struct control_arg control_log_data[];
 
 /* The event that tells a client how many others it has missed. */
 #define CONTROL_EVENT_LOST "EVENTS_LOST"
@@ -152,5 +163,8 @@ void control_when_alone(struct control *ctl, void (*fn)(void *opaque), void *opa
  * many (CONTROL_EVENT_LOST) once it reads again. Main thread.
  */
 void control_event(struct control *ctl, const char *name, json_t *data);
+
+/* Lines were logged: tell the clients that follow the log. Main thread. */
+void control_log(struct control *ctl);
 
 #endif

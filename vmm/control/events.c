@@ -73,6 +73,8 @@ const struct control_event_info control_guest_events[] = {
 	{ "MIGRATION_PASS", .help = "A migration's pass over memory is over.", .data = pass_data },
 	{ "SHUTDOWN", .help = "The guest has ended; the connection ends next.",
 	  .data = reset_data },
+	{ CONTROL_EVENT_LOG, .help = "Ferry has logged a line, and this client follows the log.",
+	  .data = control_log_data },
 	{ CONTROL_EVENT_LOST, .help = "This client did not read, and has missed events.",
 	  .data = control_lost_data },
 	{ 0 },

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/log.h"
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/net.h"
@@ -127,6 +128,16 @@ static json_t *balloon_json(const struct machine *m)
 	return json;
 }
 
+/* What the guest, and others, gave cause for; see query-log. */
+static json_t *log_json(void)
+{
+	struct log_stats s;
+
+	log_get_stats(&s);
+	return json_pack("{s:I, s:I, s:I}", "errors", (json_int_t)s.lines[LOG_ERROR], "warnings",
+			 (json_int_t)s.lines[LOG_WARN], "suppressed", (json_int_t)s.limited);
+}
+
 int control_cmd_info(struct control_call *c)
 {
 	const struct machine *m = run_machine(c->opaque);
@@ -150,5 +161,6 @@ int control_cmd_info(struct control_call *c)
 			   (json_int_t)host_resident_bytes(), "console", console_json(c), "exits",
 			   exits_json(machine_vm(m)), "disks", disks_json(m), "nics", nics_json(m),
 			   "balloon", balloon_json(m), "config", config_to_json(cfg));
+	(void)json_object_set_new(c->ret, "log", log_json());
 	return 0;
 }

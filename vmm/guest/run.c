@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "util/clock.h"
 #include "util/io.h"
 #include "util/log.h"
+#include "util/notify.h"
 #include "vmm/console.h"
 #include "vmm/console_host.h"
 #include "vmm/control/cmds.h"
@@ -46,6 +48,7 @@ struct run {
 	struct machine *machine; /* NULL: it has moved */
 	struct run_mover *mover; /* NULL: there was none */
 	char moved_to[256];
+	struct loop_fd logged; /* an eventfd: there are new lines */
 	struct loop_timer farewell;
 	struct loop_timer timeout;
 	struct loop_timer kill_timer;
@@ -64,6 +67,7 @@ static void finish(struct run *run, int status, const char *reason)
 	run->ending = true;
 	run->status = status;
 	run->reason = reason;
+	notify_manager("STOPPING=1");
 	if (run->mover && run->mover->busy) {
 		run_signals_end_within(&run->signals, RUN_GRACE_S, status);
 		run->mover->ops->end(run->mover);
@@ -272,6 +276,40 @@ static int open_console(struct run *run, struct err *e)
 	return console_host_open(&run->host, &p, e);
 }
 
+static void on_logged(void *opaque, unsigned events)
+{
+	struct run *run = opaque;
+
+	(void)events;
+	if (run->control)
+		control_log(run->control);
+}
+
+static int watch_log(struct run *run)
+{
+	int rc;
+
+	run->logged.fd = eventfd(0, EFD_CLOEXEC);
+	if (run->logged.fd < 0)
+		return -errno;
+	run->logged.fn = on_logged;
+	run->logged.opaque = run;
+	run->logged.slot = -1;
+	rc = loop_add_eventfd(run->loop, &run->logged);
+	if (rc == 0)
+		log_set_wake(run->logged.fd);
+	return rc;
+}
+
+static void unwatch_log(struct run *run)
+{
+	if (!run->logged.fn)
+		return;
+	log_set_wake(-1);
+	loop_del_fd(run->loop, &run->logged);
+	close_fd(&run->logged.fd);
+}
+
 static int open_control(struct run *run, struct err *e)
 {
 	const struct control_params p = {
@@ -282,6 +320,8 @@ static int open_control(struct run *run, struct err *e)
 	};
 	int rc = control_new(&run->control, &p);
 
+	if (rc == 0)
+		rc = watch_log(run);
 	return rc < 0 ? err_set(e, rc, "control socket: %s", strerror(-rc)) : 0;
 }
 
@@ -391,6 +431,7 @@ static void tear_down(struct run *run)
 		run_signals_fini(&run->signals);
 	console_host_close(run->host);
 	console_free(run->con);
+	unwatch_log(run);
 	control_free(run->control);
 	runtime_release(&run->claim);
 	loop_free(run->loop);
@@ -408,6 +449,7 @@ int run_start(struct run *run, struct err *e)
 		run_signals_end_within(&run->signals, run->cfg->timeout_s + RUN_GRACE_S,
 				       RUN_STATUS_TIMEOUT);
 	}
+	notify_manager("READY=1");
 	report(run, json_pack("{s:s, s:s, s:i, s:s, s:s?}", "event", "started", "name",
 			      run->cfg->name, "pid", getpid(), "control", run->claim.path,
 			      "console", run_console_path(run)));
