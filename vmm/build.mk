@@ -32,6 +32,7 @@ vmm_CORE := \
 	vmm/vm_state_tables.c
 vmm_TOP := \
 		vmm/cli/capture.c \
+		vmm/cli/cgroup.c \
 		vmm/cli/cli.c \
 		vmm/cli/console.c \
 		vmm/cli/doctor.c \
@@ -52,6 +53,7 @@ vmm_TOP := \
 		vmm/cli/remote.c \
 		vmm/cli/run.c \
 		vmm/cli/save.c \
+		vmm/cli/share.c \
 		vmm/cli/state.c \
 		vmm/cli/teleport.c \
 		vmm/cli/teleport_show.c \

@@ -115,7 +115,7 @@ _ferry()
 		memory) _ferry_action "$1" "set stats" ;;
 		vcpu) _ferry_action "$1" "list pin set" ;;
 		list | info | uptime | rename | pause | resume | shutdown | reboot | reset | destroy | \
-			nmi | sysrq | log | console | wait | metrics)
+			nmi | sysrq | weight | cap | log | console | wait | metrics)
 			mapfile -t COMPREPLY < <(compgen -W "$(_ferry_names "$1")" -- "$cur")
 			;;
 		esac

@@ -163,3 +163,17 @@ def test_vcpu():
         fails(guest, 1, "the host has none of these", "vcpu", "pin", "web", "0", "1023")
         fails(guest, 2, "neither the number of a vCPU", "vcpu", "pin", "web", "x", "0")
         fails(guest, 1, "stays as the guest was started", "vcpu", "set", "web", "1")
+
+
+def test_weight_and_cap():
+    """They work where the host's cgroups allow it, and say what is missing where not."""
+    with several("web") as (guest,):
+        for command, value in (("weight", "200"), ("cap", "50")):
+            fails(guest, 2, "is not a number from", command, "web", "x")
+            with guest.ferry(command, "web", value) as proc:
+                if proc.wait() == 0:
+                    assert proc.out.text == f"{value}\n"
+                else:
+                    assert ("has no cpu controller" in proc.err.text
+                            or "no cgroups of version 2" in proc.err.text
+                            or "has other processes in it" in proc.err.text), proc.err.text

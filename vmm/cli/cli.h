@@ -117,6 +117,8 @@ int cli_rename(const struct cli *cli);
 int cli_memory(const struct cli *cli);
 int cli_vcpu(const struct cli *cli);
 int cli_log(const struct cli *cli);
+int cli_weight(const struct cli *cli);
+int cli_cap(const struct cli *cli);
 int cli_console(const struct cli *cli);
 int cli_doctor(const struct cli *cli);
 int cli_teleport(const struct cli *cli);
