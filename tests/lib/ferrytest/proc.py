@@ -122,13 +122,14 @@ class Proc:
     one terminal, and `write` types on its keyboard.
     """
 
-    def __init__(self, *argv, tty=False, env=None, netns=None, pass_fds=()):
+    def __init__(self, *argv, tty=False, env=None, netns=None, pass_fds=(), cwd=None):
         self.argv = [str(arg) for arg in argv]
         if netns:
             self.argv = netns.prefix() + self.argv
         self.status = None
         print("+", *self.argv, flush=True)
         env = {**os.environ, **(env or {})}
+        self.cwd = cwd
         if tty:
             self.start_on_tty(env, pass_fds)
         else:
@@ -138,7 +139,7 @@ class Proc:
 
     def start_on_pipes(self, env, pass_fds):
         """Three pipes."""
-        self.child = subprocess.Popen(self.argv, env=env, pass_fds=pass_fds,
+        self.child = subprocess.Popen(self.argv, env=env, cwd=self.cwd, pass_fds=pass_fds,
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE, start_new_session=True)
         self.input = os.dup(self.child.stdin.fileno())
@@ -151,7 +152,7 @@ class Proc:
     def start_on_tty(self, env, pass_fds):
         """One terminal, whose other end we keep."""
         self.terminal, slave = pty.openpty()
-        self.child = subprocess.Popen(self.argv, env=env, pass_fds=pass_fds, stdin=slave,
+        self.child = subprocess.Popen(self.argv, env=env, cwd=self.cwd, pass_fds=pass_fds, stdin=slave,
                                       stdout=slave, stderr=slave, start_new_session=True)
         os.close(slave)
         self.input = os.dup(self.terminal)
