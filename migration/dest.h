@@ -51,7 +51,7 @@ struct dest_peer_ops {
 	 * to wait until it runs, and is told that it does if this process is killed.
 	 */
 	void (*committed)(void *opaque);
-	/* CONFIG was good: this is what the guest is called here. For messages. */
+	/* CONFIG was read: this is what the guest is called here. For messages. */
 	void (*named)(void *opaque, const char *name);
 	/*
 	 * It runs, since @after_ns from the commit. Once after committed(), and again

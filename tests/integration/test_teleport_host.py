@@ -59,7 +59,7 @@ def test_host_is_another(what):
             Forger(forge, lab.peer.net, lab.peer.address, 8003,
                    (lab.host2.address, PORT)) as proxy:
         stays(lab, lab.host1.teleport("g", proxy.address).result(), why)
-        assert why in receive.failed()
+        assert why in receive.failed("g")
         lab.check_clean_host(lab.host2)
         check_result(lab.host1.teleport("g", receive).result())
         receive.arrived("g")
@@ -97,7 +97,7 @@ def test_memory_of_two():
         move = lab.host1.teleport("other", receive)
         lab.host2.wait_held("other", "precopy")
         stays(lab, lab.host1.teleport("g", receive).result(), "left beside what other guests")
-        receive.failed()
+        receive.failed("g")
         lab.host2.ferry("teleport", "other", "--continue")
         check_result(move.result())
         receive.arrived("other")

@@ -378,8 +378,11 @@ static int make_spec(struct incoming *in, const struct section *config, struct e
 {
 	int rc = guest_spec_parse(&in->spec, config->payload, config->bytes, e);
 
-	if (rc == 0)
-		rc = guest_spec_apply(in->spec, in->session->changes, e);
+	if (rc < 0)
+		return rc;
+	rc = guest_spec_apply(in->spec, in->session->changes, e);
+	/* Whoever reads why it was refused wants to know which it was. */
+	named(in, in->spec->cfg.name);
 	if (rc == 0)
 		rc = guest_spec_check(in->spec, e);
 	/* Huge pages are had or not when they are mapped. */
@@ -401,8 +404,6 @@ static int reserve(struct incoming *in, const struct section *config, struct err
 	rc = guest_boot_reader_new(&in->boot, e);
 	if (rc == 0)
 		rc = run_new(&in->run, &in->spec->cfg, &in->machine_in, e);
-	if (rc == 0)
-		named(in, in->spec->cfg.name);
 	return rc;
 }
 
