@@ -20,6 +20,7 @@ HELPER_SRCS += \
 	net/managed/fault.c \
 	net/managed/journal.c \
 	net/managed/macvtap.c \
+	net/managed/netdef_forward.c \
 	net/managed/netlink.c \
 	net/managed/netlink_addr.c \
 	net/managed/netlink_link.c \
@@ -29,6 +30,7 @@ HELPER_SRCS += \
 	net/managed/netop_holds.c \
 	net/managed/network.c \
 	net/managed/network_check.c \
+	net/managed/network_forward.c \
 	net/managed/network_lock.c \
 	net/managed/network_mend.c \
 	net/managed/network_repair.c \

@@ -166,6 +166,11 @@ int journal_open(struct journal **ret, const char *path, struct err *e)
 	return 0;
 }
 
+bool journal_is_long(const struct journal *j)
+{
+	return lseek(j->fd, 0, SEEK_END) > MAX_FILE_BYTES / 2;
+}
+
 static json_t *to_json(const struct netop *op, bool undone)
 {
 	json_t *array = undone ? json_pack("[s, s]", "undone", netop_name(op->kind))
@@ -260,6 +265,8 @@ int journal_undo_one(struct journal *j, const struct netop_env *env, const struc
 	if (i == j->nr)
 		return 0;
 	rc = netop_revert(env, op, e);
+	if (rc == 0)
+		fault_after_undo(j->path, i);
 	if (rc == 0)
 		rc = note(j, to_json(op, true), e);
 	if (rc == 0)

@@ -43,6 +43,9 @@ bool journal_has(const struct journal *j, const struct netop *op);
 __must_check int journal_complete(struct journal *j, struct err *e);
 bool journal_is_complete(const struct journal *j);
 
+/* Has it grown so long that no more should be done by it? Undoing it needs room, too. */
+bool journal_is_long(const struct journal *j);
+
 /* The operations, oldest first. */
 unsigned journal_nr_ops(const struct journal *j);
 const struct netop *journal_op(const struct journal *j, unsigned i);

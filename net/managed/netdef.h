@@ -64,6 +64,13 @@ __must_check int net_forward_parse(const char *text, struct net_forward *ret, st
 const char *net_forward_format(const struct net_forward *f, char buf[96]);
 
 /*
+ * Put the forward @text into @def, or take it out: "tcp:8080" is enough for that.
+ * 0, or -EINVAL, -EEXIST (the port leads to somebody already), -ENOENT with the reason.
+ */
+__must_check int netdef_add_forward(struct netdef *def, const char *text, struct err *e);
+__must_check int netdef_del_forward(struct netdef *def, const char *text, struct err *e);
+
+/*
  * A definition from a JSON object whose keys are the options of `ferry net
  * create`; what is left out is derived from the name: the bridge, and for nat,
  * hostonly and route the addresses, which are the same on every host. 0, or

@@ -84,6 +84,17 @@ __must_check int network_join_macvtap(const struct net_dirs *dirs, const struct 
  */
 void network_leave(const struct net_dirs *dirs, struct net_join *join);
 
+/*
+ * Change the forwards of network @name while it runs: @change gets the definition, whose
+ * forwards it may add to and take from, and returns 0, or -errno with the reason.
+ * Guests that are there get and lose the ports at once, then the definition is
+ * written; if anything fails, all is as before.
+ */
+__must_check int network_change_forwards(const struct net_dirs *dirs, const char *name,
+					 int (*change)(struct netdef *def, const char *rule,
+						       struct err *e),
+					 const char *rule, struct err *e);
+
 /* A nic that is on a network. */
 struct network_nic {
 	char guest[64];

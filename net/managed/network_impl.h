@@ -60,4 +60,11 @@ __must_check int network_check(struct network_lock *lock, const struct netdef *d
 __must_check int network_mend(struct network_lock *lock, const struct netdef *def, bool thorough,
 			      struct err *e);
 
+/*
+ * Let the forwards of the nics that are there be those of @def. Returns how many
+ * were not, or -errno with the reason of the first failure.
+ */
+__must_check int network_sync_forwards(const struct network_lock *lock, const struct netdef *def,
+				       struct err *e);
+
 #endif

@@ -146,5 +146,9 @@ int network_mend(struct network_lock *lock, const struct netdef *def, bool thoro
 	nics.remade = m.nr_mended > 0;
 	if (rc == 0 && (nics.remade || thorough))
 		rc = network_each_member(lock, def->name, rejoin, &nics);
+	if (rc == 0 && thorough)
+		rc = network_sync_forwards(lock, def, e);
+	if (rc > 0)
+		nics.nr_mended += (unsigned)rc;
 	return rc < 0 ? rc : (int)(m.nr_mended + nics.nr_mended);
 }

@@ -291,28 +291,6 @@ static void plan_nic(struct plan *p, const struct net_member *m)
 	plan_op(p, NETOP_NIC, ARGS(mac, v4, v6, m->tap), NULL);
 }
 
-/* Ports of the host that lead to this guest. */
-static void plan_forwards(struct plan *p, const struct net_member *m)
-{
-	char table[48], addr[NET_PREFIX_TEXT], element[NETOP_ARG_BYTES];
-
-	if (!m->v4.family)
-		return;
-	(void)net_addr_format(&m->v4, addr);
-	for (unsigned i = 0; i < p->def->nr_forwards; i++) {
-		const struct net_forward *f = &p->def->forwards[i];
-
-		if (strcmp(f->guest, m->guest) != 0 && strcmp(f->guest, addr) != 0)
-			continue;
-		(void)snprintf(element, sizeof(element), "%u : %s . %u", f->host_port, addr,
-			       f->guest_port);
-		plan_op(p, NETOP_ELEMENT,
-			ARGS(plan_table(p, "inet", table), f->udp ? "udp_forwards" : "tcp_forwards",
-			     element),
-			NULL);
-	}
-}
-
 static void plan_host_route(struct plan *p, const struct net_prefix *guest,
 			    const struct net_prefix *host)
 {
@@ -337,7 +315,8 @@ int plan_member(const struct netdef *def, const char *dir, const struct net_memb
 	plan_nic(&p, m);
 	plan_filter(&p, m);
 	plan_lease(&p, m);
-	plan_forwards(&p, m);
+	if (p.rc == 0)
+		p.rc = plan_forwards(def, m->guest, &m->v4, fn, opaque, e);
 	if (def->mode == NET_MODE_ROUTE) {
 		plan_host_route(&p, &m->v4, &def->v4);
 		plan_host_route(&p, &m->v6, &def->v6);
@@ -348,5 +327,27 @@ int plan_member(const struct netdef *def, const char *dir, const struct net_memb
 	/* Last: what it sends meets the rules from its first frame on. */
 	plan_op(&p, NETOP_PORT, ARGS(m->tap, def->bridge, def->isolated ? "isolated" : "", vlan),
 		NULL);
+	return p.rc;
+}
+
+int plan_forwards(const struct netdef *def, const char *guest, const struct net_prefix *v4,
+		  plan_fn fn, void *opaque, struct err *e)
+{
+	struct plan p = { .def = def, .fn = fn, .opaque = opaque, .e = e };
+	char table[48], addr[NET_PREFIX_TEXT], element[NETOP_ARG_BYTES];
+
+	if (!v4->family)
+		return 0;
+	(void)net_addr_format(v4, addr);
+	(void)plan_table(&p, "inet", table);
+	for (unsigned i = 0; i < def->nr_forwards; i++) {
+		const struct net_forward *f = &def->forwards[i];
+
+		if (strcmp(f->guest, guest) != 0 && strcmp(f->guest, addr) != 0)
+			continue;
+		(void)snprintf(element, sizeof(element), "%u : %s . %u", f->host_port, addr,
+			       f->guest_port);
+		plan_op(&p, NETOP_ELEMENT, ARGS(table, plan_forward_map(f->udp), element), NULL);
+	}
 	return p.rc;
 }

@@ -37,4 +37,15 @@ __must_check int plan_network(const struct netdef *def, const char *dir, plan_fn
 __must_check int plan_member(const struct netdef *def, const char *dir, const struct net_member *m,
 			     plan_fn fn, void *opaque, struct err *e);
 
+/* The map of the network's table that has forwards. */
+static inline const char *plan_forward_map(bool udp)
+{
+	return udp ? "udp_forwards" : "tcp_forwards";
+}
+
+/* The part of that which leads ports of the host to a guest with address @v4. */
+__must_check int plan_forwards(const struct netdef *def, const char *guest,
+			       const struct net_prefix *v4, plan_fn fn, void *opaque,
+			       struct err *e);
+
 #endif

@@ -25,7 +25,7 @@ _ferry_options()
 	"$1" "$2" --help 2>/dev/null | grep -o -- ' --[a-z-]*'
 }
 
-ferry_net_actions="create list show delete repair start"
+ferry_net_actions="create list show delete forward repair start"
 ferry_phases="connect negotiate reserve precopy stop state ready release commit running"
 
 # What comes after an option that wants a value. False: not such an option.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `ferry net`: create, list, show, delete, repair, start.
+// `ferry net`: create, list, show, delete, forward, repair, start.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,14 +185,62 @@ static int net_repair(struct action_call *c)
 	return 0;
 }
 
+/* --- forwards --- */
+
+static int list_forwards(struct action_call *c, const char *name)
+{
+	struct netdef def;
+	json_t *all;
+	int rc = netdef_load(&def, c->paths.defs, name, c->e);
+
+	if (rc < 0)
+		return rc;
+	all = json_array();
+	for (unsigned i = 0; i < def.nr_forwards; i++) {
+		char text[96];
+
+		(void)net_forward_format(&def.forwards[i], text);
+		if (c->o->json)
+			(void)json_array_append_new(all, json_string(text));
+		else
+			(void)puts(text);
+	}
+	if (c->o->json)
+		return cli_print_json(all);
+	json_decref(all);
+	return 0;
+}
+
+/* forward add NAME RULE, forward delete NAME RULE, forward list NAME */
+static int net_forward(struct action_call *c)
+{
+	const char *verb = c->cli->arg2, *name = c->cli->more[0];
+	bool add = strcmp(verb, "add") == 0, list = strcmp(verb, "list") == 0;
+
+	if (!add && !list && strcmp(verb, "delete") != 0)
+		return err_set(c->e, -EINVAL, "forward: '%.40s' is none of add, delete, list",
+			       verb);
+	if (c->cli->nr_more != (list ? 1 : 2))
+		return err_set(c->e, -EINVAL, "forward: write 'forward %s NAME%s'", verb,
+			       list ? "" : " RULE");
+	if (list)
+		return list_forwards(c, name);
+	return network_change_forwards(&c->paths.dirs, name,
+				       add ? netdef_add_forward : netdef_del_forward,
+				       c->cli->more[1], c->e);
+}
+
+/* --- the command line --- */
+
 static const struct action {
 	const char *name;
-	bool needs_name;
+	unsigned min_words, max_words; /* after it */
 	int (*fn)(struct action_call *c);
 } actions[] = {
-	{ "create", true, net_create },  { "list", false, net_list },
-	{ "show", true, net_show },      { "delete", true, net_delete },
-	{ "repair", false, net_repair }, { "start", false, net_start },
+	{ "create", 1, 1, net_create },   { "list", 0, 0, net_list },
+	{ "show", 1, 1, net_show },       { "delete", 1, 1, net_delete },
+	{ "forward", 2, 3, net_forward }, { "repair", 0, 0, net_repair },
+	{ "start", 0, 0, net_start },
 };
 
 static const struct action *find_action(const char *name, struct err *e)
@@ -202,10 +250,26 @@ static const struct action *find_action(const char *name, struct err *e)
 			return &actions[i];
 	}
 	(void)err_set(e, -EINVAL,
-		      "'%.40s' is none of create, list, show, delete, repair, "
+		      "'%.40s' is none of create, list, show, delete, forward, repair, "
 		      "start",
 		      name);
 	return NULL;
+}
+
+/* How many words an action has is its matter. 0 or -EINVAL. */
+static int check_words(const struct cli *cli, const struct action *action, struct err *e)
+{
+	unsigned nr = (cli->arg2 != NULL) + cli->nr_more;
+
+	if (nr < action->min_words)
+		return err_set(e, -EINVAL, "%s: %s", action->name,
+			       action->min_words > 1 ? "write 'forward add|delete|list NAME [RULE]'"
+						     : "the network's name is missing");
+	if (nr <= action->max_words)
+		return 0;
+	if (action->max_words == 0)
+		return err_set(e, -EINVAL, "%s: takes no name", action->name);
+	return err_set(e, -EINVAL, "'%.80s' is one argument too many", cli->more[nr - 2]);
 }
 
 static int act(const struct cli *cli, const struct net_options *o)
@@ -215,12 +279,8 @@ static int act(const struct cli *cli, const struct net_options *o)
 	const struct action *action = find_action(cli->arg, &e);
 	int rc;
 
-	if (action && action->needs_name != (cli->arg2 != NULL)) {
-		(void)err_set(&e, -EINVAL, "%s: %s", action->name,
-			      action->needs_name ? "the network's name is missing"
-						 : "takes no name");
+	if (action && check_words(cli, action, &e) < 0)
 		action = NULL;
-	}
 	if (!action)
 		return cli_usage(cli->cmd, &e);
 	rc = network_paths_get(&c.paths, &e);

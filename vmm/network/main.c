@@ -21,6 +21,8 @@ static const struct command net_command = {
 	.run = network_command,
 	.arg2 = "NAME",
 	.positional2 = CLI_ARG_OPTIONAL,
+	.more = "WORD",
+	.max_more = 2,
 };
 
 /* As ferry's own: descriptors 0 to 2 are not for files that are opened later. */
