@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 
 from ferrytest import Keys, NetNs, Proc, Receive, each, fds, no_leaks, tmp_dir
 from ferrytest.paths import FERRY
@@ -280,6 +281,33 @@ def test_stranger_with_a_session_id():
             if code == NO_SESSION:
                 break
         assert code == NO_SESSION
+
+
+@each(role=[CONTROL, QUESTION])
+def test_crowd_in_the_handshake(role):
+    """More than there is room for begin TLS and say nothing: the next one is let in at once."""
+    with Keys() as keys, Receive(*keys.options("host2"), insecure=False) as receive:
+        context = tls_client(keys, name="host1")
+        first = tls_connect(receive, context)  # there is something to ask about
+        crowd = []
+        for number in range(1, 30):
+            peer = receive.connect()
+            session = {} if role == QUESTION else {"session": bytes([number] * 16)}
+            peer.sendall(preamble(role=role, flags=TLS, **session))
+            assert code_of(peer) in (OK, BUSY)  # busy: those that had to go are not gone yet
+            crowd.append(peer)
+        start = time.monotonic()
+        while True:
+            try:
+                last = tls_connect(receive, context, role=role,
+                                   session=preamble()[16:] if role == QUESTION else bytes(16))
+                break
+            except AssertionError:
+                assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 5
+        assert receive.err.text.count("TLS handshake") == 0  # nobody has timed out
+        for peer in [first, last, *crowd]:
+            peer.close()
 
 
 def test_another_tls():

@@ -30,6 +30,10 @@
  *   stream     passes the descriptor to the process of its session.
  *   question   forks a process that tells what the session's state says, and ends.
  *
+ * Of each kind there is room for some that have not proven who they are; the oldest
+ * is killed for a new one, so that who stalls, in a TLS handshake say, keeps out nobody
+ * who does not.
+ *
  * So nothing that a peer sends after its first 32 bytes is looked at in the
  * listener. Forking is done between two turns of the loop: the child must not
  * handle what was left of the parent's turn. It then returns up the stack to
@@ -42,6 +46,7 @@
 #define RECEIVE_MAX_KNOCKS   64U /* connections that have not said yet what they want */
 #define RECEIVE_MAX_ATTEMPTS 16U /* processes whose peers have not proven who they are */
 #define RECEIVE_MAX_HELPERS  8U  /* processes that answer a question */
+#define RECEIVE_MAX_DYING    16U /* of both, that were killed and are not gone yet */
 #define RECEIVE_MAX_SESSIONS 128U
 #define RECEIVE_MAX_ENDED    256U /* sessions that are over, but can still be asked about */
 #define RECEIVE_KNOCK_NS     (5ULL * 1000000000)
@@ -111,6 +116,7 @@ struct session {
 	bool told;   /* the source knows that it runs */
 	bool failed; /* it has said why it will never run */
 	bool ended;  /* its process has */
+	bool killed; /* it was, before its peer had proven who it is */
 	uint64_t ended_ns;
 	uint64_t reserved_bytes; /* that its guest may come to use */
 	pid_t pid;
@@ -142,6 +148,7 @@ struct helper {
 	struct loop_fd pidfd;
 	uint8_t id[PREAMBLE_SESSION_BYTES];
 	enum handover_answer answer;
+	bool killed;
 	TAILQ_ENTRY(helper) link;
 };
 
@@ -185,8 +192,11 @@ void knock_free_all(struct knocks *list);
 /* The session called @id, or NULL. */
 struct session *session_find(struct receiver *r, const uint8_t id[PREAMBLE_SESSION_BYTES]);
 
-/* May a control connection have a process? PREAMBLE_OK or why not. */
-enum preamble_code session_may_start(const struct receiver *r);
+/* May a control connection have a process? PREAMBLE_OK or why not. May kill another. */
+enum preamble_code session_may_start(struct receiver *r);
+
+/* The same for a question. */
+enum preamble_code session_may_answer(struct receiver *r);
 
 /* Pass stream @k to its session. PREAMBLE_OK or why not. */
 enum preamble_code session_pass_stream(struct receiver *r, const struct knock *k);

@@ -92,7 +92,7 @@ static enum preamble_code judge_role(struct knock *k)
 	default:
 		if (!session_find(r, k->p.session))
 			return PREAMBLE_NO_SESSION;
-		return r->nr_helpers < RECEIVE_MAX_HELPERS ? PREAMBLE_OK : PREAMBLE_BUSY;
+		return session_may_answer(r);
 	}
 }
 

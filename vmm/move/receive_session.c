@@ -46,6 +46,7 @@ enum handover_answer session_answer(const struct session *s)
 
 struct counts {
 	unsigned attempts; /* have not proven who they are */
+	unsigned dying;    /* the same, and were killed for it */
 	unsigned guests;   /* have */
 	unsigned ended;
 };
@@ -58,7 +59,8 @@ static struct counts count(const struct receiver *r)
 	TAILQ_FOREACH(s, &r->sessions, link)
 	{
 		c.ended += s->ended;
-		c.attempts += !s->ended && s->state == SESSION_KNOCKS;
+		c.attempts += !s->ended && !s->killed && s->state == SESSION_KNOCKS;
+		c.dying += !s->ended && s->killed;
 		c.guests += !s->ended && s->state != SESSION_KNOCKS;
 	}
 	return c;
@@ -72,12 +74,6 @@ static bool has_room(const struct receiver *r)
 	if (r->o->once)
 		limit = 1;
 	return !r->ending && count(r).guests < limit;
-}
-
-enum preamble_code session_may_start(const struct receiver *r)
-{
-	return has_room(r) && count(r).attempts < RECEIVE_MAX_ATTEMPTS ? PREAMBLE_OK
-								       : PREAMBLE_BUSY;
 }
 
 /* --- memory of what is over --- */
@@ -469,6 +465,61 @@ int session_fork(struct receiver *r, struct knock *k, struct receive_task *task)
 	else
 		knock_free(k);
 	return 0;
+}
+
+/* --- room for one more --- */
+
+static void kill_process(const struct loop_fd *pidfd)
+{
+	(void)pidfd_send_signal(pidfd->fd, SIGKILL, NULL, 0);
+}
+
+/* The oldest come first in the list; what they have just said is heard first. */
+static void kill_oldest_attempt(struct receiver *r)
+{
+	struct session *s;
+
+	TAILQ_FOREACH(s, &r->sessions, link)
+	{
+		if (s->ended || s->killed || s->state != SESSION_KNOCKS)
+			continue;
+		read_all(s);
+		if (s->state != SESSION_KNOCKS)
+			continue;
+		s->killed = true;
+		kill_process(&s->pidfd);
+		return;
+	}
+}
+
+enum preamble_code session_may_start(struct receiver *r)
+{
+	struct counts c = count(r);
+
+	if (!has_room(r) || c.dying >= RECEIVE_MAX_DYING)
+		return PREAMBLE_BUSY;
+	if (c.attempts >= RECEIVE_MAX_ATTEMPTS)
+		kill_oldest_attempt(r);
+	return PREAMBLE_OK;
+}
+
+enum preamble_code session_may_answer(struct receiver *r)
+{
+	struct helper *h;
+
+	if (r->nr_helpers >= RECEIVE_MAX_HELPERS + RECEIVE_MAX_DYING)
+		return PREAMBLE_BUSY;
+	if (r->nr_helpers < RECEIVE_MAX_HELPERS)
+		return PREAMBLE_OK;
+	TAILQ_FOREACH(h, &r->helpers, link)
+	{
+		if (h->killed)
+			continue;
+		h->killed = true;
+		kill_process(&h->pidfd);
+		break;
+	}
+	return PREAMBLE_OK;
 }
 
 /* --- the end --- */
