@@ -72,7 +72,7 @@ LIB := $(O)/libferry.a
 HELPER_LIB := $(O)/libhelpers.a
 PROGRAMS := $(O)/ferry $(HELPERS:%=$(O)/%)
 
-all: $(PROGRAMS) $(GUESTS) ## build ferry and the guests
+all: $(PROGRAMS) $(CLIENT_LIB) $(GUESTS) ## build ferry and the guests
 
 $(O)/ferry: $(O)/vmm/cli/main.o $(LIB)
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -7,6 +7,8 @@ net_caps   := cap_setuid,cap_setgid,cap_net_admin,cap_net_raw=p
 mandir     ?= $(PREFIX)/share/man
 docdir     ?= $(PREFIX)/share/doc/ferry
 unitdir    ?= $(PREFIX)/lib/systemd/system
+includedir ?= $(PREFIX)/include
+libdir     ?= $(PREFIX)/lib
 compdir    ?= $(PREFIX)/share/bash-completion/completions
 
 MAN1 := $(sort $(wildcard docs/man/*.1))
@@ -20,7 +22,7 @@ put = $(if $(1),install -d $(DESTDIR)$(2) && install -m 644 $(1) $(DESTDIR)$(2))
 # $(call take,files,directory): and away again
 take = $(if $(1),rm -f $(addprefix $(DESTDIR)$(2)/,$(notdir $(1))))
 
-install: $(PROGRAMS) ## install below DESTDIR/PREFIX
+install: $(PROGRAMS) $(CLIENT_LIB) ## install below DESTDIR/PREFIX
 	install -d $(DESTDIR)$(bindir)
 	install -m 755 $(O)/ferry $(DESTDIR)$(bindir)/ferry
 	install -d $(DESTDIR)$(helperdir)
@@ -30,6 +32,11 @@ install: $(PROGRAMS) ## install below DESTDIR/PREFIX
 	$(call put,$(MAN5),$(mandir)/man5)
 	$(call put,$(MAN7),$(mandir)/man7)
 	$(call put,$(DOCS),$(docdir))
+	$(call put,vmm/control/ferry-client.h,$(includedir))
+	$(call put,$(CLIENT_LIB),$(libdir))
+	install -d $(DESTDIR)$(libdir)/pkgconfig
+	sed 's|@prefix@|$(PREFIX)|; s|@includedir@|$(includedir)|; s|@libdir@|$(libdir)|; s|@version@|$(VERSION)|' \
+		scripts/ferry-client.pc.in >$(DESTDIR)$(libdir)/pkgconfig/ferry-client.pc
 	install -d $(DESTDIR)$(unitdir)
 	sed 's|@bindir@|$(bindir)|' scripts/ferry@.service >$(DESTDIR)$(unitdir)/ferry@.service
 	sed 's|@bindir@|$(bindir)|' scripts/ferry-networks.service \
@@ -39,6 +46,8 @@ install: $(PROGRAMS) ## install below DESTDIR/PREFIX
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(bindir)/ferry $(DESTDIR)$(compdir)/ferry
 	rm -f $(DESTDIR)$(unitdir)/ferry-networks.service $(DESTDIR)$(unitdir)/ferry@.service
+	rm -f $(addprefix $(DESTDIR),$(includedir)/ferry-client.h $(libdir)/libferry-client.a \
+		$(libdir)/pkgconfig/ferry-client.pc)
 	rm -f $(HELPERS:%=$(DESTDIR)$(helperdir)/%)
 	rmdir $(DESTDIR)$(helperdir) 2>/dev/null || true
 	$(call take,$(MAN1),$(mandir)/man1)

@@ -24,6 +24,8 @@ HOST_FLAGS := $(CPPFLAGS) $(filter-out -f% -D_FORTIFY_SOURCE=2 -W%,$(CFLAGS))
 TIDY := $(C_SRCS:%=$(LINT)/tidy/%)
 $(HOST_C:%=$(LINT)/tidy/%): TIDY_FLAGS = $(HOST_FLAGS)
 $(GUEST_C:%=$(LINT)/tidy/%): TIDY_FLAGS = $(filter-out -W%,$(GUEST_CFLAGS))
+# Examples find the header as programs of others do.
+$(filter $(LINT)/tidy/examples/%,$(TIDY)): TIDY_FLAGS = $(HOST_FLAGS) -Ivmm/control
 $(TIDY): $(LINT)/tidy/%: % .clang-tidy tests/.clang-tidy $(GENERATED)
 	@mkdir -p $(@D)
 	$(call say,TIDY,$<)clang-tidy --quiet --warnings-as-errors='*' $< -- $(TIDY_FLAGS) 2>$@.err >$@.out || \

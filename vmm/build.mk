@@ -69,6 +69,7 @@ vmm_TOP := \
 		vmm/control/cmds.c \
 		vmm/control/control.c \
 		vmm/control/events.c \
+		vmm/control/ferry_client.c \
 		vmm/control/info.c \
 		vmm/control/log.c \
 		vmm/control/migrate.c \
@@ -120,6 +121,14 @@ vmm_TOP := \
 		vmm/network/options.c
 
 FERRY_SRCS += $(vmm_CORE) $(vmm_TOP)
+
+# libferry-client: one object, in which nothing but its interface can be seen.
+CLIENT_LIB := $(O)/libferry-client.a
+CLIENT_OBJS := $(addprefix $(O)/,vmm/control/ferry_client.o vmm/control/client.o vmm/guest/runtime.o \
+	util/clock.o util/err.o util/fdpass.o util/io.o)
+$(CLIENT_LIB): $(CLIENT_OBJS)
+	$(call say,AR,$@)rm -f $@ && ld -r -o $(@:.a=.o) $^ && \
+	  objcopy --wildcard --keep-global-symbol='ferry_client_*' $(@:.a=.o) && ar rcs $@ $(@:.a=.o)
 
 # ferry-net changes the host's network, for ferry and its guests.
 HELPERS += ferry-net

@@ -28,7 +28,7 @@ static void set_timeout_us(const struct control_client *c, uint64_t us)
 	(void)setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 }
 
-static void set_timeout(const struct control_client *c, unsigned timeout_s)
+void client_set_timeout(const struct control_client *c, unsigned timeout_s)
 {
 	set_timeout_us(c, timeout_s * 1000000ULL);
 }
@@ -101,7 +101,7 @@ static int send_command(const struct control_client *c, const char *command, jso
 }
 
 /* Take @reply apart; it is ours. 1: an event, not a reply. */
-static int judge_reply(json_t *reply, json_t **ret, struct err *e)
+static int judge_reply(const struct control_client *c, json_t *reply, json_t **ret, struct err *e)
 {
 	const json_t *error = json_object_get(reply, "error");
 	json_t *value = json_object_get(reply, "return");
@@ -113,6 +113,8 @@ static int judge_reply(json_t *reply, json_t **ret, struct err *e)
 		rc = err_set(e, -EREMOTEIO, "%s", desc ? desc : "refused");
 	} else if (!value) {
 		rc = 1;
+		if (c->on_event && json_object_get(reply, "event"))
+			c->on_event(c->opaque, reply);
 	} else if (ret) {
 		*ret = json_incref(value);
 	}
@@ -132,7 +134,7 @@ int client_execute_fd(struct control_client *c, const char *command, json_t *arg
 
 		rc = receive(c, &reply, e);
 		if (rc == 0)
-			rc = judge_reply(reply, ret, e);
+			rc = judge_reply(c, reply, ret, e);
 	} while (rc > 0);
 	return rc;
 }
@@ -156,7 +158,7 @@ static bool limit(const struct control_client *c, uint64_t deadline_ns)
 	if (now_ns >= deadline_ns)
 		return false;
 	if (deadline_ns == UINT64_MAX)
-		set_timeout(c, 0);
+		client_set_timeout(c, 0);
 	else
 		set_timeout_us(c, (deadline_ns - now_ns) / 1000 + 1);
 	return true;
@@ -208,7 +210,7 @@ int client_connect(struct control_client *c, const char *name, unsigned timeout_
 	*c = (struct control_client){ .fd = runtime_connect(name, &pid, e), .pidfd = -1 };
 	if (c->fd < 0)
 		return c->fd;
-	set_timeout(c, timeout_s);
+	client_set_timeout(c, timeout_s);
 	c->pidfd = pidfd_open(pid, 0);
 	c->buf = malloc(CLIENT_BUFFER_BYTES);
 	if (c->pidfd >= 0 && c->buf)

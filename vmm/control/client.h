@@ -17,6 +17,10 @@ struct control_client {
 	int pidfd; /* the guest's process */
 	char *buf; /* bytes read, not yet consumed */
 	size_t bytes;
+	/* Hears of events that come while a reply is waited for; NULL: nobody does. Takes a
+	 * reference of its own where it keeps one. */
+	void (*on_event)(void *opaque, json_t *event);
+	void *opaque;
 };
 
 /*
@@ -29,6 +33,9 @@ __must_check int client_connect(struct control_client *c, const char *name, unsi
 /* Read the greeting, and negotiate. 0, -ETIMEDOUT or -errno, with @e. */
 __must_check int client_negotiate(struct control_client *c, struct err *e);
 
+/* The time for each reply from now on; 0: for ever. */
+void client_set_timeout(const struct control_client *c, unsigned timeout_s);
+
 /* Both; after a failure nothing is open. */
 __must_check int client_open(struct control_client *c, const char *name, unsigned timeout_s,
 			     struct err *e);
@@ -38,7 +45,7 @@ void client_close(struct control_client *c);
 
 /*
  * Execute @command; @ret (NULL: not wanted) gets a new reference of what it
- * returned. Events on the way are skipped. 0, or -errno with the guest's words.
+ * returned. Events on the way are for @c->on_event. 0, or -errno with the guest's words.
  */
 __must_check int client_execute(struct control_client *c, const char *command, json_t **ret,
 				struct err *e);

@@ -152,8 +152,9 @@ class Proc:
     def start_on_tty(self, env, pass_fds):
         """One terminal, whose other end we keep."""
         self.terminal, slave = pty.openpty()
-        self.child = subprocess.Popen(self.argv, env=env, cwd=self.cwd, pass_fds=pass_fds, stdin=slave,
-                                      stdout=slave, stderr=slave, start_new_session=True)
+        self.child = subprocess.Popen(self.argv, env=env, cwd=self.cwd, pass_fds=pass_fds,
+                                      stdin=slave, stdout=slave, stderr=slave,
+                                      start_new_session=True)
         os.close(slave)
         self.input = os.dup(self.terminal)
         self.out = self.err = Stream("terminal", self.terminal)
