@@ -85,6 +85,15 @@ int network_up(const struct net_dirs *dirs, const struct netdef *def, struct err
 	return rc < 0 ? rc : 0;
 }
 
+bool network_is_up(const struct net_dirs *dirs, const char *name)
+{
+	const struct network_lock lock = { .dirs = dirs, .fd = -1 };
+	char path[NETWORK_PATH];
+
+	network_journal_path(&lock, name, path);
+	return access(path, F_OK) == 0;
+}
+
 /* --- going down --- */
 
 struct members {

@@ -33,6 +33,9 @@ struct net_dirs {
  */
 __must_check int network_up(const struct net_dirs *dirs, const struct netdef *def, struct err *e);
 
+/* Is it up, or on its way up or down? */
+bool network_is_up(const struct net_dirs *dirs, const char *name);
+
 /* Take it down. -EBUSY while guests are on it, with their names. Not up: 0. */
 __must_check int network_down(const struct net_dirs *dirs, const char *name, struct err *e);
 

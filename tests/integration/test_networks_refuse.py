@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What `ferry net` and --net refuse: one line, and the host is as it was."""
+import contextlib
+import json
+
 from ferrytest import Guest, NetHost, each
 
 # Arguments after `ferry net create`, words of the message. Status 2: it was asked for wrongly.
@@ -42,12 +45,26 @@ REFUSED = [
     (["lab", "--mode", "nat", "--mtu", "500"], 2, ["mtu"]),
 ]
 
+# A nic's words, status, words of the message.
 REFUSED_NICS = [
-    ("lab,vlan=7", ["vlan", "without --vlan"]),
-    ("lab,ip=10.7.0.9", ["10.7.0.9", "not of the network"]),
-    ("lab,ip=10.9.0.1", ["10.9.0.1", "taken"]),
-    ("other", ["other", "there is none"]),
-    ("broken", ["broken.json"]),
+    ("lab,vlan=7", 1, ["vlan", "without --vlan"]),
+    ("lab,vlan=4095", 2, ["vlan", "1 to 4094"]),
+    ("lab,vlan=-1", 2, ["vlan"]),
+    ("lab,ip=10.7.0.9", 1, ["10.7.0.9", "not of the network"]),
+    ("lab,ip=10.9.0.1", 1, ["10.9.0.1", "taken"]),
+    ("lab,ip=10.9.0", 2, ["10.9.0", "not an address"]),
+    ("lab,ip6=2001:db8::9", 1, ["2001:db8::9", "not of the network"]),
+    ("lab,ip6=10.9.0.2", 2, ["10.9.0.2"]),
+    ("lab,mac=01:00:00:00:00:01", 2, ["01:00:00:00:00:01", "not the address of a nic"]),
+    ("lab,mac=00:00:00:00:00:00", 2, ["not the address of a nic"]),
+    ("lab,mac=02:00:00:00:00", 2, ["not the address of a nic"]),
+    ("other", 1, ["other", "there is none"]),
+    ("Lab", 2, ["Lab"]),
+    ("../lab", 2, ["../lab"]),
+    ("broken", 1, ["broken.json"]),
+    ("bridge:none0", 1, ["none0"]),
+    ("bridge:eth1", 1, ["eth1"]),
+    ("tap:web0,bridge=none0", 1, ["none0"]),
 ]
 
 
@@ -101,17 +118,56 @@ def test_vlans_where_the_kernel_has_none():
                          words=["this kernel's bridges know no VLANs"])
 
 
-@each(case=range(len(REFUSED_NICS)))
-def test_nics(case):
-    net, words = REFUSED_NICS[case]
+@each(dry=[True, False])
+def test_nics(dry):
+    """A guest that cannot be is not begun, and a dry run says the same."""
+    with Host() as host:
+        host.net_command("create", "lab", "--mode", "nat", "--ipv4", "10.9.0.1/24", "--ipv6",
+                         "fd00:9::1/64")
+        (host.defs / "broken.json").write_text("{\"name\": \"broken\", ", encoding="ascii")
+        for net, status, words in REFUSED_NICS:
+            print(net)
+            with host.unchanged(), Guest("net", *["--dry-run"][:dry], net=net, netns=host,
+                                         runtime=host.runtime, env=host.env) as guest:
+                assert guest.wait() == status
+                lines = guest.err.text.splitlines()
+                assert len(lines) == 1, lines
+                for word in words:
+                    assert word in lines[0], lines[0]
+        (host.defs / "broken.json").unlink()
+
+
+def idle(host):
+    """Another guest on the network."""
+    return Guest("idle", net="lab", name="other", netns=host, runtime=host.runtime, env=host.env)
+
+
+def check_dry_run(host):
+    """Two nics on the network are fine, and it is as before."""
+    with host.unchanged(), Guest("net", "--dry-run", net=["lab", "lab,ip=10.9.0.9"], netns=host,
+                                 runtime=host.runtime, env=host.env) as guest:
+        assert guest.wait() == 0, guest.err.text
+        assert [nic["backend"] for nic in json.loads(guest.out.text)["net"]] == ["lab", "lab"]
+
+
+@each(up=[True, False])
+def test_dry_run(up):
+    """It tries everything, and leaves nothing: a network that was down is down again."""
     with Host() as host:
         host.net_command("create", "lab", "--mode", "nat", "--ipv4", "10.9.0.1/24")
-        (host.defs / "broken.json").write_text("{\"name\": \"broken\", ", encoding="ascii")
-        with host.unchanged(), Guest("net", net=net, netns=host, runtime=host.runtime,
-                                     env=host.env) as guest:
-            assert guest.wait() == 1
-            lines = guest.err.text.splitlines()
-            assert len(lines) == 1, lines
-            for word in words:
-                assert word in lines[0], lines[0]
-        (host.defs / "broken.json").unlink()
+        with contextlib.ExitStack() as others:
+            if up:
+                others.enter_context(idle(host)).wait_for("^idle ready", 60)
+            else:
+                text = (host.defs / "lab.json").read_text(encoding="ascii")
+                host.net_command("delete", "lab")
+                (host.defs / "lab.json").write_text(text, encoding="ascii")
+            check_dry_run(host)
+            assert host.net_json("show", "lab")["up"] is up
+        if not up:
+            # What is in its way is said, by the same line as without --dry-run.
+            host.ip("addr add 10.9.0.7/24 dev eth1")
+            with host.unchanged(), Guest("net", "--dry-run", net="lab", netns=host,
+                                         runtime=host.runtime, env=host.env) as guest:
+                assert guest.wait() == 1
+                assert "10.9.0.1/24 is in use" in guest.err.text

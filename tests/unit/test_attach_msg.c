@@ -20,7 +20,7 @@
 #define GOOD \
 	"{\"kind\":\"network\",\"name\":\"lab\",\"bridge\":\"\",\"mode\":\"\"," \
 	"\"guest\":\"web\",\"nic\":1,\"queues\":2,\"mtu\":1400,\"vlan\":7," \
-	"\"unfiltered\":true,\"mac\":\"02:00:00:00:00:01\"," \
+	"\"unfiltered\":true,\"trial\":false,\"mac\":\"02:00:00:00:00:01\"," \
 	"\"ip\":\"10.0.0.5\",\"ip6\":\"fd00::5\"}"
 /* clang-format on */
 

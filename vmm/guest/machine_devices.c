@@ -108,6 +108,7 @@ static int fill_request(const struct machine *m, const struct nic_config *nic, u
 		.mtu = nic->mtu,
 		.vlan = nic->vlan,
 		.unfiltered = nic->filter != 0,
+		.trial = m->cfg->dry_run,
 	};
 	(void)snprintf(req->name, sizeof(req->name), "%s", name);
 	(void)snprintf(req->bridge, sizeof(req->bridge), "%s", nic->bridge ? nic->bridge : "");

@@ -28,6 +28,7 @@ struct attached {
 	struct tap_host tap;
 	unsigned tap_index;
 	struct net_join join;
+	char made[NETDEF_NAME_MAX + 1]; /* a network that is there for this trial alone; "": none */
 };
 
 struct server {
@@ -42,9 +43,10 @@ struct server {
 /* --- kinds of back ends --- */
 
 /* What the nic asks of its network; the network is up then. */
-static int prepare(const struct server *s, const struct attach_request *req, struct netdef *def,
-		   struct net_member *member, struct err *e)
+static int prepare(const struct server *s, const struct attach_request *req, struct attached *nic,
+		   struct netdef *def, struct net_member *member, struct err *e)
 {
+	bool trial = req->trial && !network_is_up(&s->paths.dirs, req->name);
 	int rc = netdef_load(def, s->paths.defs, req->name, e);
 
 	if (rc < 0)
@@ -61,6 +63,8 @@ static int prepare(const struct server *s, const struct attach_request *req, str
 	};
 	memcpy(member->mac, req->mac, sizeof(member->mac));
 	rc = network_up(&s->paths.dirs, def, e);
+	if (rc == 0 && trial)
+		memcpy(nic->made, def->name, sizeof(nic->made));
 	return rc < 0 ? rc : network_choose_addresses(&s->paths.dirs, def, member, e);
 }
 
@@ -70,7 +74,7 @@ static int attach_network(struct server *s, const struct attach_request *req, st
 	struct netdev_config tap = { .nr_pairs = req->queues, .mtu = req->mtu };
 	struct net_member member;
 	struct netdef def;
-	int rc = prepare(s, req, &def, &member, e);
+	int rc = prepare(s, req, nic, &def, &member, e);
 
 	if (rc == 0 && !tap.mtu)
 		tap.mtu = def.mtu;
@@ -142,6 +146,9 @@ static void detach(struct server *s, struct attached *nic)
 	if (s->priv->guarded && nic->tap_index)
 		remove_tap(nic);
 	network_leave(&s->paths.dirs, &nic->join);
+	/* Whoever has joined it meanwhile keeps it. */
+	if (nic->made[0])
+		(void)!network_down(&s->paths.dirs, nic->made, NULL);
 }
 
 /* --- callers who are not root --- */

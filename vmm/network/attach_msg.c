@@ -43,19 +43,20 @@ int attach_request_format(const struct attach_request *req, char buf[ATTACH_MSG_
 	char v4[NET_PREFIX_TEXT], v6[NET_PREFIX_TEXT], mac[MAC_TEXT_BYTES];
 
 	mac_format(req->mac, mac);
-	return dump(json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:b, s:s, s:s, s:s}",
-			      "kind", kinds[req->kind], "name", req->name, "bridge", req->bridge,
-			      "mode", req->mode, "guest", req->guest, "nic", (int)req->nic,
-			      "queues", (int)req->queues, "mtu", (int)req->mtu, "vlan",
-			      (int)req->vlan, "unfiltered", (int)req->unfiltered, "mac", mac, "ip",
-			      show_addr(&req->v4, v4), "ip6", show_addr(&req->v6, v6)),
-		    buf);
+	return dump(
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:b, s:b, s:s, s:s, s:s}",
+			  "kind", kinds[req->kind], "name", req->name, "bridge", req->bridge,
+			  "mode", req->mode, "guest", req->guest, "nic", (int)req->nic, "queues",
+			  (int)req->queues, "mtu", (int)req->mtu, "vlan", (int)req->vlan,
+			  "unfiltered", (int)req->unfiltered, "trial", (int)req->trial, "mac", mac,
+			  "ip", show_addr(&req->v4, v4), "ip6", show_addr(&req->v6, v6)),
+		buf);
 }
 
 /* What is read of a request before it is judged. */
 struct raw {
 	const char *kind, *name, *bridge, *mode, *guest, *mac, *ip, *ip6;
-	int nic, queues, mtu, vlan, unfiltered;
+	int nic, queues, mtu, vlan, unfiltered, trial;
 };
 
 static int check_interface(const char *text, struct err *e)
@@ -126,6 +127,7 @@ static int set_numbers(const struct raw *raw, struct attach_request *ret, struct
 	if (rc == 0 && raw->mtu)
 		rc = set_number(&ret->mtu, raw->mtu, NETDEV_MIN_MTU, NETDEV_MAX_MTU, "mtu", e);
 	ret->unfiltered = raw->unfiltered != 0;
+	ret->trial = raw->trial != 0;
 	return rc;
 }
 
@@ -164,11 +166,12 @@ int attach_request_parse(const char *text, size_t len, struct attach_request *re
 	int rc;
 
 	if (json_unpack_ex(json, &why, JSON_STRICT,
-			   "{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:b, s:s, s:s, s:s}",
+			   "{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:b, s:b, s:s, s:s, s:s}",
 			   "kind", &raw.kind, "name", &raw.name, "bridge", &raw.bridge, "mode",
 			   &raw.mode, "guest", &raw.guest, "nic", &raw.nic, "queues", &raw.queues,
-			   "mtu", &raw.mtu, "vlan", &raw.vlan, "unfiltered", &raw.unfiltered, "mac",
-			   &raw.mac, "ip", &raw.ip, "ip6", &raw.ip6) < 0)
+			   "mtu", &raw.mtu, "vlan", &raw.vlan, "unfiltered", &raw.unfiltered,
+			   "trial", &raw.trial, "mac", &raw.mac, "ip", &raw.ip, "ip6",
+			   &raw.ip6) < 0)
 		rc = err_set(e, -EINVAL, "not a request: %.100s", json ? why.text : "not JSON");
 	else
 		rc = judge(&raw, ret, e);

@@ -41,6 +41,7 @@ struct attach_request {
 	unsigned vlan;                    /* 0: none */
 	char mode[12];                    /* macvtap: "bridge", "vepa", "private" */
 	bool unfiltered;                  /* may send from any address */
+	bool trial;                       /* dry run: a network made for it goes with it */
 	uint8_t mac[MAC_BYTES];
 	struct net_prefix v4, v6; /* the address that it wants; family 0: any */
 };
