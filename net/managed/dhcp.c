@@ -195,6 +195,24 @@ int dhcp_del_host(const char *folder, const char *file, const char *mac, const c
 	return 0;
 }
 
+/* Its lines are "EXPIRY MAC ADDRESS NAME CLIENT"; those of IPv6 have another number there. */
+void dhcp_find_lease(const char *folder, const char *mac, char ret[DHCP_ADDR_BYTES])
+{
+	char path[PATH_MAX], line[512], owner[MAC_TEXT_BYTES], addr[DHCP_ADDR_BYTES];
+	FILE *f;
+
+	ret[0] = '\0';
+	(void)snprintf(path, sizeof(path), "%s/leases", folder);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*s %17s %15s", owner, addr) == 2 && strcmp(owner, mac) == 0)
+			(void)snprintf(ret, DHCP_ADDR_BYTES, "%s", addr);
+	}
+	(void)fclose(f);
+}
+
 /* --- the server --- */
 
 /* Run it until it has gone to the background; what it says goes to @said. */

@@ -105,6 +105,7 @@ struct network_nic {
 	char tap[IF_NAMESIZE];
 	char mac[18];
 	struct net_prefix v4, v6; /* family 0: not known */
+	char lease[16];           /* IPv4 address that it has got by DHCP; "": none yet */
 	struct netlink_link link; /* its tap's; zero if that is gone */
 };
 

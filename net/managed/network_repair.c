@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/managed/dhcp.h"
 #include "net/managed/journal.h"
 #include "net/managed/network_impl.h"
 
@@ -24,6 +25,7 @@ static int read_nic(void *opaque, const struct network_lock *lock, const char *m
 	const struct listing *l = opaque;
 	const char *dot = strrchr(member, '.');
 	struct network_nic nic = { 0 };
+	char folder[NETWORK_PATH];
 	struct journal *j;
 
 	if (!dot || network_open_member(lock, l->name, member, &j) < 0)
@@ -42,6 +44,8 @@ static int read_nic(void *opaque, const struct network_lock *lock, const char *m
 	}
 	journal_close(j);
 	(void)!netlink_get_link(lock->env.nl, nic.tap, &nic.link);
+	(void)snprintf(folder, sizeof(folder), "%.200s/%s.dhcp", lock->dirs->state, l->name);
+	dhcp_find_lease(folder, nic.mac, nic.lease);
 	return l->fn(l->opaque, &nic);
 }
 

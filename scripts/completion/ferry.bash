@@ -17,7 +17,7 @@ _ferry_commands()
 # The networks that are defined.
 _ferry_networks()
 {
-	"$1" net list 2>/dev/null | awk 'NR > 1 { print $1 }'
+	"$1" net list 2>/dev/null | awk 'NR > 1 && /^[^ ]/ { print $1 }'
 }
 
 _ferry_options()

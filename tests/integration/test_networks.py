@@ -107,7 +107,13 @@ def test_nat():
             db_ip, _, _ = wait_up(db)
             assert gw == "10.253.83.1" and web_ip != db_ip
             nic = host.nic("lab", "web")
-            assert (nic["ipv4"], nic["mac"]) == (web_ip, mac)
+            assert (nic["ipv4"], nic["mac"], nic["lease"]) == (web_ip, mac, web_ip)
+            listed = host.net_command("list").splitlines()
+            assert listed[1].split()[:4] == ["lab", "nat", "yes", "fy-lab"], listed
+            assert [line.split()[0] for line in listed[2:]] == ["db.0", "web.0"] or \
+                [line.split()[0] for line in listed[2:]] == ["web.0", "db.0"], listed
+            assert all(mac in line and web_ip in line and " leased " in line
+                       for line in listed if "web.0" in line), listed
             db.wait_for("^net: ping 192.0.2.1 sent=3 received=3 ", 60)
             echo_both(host, web_ip)
             # The host's ports lead to the guest: from outside, from the host itself, from a guest.

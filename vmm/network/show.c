@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,13 +18,14 @@ static void add_nic(json_t *nics, const struct network_nic *nic)
 	if (nic->v6.family)
 		(void)net_addr_format(&nic->v6, v6);
 	(void)json_array_append_new(
-		nics, json_pack("{s:s, s:i, s:s, s:s, s:s*, s:s*, s:{s:I, s:I}, s:{s:I, s:I}}",
-				"guest", nic->guest, "nic", (int)nic->index, "tap", nic->tap, "mac",
-				nic->mac, "ipv4", v4[0] ? v4 : NULL, "ipv6", v6[0] ? v6 : NULL,
-				"from-guest", "packets", (json_int_t)nic->link.rx_packets, "bytes",
-				(json_int_t)nic->link.rx_bytes, "to-guest", "packets",
-				(json_int_t)nic->link.tx_packets, "bytes",
-				(json_int_t)nic->link.tx_bytes));
+		nics,
+		json_pack("{s:s, s:i, s:s, s:s, s:s*, s:s*, s:s*, s:{s:I, s:I}, s:{s:I, s:I}}",
+			  "guest", nic->guest, "nic", (int)nic->index, "tap", nic->tap, "mac",
+			  nic->mac, "ipv4", v4[0] ? v4 : NULL, "ipv6", v6[0] ? v6 : NULL, "lease",
+			  nic->lease[0] ? nic->lease : NULL, "from-guest", "packets",
+			  (json_int_t)nic->link.rx_packets, "bytes", (json_int_t)nic->link.rx_bytes,
+			  "to-guest", "packets", (json_int_t)nic->link.tx_packets, "bytes",
+			  (json_int_t)nic->link.tx_bytes));
 }
 
 static int collect(void *opaque, const struct network_nic *nic)
@@ -94,30 +96,39 @@ static const char *text(const json_t *json, const char *key)
 	return value ? value : "-";
 }
 
-void net_print_table(const json_t *all, FILE *out)
-{
-	size_t i;
-	json_t *one;
-
-	(void)fprintf(out, "%-12s %-9s %-4s %-15s %-18s %-26s %6s\n", "NAME", "MODE", "UP",
-		      "BRIDGE", "IPV4", "IPV6", "NICS");
-	json_array_foreach(all, i, one)(void)
-		fprintf(out, "%-12s %-9s %-4s %-15s %-18s %-26s %6zu\n", text(one, "name"),
-			text(one, "mode"), json_is_true(json_object_get(one, "up")) ? "yes" : "no",
-			text(one, "bridge"), text(one, "ipv4"), text(one, "ipv6"),
-			json_array_size(json_object_get(one, "nics")));
-}
-
 static void print_nic(const json_t *nic, FILE *out)
 {
 	json_int_t index = json_integer_value(json_object_get(nic, "nic"));
 	json_t *from = json_object_get(nic, "from-guest"), *to = json_object_get(nic, "to-guest");
 
-	(void)fprintf(out, "  %s.%lld  %s  %s  %s  %s  %lld packets from, %lld to it\n",
+	(void)fprintf(out, "  %s.%lld  %s  %s  %s  %s  %s  %lld packets from, %lld to it\n",
 		      text(nic, "guest"), (long long)index, text(nic, "tap"), text(nic, "mac"),
 		      text(nic, "ipv4"), text(nic, "ipv6"),
+		      json_object_get(nic, "lease") ? "leased" : "no lease",
 		      (long long)json_integer_value(json_object_get(from, "packets")),
 		      (long long)json_integer_value(json_object_get(to, "packets")));
+}
+
+static void print_nics(const json_t *nics, FILE *out)
+{
+	for (size_t i = 0; i < json_array_size(nics); i++)
+		print_nic(json_array_get(nics, i), out);
+}
+
+/* A line for each network, and below it one for each nic. */
+void net_print_table(const json_t *all, FILE *out)
+{
+	(void)fprintf(out, "%-12s %-9s %-4s %-15s %-18s %-26s %6s\n", "NAME", "MODE", "UP",
+		      "BRIDGE", "IPV4", "IPV6", "NICS");
+	for (size_t i = 0; i < json_array_size(all); i++) {
+		const json_t *one = json_array_get(all, i), *nics = json_object_get(one, "nics");
+		bool up = json_is_true(json_object_get(one, "up"));
+
+		(void)fprintf(out, "%-12s %-9s %-4s %-15s %-18s %-26s %6zu\n", text(one, "name"),
+			      text(one, "mode"), up ? "yes" : "no", text(one, "bridge"),
+			      text(one, "ipv4"), text(one, "ipv6"), json_array_size(nics));
+		print_nics(nics, out);
+	}
 }
 
 /* The definition's keys in their order, then the nics. */
@@ -125,7 +136,6 @@ void net_print_one(const json_t *one, FILE *out)
 {
 	const char *key;
 	json_t *value;
-	size_t i;
 
 	json_object_foreach((json_t *)(uintptr_t)one, key, value)
 	{
@@ -140,6 +150,5 @@ void net_print_one(const json_t *one, FILE *out)
 	}
 	value = json_object_get(one, "nics");
 	(void)fprintf(out, "%-12s %zu\n", "nics", json_array_size(value));
-	for (i = 0; i < json_array_size(value); i++)
-		print_nic(json_array_get(value, i), out);
+	print_nics(value, out);
 }
