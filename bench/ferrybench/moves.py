@@ -16,6 +16,7 @@ LIMIT_MS = 300
 MOVE_S = 120
 TICK_MS = 1
 PING_MS = 10
+AROUND_S = 0.1  # between the hand-over and that somebody knows of it, at most
 GUEST_ADDR = "10.77.0.50"
 MIB = 1 << 20
 CAN_FILL_S = 60
@@ -96,6 +97,9 @@ class Ticks:
         self.here, self.there = here, there
         self.start_s = time.monotonic()
 
+    def moved(self):
+        """Which words are whose is known."""
+
     def look(self, moved):
         """Fill in what was seen."""
         moved.silence_ms = 1000 * (self.there.arrivals[0] - self.here.arrivals[-1])
@@ -121,14 +125,21 @@ class Pings:
     def __init__(self, lab):
         self.ping = lab.peer.net.proc("ping", "-D", "-i", str(PING_MS / 1000), GUEST_ADDR)
         self.ping.wait_for("icmp_seq=20 ")
-        self.start_s = time.time()
+        self.start_s = self.moved_s = time.time()
+
+    def moved(self):
+        """Now the guest is known to be there."""
+        self.moved_s = time.time()
 
     def look(self, moved):
-        """Fill in the longest time without a reply."""
+        """Fill in the longest times without a reply."""
         times = [float(at) for at in self.REPLY.findall(self.ping.out.text)]
         times = [at for at in times if at >= self.start_s]
-        moved.silence_ms = 1000 * max(b - a for a, b in zip(times, times[1:]))
-        moved.longest_ms = moved.silence_ms
+        gaps = list(zip(times, times[1:]))
+        first_s = self.moved_s - moved.own_ms / 1000 - AROUND_S
+        moved.longest_ms = 1000 * max(b - a for a, b in gaps)
+        moved.silence_ms = 1000 * max(b - a for a, b in gaps
+                                      if b >= first_s and a <= self.moved_s)
 
     def wait_alive(self):
         """A few replies more."""
@@ -172,6 +183,7 @@ def ferry_move(scene):
         move = lab.host1.teleport("g", listener, max_downtime=f"{LIMIT_MS}ms",
                                   streams=scene.streams, timeout=CONVERGE_S, on_timeout="switch")
         result = move.result(MOVE_S)
+        watcher.moved()
         assert result["status"] == "completed", result
         copy = listener.arrived("g")
         destination_s = cpu_s(copy.pid)
@@ -245,6 +257,7 @@ def qemu_move(scene):
             controls[0].execute("stop")  # as ferry's --on-timeout switch
             assert qemu_wait(controls[0], MOVE_S), "it never ended"
         controls[1].wait_event("RESUME", MOVE_S)
+        watcher.moved()
         result = controls[0].execute("query-migrate")
         moved = Moved(own_ms=result["downtime"], total_ms=result["total-time"],
                       passes=result["ram"]["dirty-sync-count"],

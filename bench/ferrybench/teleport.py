@@ -146,7 +146,7 @@ def report(measured, runner):
     done = [m for m in measured if m.pairs]
     parts = ["The downtime as it is seen from outside (ms): from the guest's last word here to\n"
              f"its first there, where it says something every {TICK_MS} ms; of the pings the\n"
-             "longest gap.\n\n" + downtime_table(done)]
+             "longest gap at the hand-over.\n\n" + downtime_table(done)]
     parts.append(f"The monitors' own figures of the downtime (ms; the limit was {LIMIT_MS}).\n\n" +
                  plain(["", "ferry, median", "most", f"≤ {LIMIT_MS}", "QEMU, median", "most"],
                        map(limit_row, done)))
