@@ -318,6 +318,7 @@ int net_create(struct net **ret, struct vm *vm, const struct net_config *cfg, st
 	/* Worth telling when it is not what every driver assumes. */
 	if (cfg->backend.mtu || nd->mtu != NETDEV_DEFAULT_MTU)
 		net->mtu = nd->mtu;
+	net->own_only = cfg->own_only;
 	net->dev.offered = features_of(net, cfg);
 	net_limit_init(&net->rx_limit, cfg->rx_rate.bps, cfg->rx_rate.pps);
 	net_limit_init(&net->tx_limit, cfg->tx_rate.bps, cfg->tx_rate.pps);

@@ -25,11 +25,12 @@ struct net_rate {
 };
 
 struct net_config {
-	const char *id;                   /* "net0" */
-	struct netdev_config backend;     /* with the number of queue pairs and the MTU */
-	uint8_t mac[MAC_BYTES];           /* see mac_derive() */
-	unsigned queue_size;              /* a power of two up to 1024; 0: the default */
-	bool no_offloads;                 /* offer the guest neither checksums nor segmentation */
+	const char *id;               /* "net0" */
+	struct netdev_config backend; /* with the number of queue pairs and the MTU */
+	uint8_t mac[MAC_BYTES];       /* see mac_derive() */
+	unsigned queue_size;          /* a power of two up to 1024; 0: the default */
+	bool own_only;    /* no frames for other stations, whatever its driver asks for */
+	bool no_offloads; /* offer the guest neither checksums nor segmentation */
 	struct net_rate rx_rate, tx_rate; /* to and from the guest */
 };
 

@@ -153,6 +153,7 @@ struct net {
 	struct virtio_dev dev;
 	struct netdev *backend; /* const */
 	uint8_t mac[MAC_BYTES]; /* const: at power-on */
+	bool own_only;          /* const: no unicast for others, see net_config */
 	unsigned mtu;           /* const; 0: not told to the guest */
 	unsigned nr_pairs;      /* const */
 

@@ -189,6 +189,12 @@ static void refresh_filter(struct net_rx *rx)
 	rx->filter_gen = gen;
 }
 
+/* The switch's view, before the guest's: is it for this nic, or for all? */
+static bool is_own(const struct net *net, const uint8_t *frame)
+{
+	return !net->own_only || mac_is_multicast(frame) || memcmp(frame, net->mac, MAC_BYTES) == 0;
+}
+
 static bool accepted(struct net_rx *rx)
 {
 	const struct net_window *w = &rx->window;
@@ -203,7 +209,8 @@ static bool accepted(struct net_rx *rx)
 		memcpy(start + done, iov[i].iov_base, n);
 		done += n;
 	}
-	return net_filter_accepts(&rx->filter, start + sizeof(struct virtio_net_hdr_v1));
+	return is_own(rx->net, start + sizeof(struct virtio_net_hdr_v1)) &&
+	       net_filter_accepts(&rx->filter, start + sizeof(struct virtio_net_hdr_v1));
 }
 
 /* Finish the header, which the back end has filled in but for this. */

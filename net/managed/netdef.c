@@ -238,6 +238,7 @@ static const struct key keys[] = {
 	{ "dhcp", WITH_IP, offsetof(struct netdef, dhcp), set_bool },
 	{ "nat66", MODE(NAT), offsetof(struct netdef, nat66), set_bool },
 	{ "vlan", MODE(BRIDGE) | MODE(INTERNAL), offsetof(struct netdef, vlan), set_bool },
+	{ "hub", ALL_MODES, offsetof(struct netdef, hub), set_bool },
 	{ "isolated", ALL_MODES & ~MODE(INTERNAL), offsetof(struct netdef, isolated), set_bool },
 	{ "unfiltered", ALL_MODES, offsetof(struct netdef, unfiltered), set_bool },
 	{ "mtu", ALL_MODES, offsetof(struct netdef, mtu), set_mtu },
@@ -322,6 +323,11 @@ static bool peers_differ(const struct netdef *def)
 /* What single values cannot say. */
 static int check(const struct netdef *def, struct err *e)
 {
+	if (def->foreign_bridge && def->hub)
+		return err_set(e, -EINVAL,
+			       "hub: an existing bridge is left as it is: 'ip link set %s type "
+			       "bridge ageing_time 0' makes it one",
+			       def->bridge);
 	if (def->foreign_bridge && def->uplink[0])
 		return err_set(e, -EINVAL, "uplink: a bridge that exists already has its own");
 	if (def->mode == NET_MODE_ROUTE && (!def->uplink[0] || !def->v4.family))
@@ -479,6 +485,7 @@ json_t *netdef_to_json(const struct netdef *def)
 	put(json, def, "dhcp", json_boolean(def->dhcp));
 	put(json, def, "nat66", json_boolean(def->nat66));
 	put(json, def, "vlan", json_boolean(def->vlan));
+	put(json, def, "hub", json_boolean(def->hub));
 	put(json, def, "isolated", json_boolean(def->isolated));
 	put(json, def, "unfiltered", json_boolean(def->unfiltered));
 	if (def->mtu)

@@ -43,6 +43,7 @@ struct netdef {
 	bool dhcp;                /* hand out addresses and (nat, hostonly) names */
 	bool nat66;               /* nat: translate IPv6, too; otherwise it is routed */
 	bool vlan;                /* nics may have vlan= */
+	bool hub;                 /* learns nothing: each frame goes to each port */
 	bool isolated;            /* guests reach the host and beyond, not each other */
 	bool default_route;       /* bridge: the uplink may have the only one of the host */
 	bool unfiltered;          /* guests may send from any address */

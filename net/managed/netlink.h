@@ -51,6 +51,7 @@ struct net_prefix net_prefix_nth(const struct net_prefix *p, uint32_t n);
 
 struct netlink_bridge {
 	bool vlan_filtering;
+	bool hub; /* does not learn where a station is */
 	bool has_mac;
 	uint8_t mac[6];
 };

@@ -57,6 +57,8 @@ int netlink_add_bridge(struct netlink *nl, const char *name, const struct netlin
 	/* A guest's frames must not wait for a spanning tree. */
 	failed |= nla_put_u32(msg, IFLA_BR_STP_STATE, 0) < 0 ||
 		  nla_put_u32(msg, IFLA_BR_FORWARD_DELAY, 0) < 0;
+	if (opt->hub)
+		failed |= nla_put_u32(msg, IFLA_BR_AGEING_TIME, 0) < 0;
 	/* Kernels without VLAN filtering refuse the attribute, even to switch it off. */
 	if (opt->vlan_filtering)
 		failed |= nla_put_u8(msg, IFLA_BR_VLAN_FILTERING, 1) < 0;

@@ -65,7 +65,8 @@ static int revert_link(const struct netop_env *env, const struct netop *op, stru
 static int apply_bridge(const struct netop_env *env, const struct netop *op, const char *text,
 			struct err *e)
 {
-	struct netlink_bridge opt = { .vlan_filtering = strcmp(op->arg[2], "vlan") == 0 };
+	struct netlink_bridge opt = { .vlan_filtering = strstr(op->arg[2], "vlan") != NULL,
+				      .hub = strstr(op->arg[2], "hub") != NULL };
 	int rc;
 
 	opt.has_mac = mac_parse(op->arg[3], opt.mac) == 0;

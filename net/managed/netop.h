@@ -24,7 +24,7 @@ struct netlink;
 #define NETOP_ARG_BYTES 112
 
 enum netop_kind {
-	NETOP_BRIDGE,  /* name, alias, "vlan" or "", MAC or "": ours, up; the alias says whose */
+	NETOP_BRIDGE,  /* name, alias, "vlan", "hub", both or "", MAC or "": ours, up, by alias */
 	NETOP_VXLAN,   /* name, alias, "7" or "7 ipv6", bridge: a port that leads to other hosts */
 	NETOP_PEER,    /* vxlan, address: one of these hosts */
 	NETOP_PORT,    /* interface, bridge, "isolated" or "", VLAN or "" */

@@ -64,13 +64,14 @@ static void plan_mtu(struct plan *p, const char *dev)
 
 static void plan_bridge(struct plan *p)
 {
-	char alias[32], file[PATH_MAX], mac[MAC_TEXT_BYTES] = "";
+	char alias[32], file[PATH_MAX], mac[MAC_TEXT_BYTES] = "", kind[8];
 
 	(void)snprintf(alias, sizeof(alias), "ferry:%s", p->def->name);
 	if (plan_has_addresses(p->def))
 		mac_format(plan_host_mac(p->def, (uint8_t[6]){ 0 }), mac);
-	plan_op(p, NETOP_BRIDGE, ARGS(p->def->bridge, alias, p->def->vlan ? "vlan" : "", mac),
-		NULL);
+	(void)snprintf(kind, sizeof(kind), "%s%s", p->def->vlan ? "vlan" : "",
+		       p->def->hub ? "hub" : "");
+	plan_op(p, NETOP_BRIDGE, ARGS(p->def->bridge, alias, kind, mac), NULL);
 	plan_mtu(p, p->def->bridge);
 	/* Guests alone: the host does not even have the address that each link has in IPv6. */
 	if (p->def->mode == NET_MODE_INTERNAL)

@@ -101,6 +101,7 @@ static const struct field_record forward_record = {
 #define NIC(member) offsetof(struct nic_config, member)
 
 static const char *const offload_choices[] = { "on", "off", NULL };
+static const char *const promisc_choices[] = { "auto", "on", "off", NULL };
 const char *const nic_macvtap_modes[] = { "bridge", "vepa", "private", NULL };
 
 static const struct field nic_fields[] = {
@@ -134,9 +135,21 @@ static const struct field nic_fields[] = {
 	  .max = 4094 },
 	{ "filter", &field_choice, NIC(filter), .arg = "WHEN",
 	  .help = "send from its own addresses only: on or off", .choices = offload_choices },
+	{ "promisc", &field_choice, NIC(promisc), .arg = "WHEN",
+	  .help = "frames for others: on, off, or auto: on, but off on filtered networks",
+	  .choices = promisc_choices },
 	{ "mode", &field_choice, NIC(mode), .arg = "MODE",
 	  .help = "of a macvtap: bridge, vepa or private", .choices = nic_macvtap_modes },
 };
+
+bool nic_own_only(const struct nic_config *nic)
+{
+	enum { AUTO, ON, OFF };
+
+	if (nic->promisc == AUTO)
+		return nic->kind == NIC_NETWORK && !nic->filter;
+	return nic->promisc == OFF;
+}
 
 static void nic_init(void *item)
 {

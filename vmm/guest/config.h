@@ -58,11 +58,15 @@ struct nic_config {
 	unsigned offloads;       /* 0: on, 1: off */
 	unsigned queue_size;     /* 0: the default */
 	/* of a network */
-	char *ip, *ip6;  /* NULL: derived from the MAC */
-	unsigned vlan;   /* 0: none */
-	unsigned filter; /* 0: on, 1: may send from any address */
-	unsigned mode;   /* of a macvtap: which of nic_macvtap_modes[] */
+	char *ip, *ip6;   /* NULL: derived from the MAC */
+	unsigned vlan;    /* 0: none */
+	unsigned filter;  /* 0: on, 1: may send from any address */
+	unsigned promisc; /* 0: on but for filtered nics of a network, 1: on, 2: off */
+	unsigned mode;    /* of a macvtap: which of nic_macvtap_modes[] */
 };
+
+/* Is the guest kept from frames that are for other stations? */
+bool nic_own_only(const struct nic_config *nic);
 
 struct config {
 	char *name;

@@ -158,6 +158,7 @@ static int add_nic(struct machine *m, const struct nic_config *nic, unsigned ind
 				.mtu = nic->mtu,
 			},
 		.queue_size = nic->queue_size,
+		.own_only = nic_own_only(nic),
 		.no_offloads = nic->offloads,
 		.rx_rate = { nic->rx_bps, nic->rx_pps },
 		.tx_rate = { nic->tx_bps, nic->tx_pps },

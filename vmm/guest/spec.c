@@ -307,6 +307,8 @@ static int map_nic(struct config *cfg, const char *id, const char *text, struct 
 	mapped.queues = nics[i].queues;
 	mapped.queue_size = nics[i].queue_size;
 	mapped.offloads = nics[i].offloads;
+	if (!mapped.promisc)
+		mapped.promisc = nics[i].promisc;
 	config_free_nic(&nics[i]);
 	nics[i] = mapped;
 	return 0;

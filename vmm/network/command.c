@@ -55,6 +55,7 @@ static int define(struct netdef *def, const char *name, const struct net_options
 	put_flag(json, "dhcp", o->no_dhcp, false);
 	put_flag(json, "nat66", o->routed6, false);
 	put_flag(json, "vlan", o->vlan, true);
+	put_flag(json, "hub", o->hub, true);
 	put_flag(json, "isolated", o->isolated, true);
 	put_flag(json, "unfiltered", o->unfiltered, true);
 	if (o->mtu)

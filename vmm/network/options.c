@@ -47,6 +47,7 @@ const struct field net_fields[] = {
 	{ "no-dhcp", &field_flag, OPT(no_dhcp), .help = "hand out no addresses" },
 	{ "routed6", &field_flag, OPT(routed6), .help = "nat: leave IPv6 addresses as they are" },
 	{ "vlan", &field_flag, OPT(vlan), .help = "nics may have vlan=" },
+	{ "hub", &field_flag, OPT(hub), .help = "each frame goes to each nic, see promisc=" },
 	{ "isolated", &field_flag, OPT(isolated), .help = "guests do not reach each other" },
 	{ "unfiltered", &field_flag, OPT(unfiltered), .help = "guests may send from any address" },
 	{ "mtu", &field_uint, OPT(mtu), .arg = "BYTES", .min = 1280, .max = 65521,

@@ -9,7 +9,7 @@
 
 struct net_options {
 	char *mode, *bridge, *uplink, *ipv4, *ipv6;
-	bool existing, default_route, vlan, isolated, unfiltered, no_dhcp, routed6;
+	bool existing, default_route, vlan, hub, isolated, unfiltered, no_dhcp, routed6;
 	unsigned vni, mtu;
 	struct field_list peers, forwards; /* of char * */
 	bool json;
