@@ -173,7 +173,7 @@ class Runner:
 
     def __init__(self, args):
         self.args = args
-        self.noisy = self.runs = 0
+        self.noisy = self.runs = self.failures = 0
         self.clean_ms = []
         self.streams = {}  # how many: pairs of rates
         self.end_s = time.monotonic() + 60 * args.minutes
@@ -216,6 +216,7 @@ class Runner:
         except Exception as error:  # pylint: disable=broad-except
             say(f"{m.key}: FAILED: {type(error).__name__}: {error}")
             failed.add(m.key)
+            self.failures += 1
 
     def measure(self, measured):
         """Round after round, so that all rows see the same hours; returns what failed.
@@ -248,8 +249,9 @@ class Runner:
                  if self.noisy else "The machine was otherwise idle.")
         priority = (" All but the pings ran with real-time priority, both sides."
                     if self.args.realtime else "")
+        failures = f" {self.failures} pairs failed." if self.failures else ""
         return (f"At most {self.args.pairs} pairs of each. Host: {host.describe()}. "
-                f"{noise}{priority}\n")
+                f"{noise}{failures}{priority}\n")
 
 
 def parse_args():
@@ -293,7 +295,7 @@ def main():
     failed = runner.measure(measured)
     text = report(measured, runner)
     print(text)
-    if args.doc and not failed:
+    if args.doc and all(m.pairs for m in measured):
         update_doc(args.doc, text, (BEGIN, END))
     if args.json:
         figures = {m.key: {"pairs": [[dataclasses.asdict(x) for x in pair] for pair in m.pairs],
