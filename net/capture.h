@@ -14,7 +14,8 @@
  * never waits: what does not fit into the socket's buffer is dropped, and counted.
  * A message in the other direction, of any content, asks for the end: the nic sends
  * CAPTURE_END, with what was counted, and closes its socket. It closes it as well, after
- * CAPTURE_END if that fits, when the nic goes: the guest has ended, or has moved.
+ * CAPTURE_GONE if that fits, when the nic goes: the guest has ended, or has moved. It reads
+ * nothing, so one recv() of who has asked says ECONNRESET; the next ones give what there is.
  */
 enum capture_kind {
 	CAPTURE_TO_GUEST = 1,

@@ -3,57 +3,57 @@
 #include "virtio/net_capture.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "util/clock.h"
 #include "util/io.h"
 
-/* Pieces of a frame that are looked at: ten times what drivers make of the longest one. */
-#define MAX_IOV 256U
+/* One message: the longest frame there is, behind its record. */
+struct message {
+	struct capture_record record;
+	uint8_t frame[NETDEV_FRAME_MAX];
+};
 
-/* --- one message --- */
-
-/* Up to @max bytes of what is seen, behind iov[0]. Returns the number of pieces. */
-static unsigned cut(const struct net_sight *s, size_t max, struct iovec *iov)
+/* Copy up to @max bytes of what is seen. Returns how many. */
+static size_t copy(const struct net_sight *s, size_t max, uint8_t *to)
 {
-	size_t skip = s->skip, left = MIN(s->bytes, max);
-	unsigned nr = 1;
+	size_t skip = s->skip, left = MIN(MIN(s->bytes, max), (size_t)NETDEV_FRAME_MAX), done = 0;
 
-	for (unsigned i = 0; i < s->nr_iov && left && nr < MAX_IOV; i++) {
+	for (unsigned i = 0; i < s->nr_iov && left; i++) {
 		size_t skipped = MIN(skip, s->iov[i].iov_len);
 		size_t n = MIN(left, s->iov[i].iov_len - skipped);
 
+		memcpy(to + done, (const uint8_t *)s->iov[i].iov_base + skipped, n);
 		skip -= skipped;
+		done += n;
 		left -= n;
-		if (n)
-			iov[nr++] = (struct iovec){ (char *)s->iov[i].iov_base + skipped, n };
 	}
-	return nr;
+	return done;
 }
 
 /* 0 or -errno; never waits. */
-static int send_message(int fd, struct iovec *iov, unsigned nr)
+static int send_message(int fd, const void *message, size_t len)
 {
-	const struct msghdr msg = { .msg_iov = iov, .msg_iovlen = nr };
 	ssize_t n;
 
 	do {
-		n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send(fd, message, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : 0;
 }
 
 static int send_record(struct net_capture *one, enum capture_kind kind)
 {
-	struct capture_record record = {
+	const struct capture_record record = {
 		.kind = kind,
 		.time_ns = clock_wall_ns(),
 		.seen = one->seen,
 		.dropped = one->dropped,
 	};
 
-	return send_message(one->watch.fd, &(struct iovec){ &record, sizeof(record) }, 1);
+	return send_message(one->watch.fd, &record, sizeof(record));
 }
 
 static void set_active(struct net_capture *one, bool active)
@@ -67,18 +67,18 @@ static void set_active(struct net_capture *one, bool active)
 /* With the lock held. */
 static void show(struct net_capture *one, const struct net_sight *s, uint64_t now_ns)
 {
-	struct iovec iov[MAX_IOV];
-	struct capture_record record = {
+	struct message *m = one->all->message;
+	size_t bytes = copy(s, one->snaplen, m->frame);
+	int rc;
+
+	m->record = (struct capture_record){
 		.kind = s->kind,
 		.frame_bytes = (uint32_t)s->bytes,
 		.time_ns = now_ns,
 		.seen = ++one->seen,
 		.dropped = one->dropped,
 	};
-	int rc;
-
-	iov[0] = (struct iovec){ &record, sizeof(record) };
-	rc = send_message(one->watch.fd, iov, cut(s, one->snaplen, iov));
+	rc = send_message(one->watch.fd, m, sizeof(m->record) + bytes);
 	if (rc < 0)
 		one->dropped++;
 	/* The reader has gone; the loop hears of that too, and cleans up. */
@@ -113,15 +113,13 @@ static void close_slot(struct net_capture *one)
 static void on_reader(void *opaque, unsigned events)
 {
 	struct net_capture *one = opaque;
-	char request[16];
 	int rc;
 
 	if (events & LOOP_HANGUP) {
 		close_slot(one);
 		return;
 	}
-	/* What is left unread when we close would be an error for the reader. */
-	(void)!recv(one->watch.fd, request, sizeof(request), MSG_DONTWAIT);
+	/* What it asked with stays unread: its next recv() says so, once (ECONNRESET). */
 	mutex_lock(&one->all->lock);
 	set_active(one, false);
 	rc = send_record(one, CAPTURE_END);
@@ -162,6 +160,7 @@ void net_captures_end(struct net_captures *c)
 		close_slot(one);
 	}
 	mutex_fini(&c->lock);
+	free(c->message);
 	c->loop = NULL;
 }
 
@@ -174,6 +173,10 @@ int net_captures_add(struct net_captures *c, int fd, unsigned snaplen)
 		one++;
 	if (one == c->slots + NET_MAX_CAPTURES)
 		return -EBUSY;
+	if (!c->message)
+		c->message = malloc(sizeof(*c->message));
+	if (!c->message)
+		return -ENOMEM;
 	one->snaplen = snaplen;
 	one->seen = one->dropped = 0;
 	one->watch.fd = fd;

@@ -14,6 +14,7 @@
 #include "vmm/loop.h"
 
 struct net_captures;
+struct message;
 
 /* One of those who watch. Under the captures' lock, but for the watch: the loop. */
 struct net_capture {
@@ -26,7 +27,8 @@ struct net_capture {
 
 struct net_captures {
 	_Atomic unsigned nr_active; /* relaxed: a frame more or less does not matter */
-	struct mutex lock;          /* protects: slots; order: innermost */
+	struct mutex lock;          /* protects: slots, what is in message; order: innermost */
+	struct message *message;    /* NULL until somebody watches */
 	struct loop *loop;          /* const: adds, removes and looks after the slots */
 	struct net_capture slots[NET_MAX_CAPTURES];
 };
