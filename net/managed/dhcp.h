@@ -34,8 +34,9 @@ __must_check int dhcp_add_host(const char *folder, const char *file, const char 
 __must_check int dhcp_del_host(const char *folder, const char *file, const char *mac,
 			       const char *what);
 
-/* The IPv4 address that @mac has asked for and got, as text; "" where there is none. */
 #define DHCP_ADDR_BYTES 16
+
+/* The IPv4 address that @mac has asked for and got, as text; "" where there is none. */
 void dhcp_find_lease(const char *folder, const char *mac, char ret[DHCP_ADDR_BYTES]);
 
 /* Is the dnsmasq of this folder alive? */
