@@ -17,8 +17,8 @@ from ferrytest.paths import FERRY
 FERRY_NET = FERRY.parent / "ferry-net"
 UP = r"^net: up ip=(\S+)/\d+ "
 REQUEST = {"kind": "network", "name": "lab", "bridge": "", "mode": "", "guest": "g", "nic": 0,
-           "queues": 1, "mtu": 0, "vlan": 0, "unfiltered": False, "mac": "02:00:00:00:00:01",
-           "ip": "", "ip6": ""}
+           "queues": 1, "mtu": 0, "vlan": 0, "unfiltered": False, "trial": False,
+           "mac": "02:00:00:00:00:01", "ip": "", "ip6": ""}
 
 
 def helper_of(pid):

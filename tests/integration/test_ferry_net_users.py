@@ -306,5 +306,6 @@ def test_a_network_is_made_by_who_joins_first():
         text = (host.defs / "lab.json").read_text(encoding="ascii")
         host.net_command("delete", "lab")
         (host.defs / "lab.json").write_text(text, encoding="ascii")
-        assert host.ask({})[0][0][0]["code"] == 0
+        answer = host.ask({})[0][0][0]
+        assert answer["code"] == 0, answer
         assert "fy-lab" in host.ip("link") and host.net_json("show", "lab")["up"]
