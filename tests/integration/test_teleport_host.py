@@ -14,6 +14,12 @@ from ferrytest.proxy import Forger
 CONFIG = 1  # a section's type
 
 
+def number_of(path, key):
+    """A line of /proc in KiB, in bytes."""
+    text = pathlib.Path(path).read_text(encoding="ascii")
+    return int(re.search(rf"^{key}:\s+(\d+)", text, re.MULTILINE)[1]) << 10
+
+
 def entries(config, function):
     """The CPUID entries of a function: lists of function, index, flags, eax, ebx, ecx, edx."""
     return [entry for entry in config["cpuid"] if entry[0] == function]
@@ -70,7 +76,8 @@ def test_memory_cannot_be_mapped():
     """The host has it, but the process may not."""
     with lab_with(memory="512M") as (lab, _, receive):
         limits = resource.prlimit(receive.pid, resource.RLIMIT_AS)
-        resource.prlimit(receive.pid, resource.RLIMIT_AS, (256 << 20, limits[1]))
+        room = number_of(f"/proc/{receive.pid}/status", "VmSize") + (256 << 20)
+        resource.prlimit(receive.pid, resource.RLIMIT_AS, (room, limits[1]))
         stays(lab, lab.host1.teleport("g", receive).result(), "memory")
         receive.failed()
         lab.check_clean_host(lab.host2)
@@ -81,8 +88,7 @@ def test_memory_cannot_be_mapped():
 
 def available_mib():
     """What the host can give."""
-    text = pathlib.Path("/proc/meminfo").read_text(encoding="ascii")
-    return int(re.search(r"^MemAvailable:\s+(\d+)", text, re.MULTILINE)[1]) >> 10
+    return number_of("/proc/meminfo", "MemAvailable") >> 20
 
 
 @timeout(120)
