@@ -177,7 +177,8 @@ def main():
         print(f"skipped: {reason}")
         return 77
     with measure.bench_folder(args.folder) as folder:
-        image = disk_image(folder, (128 if args.quick else 1024) << 20)
+        needs_disk = any(row.table == "measured" for row in rows)
+        image = needs_disk and disk_image(folder, (128 if args.quick else 1024) << 20)
         runner = Runner(args, measure.Bench(image, args.seconds))
         failed = runner.measure_all(rows)
     for table in sorted({row.table for row in rows if row.pairs}):
