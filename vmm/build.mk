@@ -81,6 +81,11 @@ vmm_TOP := \
 		vmm/dump/core_file.c \
 		vmm/dump/dump.c \
 		vmm/dump/page_walk.c \
+		vmm/gdb/regs.c \
+		vmm/gdb/rsp.c \
+		vmm/gdb/server.c \
+		vmm/gdb/session.c \
+		vmm/gdb/target.c \
 		vmm/guest/boot.c \
 		vmm/guest/check.c \
 		vmm/guest/config.c \

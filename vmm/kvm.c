@@ -489,6 +489,29 @@ int kvm_set_msrs(struct kvm_vcpu *vcpu, const struct kvm_msrs *msrs)
 	return xioctl(vcpu->fd, KVM_SET_MSRS, msrs);
 }
 
+int kvm_set_guest_debug(struct kvm_vcpu *vcpu, const struct kvm_guest_debug *debug)
+{
+	return xioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, debug);
+}
+
+uint32_t kvm_debug_block_irq(int vm_fd)
+{
+	int known = kvm_check_cap(vm_fd, KVM_CAP_SET_GUEST_DEBUG2);
+
+	return known > 0 ? (uint32_t)known & KVM_GUESTDBG_BLOCKIRQ : 0;
+}
+
+int kvm_translate(struct kvm_vcpu *vcpu, uint64_t va, uint64_t *ret_gpa)
+{
+	struct kvm_translation tr = { .linear_address = va };
+	int rc = xioctl(vcpu->fd, KVM_TRANSLATE, &tr);
+
+	if (rc < 0 || !tr.valid)
+		return rc < 0 ? rc : -EFAULT;
+	*ret_gpa = tr.physical_address;
+	return 0;
+}
+
 int kvm_stats_open(int fd)
 {
 	int rc = xioctl_val(fd, KVM_GET_STATS_FD, 0);

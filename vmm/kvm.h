@@ -161,6 +161,15 @@ __must_check int kvm_msr_list(int kvm_fd, struct kvm_msr_list **ret);
 __must_check int kvm_get_msrs(struct kvm_vcpu *vcpu, struct kvm_msrs *msrs);
 __must_check int kvm_set_msrs(struct kvm_vcpu *vcpu, const struct kvm_msrs *msrs);
 
+/* Debugging of the guest (KVM_SET_GUEST_DEBUG). */
+__must_check int kvm_set_guest_debug(struct kvm_vcpu *vcpu, const struct kvm_guest_debug *debug);
+
+/* KVM_GUESTDBG_BLOCKIRQ where this KVM knows it (KVM_CAP_SET_GUEST_DEBUG2), else 0. */
+uint32_t kvm_debug_block_irq(int vm_fd);
+
+/* The physical address of @va, by the vCPU's page tables (KVM_TRANSLATE). 0, or -EFAULT. */
+__must_check int kvm_translate(struct kvm_vcpu *vcpu, uint64_t va, uint64_t *ret_gpa);
+
 /*
  * The file of statistics of the VM or vCPU @fd (KVM_GET_STATS_FD), which the caller
  * closes; -ENOTTY: this KVM has none. Waits while the vCPU runs.

@@ -171,6 +171,10 @@ static void exit_error(struct vcpu *v)
 	struct kvm_regs regs = { 0 };
 	char detail[80] = "";
 
+	/* It may be a breakpoint that KVM cannot emulate. */
+	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR && v->vm->debugger &&
+	    v->vm->debugger->trap(v->vm->debugger, v))
+		return;
 	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
 		(void)snprintf(detail, sizeof(detail), ", suberror %u", run->internal.suberror);
 	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
@@ -185,6 +189,13 @@ static void exit_error(struct vcpu *v)
 	vm_raise_event(v->vm, VM_EVENT_CRASH, VM_CRASH_KVM);
 }
 
+static void exit_debug(struct vcpu *v)
+{
+	if (!v->vm->debugger || !v->vm->debugger->trap(v->vm->debugger, v))
+		log_limited(&v->vm->guest_log, LOG_WARN, "vCPU %u: a debug exception got lost",
+			    v->id);
+}
+
 static void exit_nothing(struct vcpu *v)
 {
 	(void)v;
@@ -196,6 +207,7 @@ static void (*const exit_handlers[VCPU_EXIT_REASONS])(struct vcpu *v) = {
 	[KVM_EXIT_MMIO] = exit_mmio,
 	[KVM_EXIT_SHUTDOWN] = exit_shutdown,
 	[KVM_EXIT_SYSTEM_EVENT] = exit_system_event,
+	[KVM_EXIT_DEBUG] = exit_debug,
 	[KVM_EXIT_INTR] = exit_nothing,
 	[KVM_EXIT_IRQ_WINDOW_OPEN] = exit_nothing,
 };
@@ -213,10 +225,12 @@ static void handle_exit(struct vcpu *v)
 }
 
 /* A rest that the throttle wants, until @rest_ns, ends early where it is switched off. */
-static void wait_locked(struct vm *vm, uint64_t rest_ns)
+static void wait_locked(const struct vcpu *v, uint64_t rest_ns)
 {
+	struct vm *vm = v->vm;
+
 	while (!vm->quit) {
-		if (vm->pause_depth > 0)
+		if (vm->pause_depth > 0 || v->frozen)
 			(void)pthread_cond_wait(&vm->unpark, &vm->lock.m);
 		else if (!vm->throttle || clock_now_ns() >= rest_ns)
 			return;
@@ -239,7 +253,7 @@ static bool park(struct vcpu *v)
 	mutex_lock(&vm->lock);
 	vm->nr_parked++;
 	(void)pthread_cond_broadcast(&vm->parked);
-	wait_locked(vm, vcpu_throttle_rest(&v->throttle, vm->throttle));
+	wait_locked(v, vcpu_throttle_rest(&v->throttle, vm->throttle));
 	vm->nr_parked--;
 	__atomic_store_n(&v->kvm.run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	go_on = !vm->quit;

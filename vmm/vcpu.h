@@ -27,6 +27,7 @@ struct vcpu {
 	pthread_t thread; /* valid once started */
 	_Atomic int tid;  /* the kernel's number of it; 0 until it runs */
 	bool started;     /* vm.lock */
+	bool frozen;      /* vm.lock: parked, whatever the others do */
 
 	struct vcpu_throttle throttle; /* vCPU thread only */
 

@@ -352,6 +352,15 @@ void vm_set_throttle(struct vm *vm, unsigned percent)
 	mutex_unlock(&vm->lock);
 }
 
+void vm_freeze_vcpu(struct vm *vm, unsigned cpu, bool frozen)
+{
+	mutex_lock(&vm->lock);
+	vm->vcpus[cpu]->frozen = frozen;
+	vcpu_kick(vm->vcpus[cpu]);
+	(void)pthread_cond_broadcast(&vm->unpark);
+	mutex_unlock(&vm->lock);
+}
+
 int vm_reset(struct vm *vm)
 {
 	struct device *dev;

@@ -51,6 +51,18 @@ enum vm_event {
 	VM_EVENT_RESET,
 	VM_EVENT_CRASH,      /* panic, triple fault, instruction KVM cannot do */
 	VM_EVENT_DEBUG_EXIT, /* code: the value written */
+	VM_EVENT_DEBUG,      /* code: the vCPU that the debugger has stopped */
+};
+
+/* Somebody who debugs the guest; embedded in his own structure. */
+struct vm_debugger {
+	/*
+	 * KVM has stopped @v for a debug exception, or cannot go on. True: it was the
+	 * debugger's, who has raised VM_EVENT_DEBUG or given it to the guest. The vCPU's thread.
+	 */
+	bool (*trap)(struct vm_debugger *d, struct vcpu *v);
+	/* VM_EVENT_DEBUG, with all vCPUs parked. Main thread. */
+	void (*stopped)(struct vm_debugger *d, unsigned cpu);
 };
 
 /*
@@ -70,7 +82,8 @@ struct vm {
 	struct loop *main_loop;
 	unsigned nr_vcpus;
 	struct vcpu *vcpus[VM_MAX_VCPUS];
-	uint32_t tsc_khz; /* 0: unknown */
+	struct vm_debugger *debugger; /* NULL: nobody debugs it; const after the start */
+	uint32_t tsc_khz;             /* 0: unknown */
 	bool has_tsc_deadline;
 	bool tsc_scaled;          /* KVM runs the TSC at tsc_khz, not at the host's frequency */
 	struct kvm_cpuid2 *cpuid; /* what KVM supports; the guest's own if it came from elsewhere */
@@ -142,6 +155,9 @@ bool vm_is_paused(struct vm *vm);
  * thread but a vCPU's.
  */
 void vm_set_throttle(struct vm *vm, unsigned percent);
+
+/* Keep one vCPU parked, whatever the others do; or no longer. Any thread but a vCPU's. */
+void vm_freeze_vcpu(struct vm *vm, unsigned cpu, bool frozen);
 
 /*
  * Bring the started machine to its power-on state: devices, interrupt

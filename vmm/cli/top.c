@@ -87,11 +87,15 @@ static void read_keys(struct top *t)
 	char keys[16];
 	ssize_t n = read(STDIN_FILENO, keys, sizeof(keys));
 
-	/* A sequence (an arrow, say) is not a handful of keys. */
 	if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
 		t->quit = true;
-	for (ssize_t i = 0; i < n && keys[0] != '\033'; i++)
-		on_key(t, keys[i]);
+	for (ssize_t i = 0; i < n; i++) {
+		/* An arrow, say, is "ESC [ A": not a handful of keys. */
+		if (keys[i] == '\033')
+			i += 2;
+		else
+			on_key(t, keys[i]);
+	}
 }
 
 /* Wait until @deadline_ns, a key (on the screen) or a signal. True: it is time for a sample. */

@@ -18,6 +18,7 @@
 #include "virtio/net.h"
 #include "virtio/queue.h"
 #include "vmm/console_host.h"
+#include "vmm/gdb/server.h"
 #include "vmm/gmem.h"
 #include "vmm/guest/runtime.h"
 #include "vmm/vm.h"
@@ -315,6 +316,8 @@ const struct field config_fields[] = {
 	{ "dump-dir", &field_string, CFG(dump_dir), .arg = "DIR",
 	  .help = "write a core there when the guest crashes" },
 	{ "hugepages", &field_flag, CFG(hugepages), .help = "back RAM by 2 MiB huge pages" },
+	{ "gdb", &field_string, CFG(gdb), .arg = "WHERE[,wait]", .cli_only = true,
+	  .help = "let gdb debug the guest: unix:PATH or tcp:127.0.0.1:PORT" },
 	{ "dry-run", &field_flag, CFG(dry_run), .cli_only = true,
 	  .help = "check everything, print the settings, start nothing" },
 	{ "json", &field_flag, CFG(json), .cli_only = true,
@@ -459,6 +462,13 @@ static int settle_console(struct config *cfg, struct err *e)
 	return console_parse_spec(cfg->console, &spec, e);
 }
 
+static int check_gdb(const struct config *cfg, struct err *e)
+{
+	struct gdb_server_spec spec;
+
+	return cfg->gdb ? gdb_parse_spec(&spec, cfg->gdb, e) : 0;
+}
+
 static bool keeps_core(const struct config *cfg)
 {
 	return cfg->on_poweroff == ACTION_RENAME_RESTART ||
@@ -478,6 +488,8 @@ int config_finish(struct config *cfg, struct err *e)
 			"rename-restart keeps the old guest as a core: say where by --dump-dir");
 	if (rc == 0 && cfg->memory_bytes % GMEM_PAGE_BYTES)
 		rc = err_set(e, -EINVAL, "memory: not a multiple of 4K");
+	if (rc == 0)
+		rc = check_gdb(cfg, e);
 	if (rc == 0)
 		rc = settle_console(cfg, e);
 	if (rc == 0)

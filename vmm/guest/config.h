@@ -83,6 +83,7 @@ struct config {
 	char *dump_dir; /* where cores of crashed guests go; NULL: none are written */
 
 	/* the command line's alone */
+	char *gdb; /* see gdb_parse_spec(); NULL: nobody debugs it */
 	bool dry_run, json, verbose;
 };
 

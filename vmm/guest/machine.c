@@ -154,6 +154,30 @@ int machine_hold_to_look(struct machine *m, const char *why, struct err *e)
 	return 0;
 }
 
+void machine_hold_stopped(struct machine *m, const char *why)
+{
+	vm_pause(m->vm);
+	vm_event_done(m->vm);
+	m->held = why;
+	if (!m->paused)
+		machine_tell(m, "STOP", NULL);
+}
+
+void machine_set_held(struct machine *m, const char *why)
+{
+	m->held = why;
+}
+
+void machine_set_debugged(struct machine *m, bool debugged)
+{
+	m->debugged = debugged;
+}
+
+bool machine_is_debugged(const struct machine *m)
+{
+	return m->debugged;
+}
+
 void machine_release(struct machine *m)
 {
 	m->held = NULL;

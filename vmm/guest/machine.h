@@ -128,6 +128,16 @@ __must_check int machine_hold(struct machine *m, const char *why, struct err *e)
  */
 __must_check int machine_hold_to_look(struct machine *m, const char *why, struct err *e);
 
+/* For a debugger: the event that stopped the guest is over, and it is held from now on. */
+void machine_hold_stopped(struct machine *m, const char *why);
+
+/* The same for one that was paused before its start, and has been started. */
+void machine_set_held(struct machine *m, const char *why);
+
+/* A debugger is attached: nobody may save or move the guest. */
+void machine_set_debugged(struct machine *m, bool debugged);
+bool machine_is_debugged(const struct machine *m);
+
 /* Let it go on; a paused one stays paused, and a crashed one crashed. */
 void machine_release(struct machine *m);
 

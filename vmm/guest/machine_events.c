@@ -189,5 +189,8 @@ void machine_on_event(void *opaque, enum vm_event event, unsigned code)
 	case VM_EVENT_CRASH:
 		on_crash(m, (enum vm_crash)code);
 		break;
+	case VM_EVENT_DEBUG:
+		m->vm->debugger->stopped(m->vm->debugger, code);
+		break;
 	}
 }

@@ -40,7 +40,8 @@ struct machine {
 	bool rebooting; /* the user wants it to start again when it has switched itself off */
 	enum guest_action next; /* of one that is over, once its core is written */
 	enum machine_end next_end;
-	bool paused; /* by the user */
+	bool paused;   /* by the user */
+	bool debugged; /* gdb is attached: there may be breakpoints in its memory */
 	uint64_t start_ns;
 	uint64_t boot_ns; /* of the last start or reset */
 	struct loop_timer restart;

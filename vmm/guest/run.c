@@ -20,6 +20,7 @@
 #include "vmm/console_host.h"
 #include "vmm/control/cmds.h"
 #include "vmm/control/control.h"
+#include "vmm/gdb/server.h"
 #include "vmm/guest/config.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/run_core.h"
@@ -44,6 +45,7 @@ struct run {
 	struct console_host *host;
 	char pty_link[128];
 	struct runtime_claim claim;
+	struct gdb_server *gdb; /* NULL: nobody debugs the guest */
 	struct control *control;
 	struct machine *machine; /* NULL: it has moved */
 	struct run_mover *mover; /* NULL: there was none */
@@ -372,6 +374,14 @@ static int make_machine(struct run *run, struct err *e)
 	return machine_new(&run->machine, run->cfg, run->loop, run->con, &listener, e);
 }
 
+static int open_gdb(struct run *run, struct err *e)
+{
+	struct gdb_server_spec spec;
+	int rc = gdb_parse_spec(&spec, run->cfg->gdb, e);
+
+	return rc < 0 ? rc : gdb_server_new(&run->gdb, run, &spec, e);
+}
+
 static int set_up(struct run *run, struct err *e)
 {
 	int rc = open_loop(run, e);
@@ -387,6 +397,8 @@ static int set_up(struct run *run, struct err *e)
 		rc = make_machine(run, e);
 	if (rc == 0)
 		rc = open_control(run, e);
+	if (rc == 0 && run->cfg->gdb)
+		rc = open_gdb(run, e);
 	if (rc == 0)
 		rc = open_console(run, e);
 	return rc;
@@ -423,7 +435,9 @@ static void tear_down(struct run *run)
 	run_signals_end_within(&run->signals, RUN_GRACE_S, status);
 	if (run->mover)
 		run->mover->ops->free(run->mover);
+	gdb_server_close(run->gdb, status);
 	machine_free(run->machine);
+	gdb_server_free(run->gdb);
 	run_signals_end_within(&run->signals, RUN_GRACE_S + DRAIN_MAX_S, status);
 	if (run->ending)
 		drain_console(run);
@@ -443,6 +457,7 @@ int run_start(struct run *run, struct err *e)
 
 	if (rc < 0)
 		return rc;
+	gdb_server_started(run->gdb);
 	if (run->cfg->timeout_s) {
 		loop_arm(run->loop, &run->timeout,
 			 clock_now_ns() + run->cfg->timeout_s * NSEC_PER_SEC);

@@ -140,6 +140,8 @@ int guest_state_check(const struct machine *m, struct err *e)
 
 	if (m->ended || m->over)
 		return err_set(e, -EINVAL, "the guest has %s", m->crashed ? "crashed" : "ended");
+	if (m->debugged)
+		return err_set(e, -EBUSY, "gdb is attached to the guest: detach it first");
 	TAILQ_FOREACH(dev, &m->vm->devices, link)
 	{
 		if (dev->ops->can_save && dev->ops->can_save(dev, e) < 0)

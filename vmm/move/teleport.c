@@ -311,6 +311,8 @@ static int check_guest(const struct run *run, struct err *e)
 
 	if (mv && mv->busy)
 		return err_set(e, -EBUSY, "it is being saved or moved already");
+	if (machine_is_debugged(run_machine(run)))
+		return err_set(e, -EBUSY, "gdb is attached to the guest: detach it first");
 	switch (machine_state(run_machine(run))) {
 	case MACHINE_RUNNING:
 	case MACHINE_PAUSED:
