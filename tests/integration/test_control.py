@@ -7,9 +7,11 @@ import resource
 import signal
 import socket
 import stat
+import subprocess
 import time
 
-from ferrytest import Control, Guest, each, fds, require_root, run, tmp_dir
+from ferrytest import (Control, Guest, each, fds, require_root, require_tool, run,
+                       tmp_dir)
 from ferrytest.paths import FERRY, TOP
 
 # As vmm/control/control.h has them.
@@ -413,6 +415,23 @@ def test_stale_socket_is_replaced():
 def test_documented():
     """docs/control.md tells what the table says."""
     run(TOP / "scripts" / "control-doc", env={**os.environ, "FERRY": str(FERRY)})
+
+
+def test_socat():
+    """A client that knows nothing of us: lines in, lines out."""
+    require_tool("socat")
+    with idle(name="web") as guest:
+        guest.wait_for("^idle ready")
+        said = "".join(json.dumps({"execute": word, "id": word}) + "\n" for word in (
+            "qmp_capabilities", "stop", "query-status", "cont", "query-name", "quit"))
+        done = subprocess.run(["socat", "-t", "20", "-", f"UNIX-CONNECT:{guest.socket_path()}"],
+                              input=said, capture_output=True, text=True, timeout=30, check=False)
+        heard = [json.loads(line) for line in done.stdout.splitlines()]
+        assert "QMP" in heard[0]
+        assert [one.get("event") or one["id"] for one in heard[1:]] == [
+            "qmp_capabilities", "STOP", "stop", "query-status", "RESUME", "cont", "query-name",
+            "SHUTDOWN", "quit"]
+        assert guest.wait() == 0
 
 
 def test_introspection():

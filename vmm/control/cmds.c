@@ -27,7 +27,8 @@ static const struct control_command commands[] = {
 	  .returns = "an array of SchemaInfo; what commands return has the type `any`" },
 	{ "query-status", control_cmd_query_status, .anytime = true,
 	  .help = "Whether the guest runs, and if not, why.",
-	  .returns = "`status` (`prelaunch`, `running`, `paused`, `guest-panicked`, `shutdown`; "
+	  .returns = "`status` (`prelaunch`, `running`, `paused`, `guest-panicked`, `shutdown` "
+		     "(also of one that is kept by `--on-poweroff preserve`); "
 		     "`save-vm` while it is being saved; during a teleport also `inmigrate`, "
 		     "`finish-migrate`, `postmigrate`, `handover-unknown`), `running`, "
 		     "`singlestep`" },
