@@ -38,9 +38,11 @@ struct client {
 	struct loop_fd watch;
 	char *in; /* CONTROL_MAX_REQUEST_BYTES, until the first newline */
 	size_t in_bytes;
-	int fd;       /* for the request that has in[fd_at]; -1: none, -EMFILE: too many */
-	size_t fd_at; /* if there is one */
-	char *out;    /* what is left to write: out[out_done, out_bytes) */
+	struct came {
+		int fd;    /* -1: none, -EMFILE: too many */
+		size_t at; /* of in[]: it is for the request that has this byte */
+	} came[2]; /* in order: of the line that is read, and of one that begins in the same read */
+	char *out; /* what is left to write: out[out_done, out_bytes) */
 	size_t out_bytes, out_done, out_room;
 	uint64_t lost; /* events since the last one that was queued */
 	bool dead;     /* removed when nobody works on it any more */
@@ -61,7 +63,8 @@ static void free_client(struct client *c)
 {
 	loop_del_fd(c->ctl->p.loop, &c->watch);
 	close_fd(&c->watch.fd);
-	close_fd(&c->fd);
+	close_fd(&c->came[0].fd);
+	close_fd(&c->came[1].fd);
 	TAILQ_REMOVE(&c->ctl->clients, c, link);
 	acceptor_client_left(&c->ctl->acceptor);
 	free(c->in);
@@ -274,19 +277,25 @@ static bool is_blank(const char *line, size_t len)
 	return strspn(line, " \t\r") >= len;
 }
 
-/* The descriptor that belongs to the first @len bytes of the input. */
-static int fd_within(struct client *c, size_t len)
+/* Take the descriptor that belongs to the first @len bytes of the input, which go next. */
+static int take_came(struct client *c, size_t len)
 {
-	if (c->fd != -1 && c->fd_at < len)
-		return take_fd(&c->fd);
-	c->fd_at -= c->fd != -1 ? len : 0;
-	return -1;
+	int fd = -1;
+
+	if (c->came[0].fd != -1 && c->came[0].at < len) {
+		fd = c->came[0].fd;
+		c->came[0] = c->came[1];
+		c->came[1].fd = -1;
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(c->came); i++)
+		c->came[i].at -= c->came[i].fd != -1 ? len : 0;
+	return fd;
 }
 
 /* Answer the request in the first @len bytes of the input, a line without its end. */
 static void handle_line(struct client *c, size_t len)
 {
-	struct control_request req = { .line = c->in, .len = len, .fd = fd_within(c, len + 1) };
+	struct control_request req = { .line = c->in, .len = len, .fd = take_came(c, len + 1) };
 	json_t *reply = NULL;
 	bool blank = is_blank(c->in, len);
 
@@ -319,18 +328,28 @@ static void refuse_long_line(struct client *c)
 	drop_client(c);
 }
 
-/* One for a request: another that comes before its end makes that too many. */
-static void keep_fd(struct client *c, int fd)
+/*
+ * A descriptor for the last byte of the input. Nothing is read while a line waits for its
+ * answer, so what came before is for the line that this read goes on with: it is either
+ * over by now, or has two.
+ */
+static void keep_came(struct client *c, int fd)
 {
+	struct came *first = &c->came[0];
+	size_t last = c->in_bytes - 1;
+
 	if (fd == -1)
 		return;
-	if (c->fd != -1) {
+	if (first->fd == -1) {
+		*first = (struct came){ .fd = fd, .at = last };
+	} else if (memchr(c->in + first->at, '\n', last - first->at)) {
+		close_fd(&c->came[1].fd); /* of a client that hung up: nobody misses it */
+		c->came[1] = (struct came){ .fd = fd, .at = last };
+	} else {
 		close_fd(&fd);
-		close_fd(&c->fd);
-		fd = -EMFILE;
+		close_fd(&first->fd);
+		first->fd = -EMFILE;
 	}
-	c->fd = fd;
-	c->fd_at = c->in_bytes - 1;
 }
 
 static void read_client(struct client *c)
@@ -346,7 +365,7 @@ static void read_client(struct client *c)
 		return;
 	}
 	c->in_bytes += (size_t)n;
-	keep_fd(c, fd);
+	keep_came(c, fd);
 	handle_lines(c);
 	if (!c->dead && c->in_bytes == CONTROL_MAX_REQUEST_BYTES &&
 	    !memchr(c->in, '\n', c->in_bytes))
@@ -391,7 +410,7 @@ static int add_client(void *opaque, int fd)
 	if (!c)
 		return -ENOMEM;
 	c->ctl = ctl;
-	c->fd = -1;
+	c->came[0].fd = c->came[1].fd = -1;
 	c->session.log_after = UINT64_MAX;
 	c->in = malloc(CONTROL_MAX_REQUEST_BYTES);
 	c->watch = (struct loop_fd){ .fn = on_client, .opaque = c, .fd = fd, .events = LOOP_READ };
