@@ -64,22 +64,22 @@ static int compare(const struct top_guest *a, const struct top_guest *b,
 }
 
 /* Stable, so that equal guests stay in order of their names. */
-void top_sort(struct top_sample *s, unsigned column, bool reverse)
+void top_sort(struct top_sample *sample, unsigned column, bool reverse)
 {
 	const struct top_column *col = &top_columns[column];
 
-	for (size_t i = 1; i < s->nr; i++) {
-		struct top_guest g = s->guests[i];
+	for (size_t i = 1; i < sample->nr; i++) {
+		struct top_guest g = sample->guests[i];
 		size_t j = i;
 
 		for (; j > 0; j--) {
-			int order = compare(&s->guests[j - 1], &g, col);
+			int order = compare(&sample->guests[j - 1], &g, col);
 
 			if ((reverse ? -order : order) <= 0)
 				break;
-			s->guests[j] = s->guests[j - 1];
+			sample->guests[j] = sample->guests[j - 1];
 		}
-		s->guests[j] = g;
+		sample->guests[j] = g;
 	}
 }
 

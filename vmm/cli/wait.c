@@ -68,7 +68,7 @@ static void event_name(const char *word, char *name)
 		if (!strcmp(words[w].word, word))
 			word = words[w].event;
 	}
-	for (; word[i] && i < MAX_NAME_BYTES - 1; i++)
+	for (; i < MAX_NAME_BYTES - 1 && word[i]; i++)
 		name[i] = (char)(word[i] == '-' ? '_' : toupper((unsigned char)word[i]));
 	name[i] = '\0';
 }

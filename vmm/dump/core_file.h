@@ -59,7 +59,7 @@ __must_check int core_read_cpus(const struct vm *vm, struct core_cpu *ret);
  * meanwhile: then each page is as it was at some time. 0 or -errno with @e;
  * -ECANCELED after new_file_cancel(). Any thread but a loop's.
  */
-__must_check int core_write(struct new_file *file, const struct core_params *params,
+__must_check int core_write(struct new_file *file, const struct core_params *p,
 			    struct core_stats *ret, struct err *e);
 
 #endif

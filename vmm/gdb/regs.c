@@ -175,39 +175,39 @@ unsigned gdb_nr_regs(void)
 /* --- the description --- */
 
 /* Appends and never overflows; returns the new end. */
-static size_t append(char *buf, size_t len, size_t at, const char *text)
+static size_t append(char *buf, size_t len, size_t end, const char *text)
 {
-	int n = at < len ? snprintf(buf + at, len - at, "%s", text) : 0;
+	int n = end < len ? snprintf(buf + end, len - end, "%s", text) : 0;
 
-	return at + (n > 0 ? (size_t)n : 0);
+	return end + (n > 0 ? (size_t)n : 0);
 }
 
-static size_t append_reg(char *buf, size_t len, size_t at, const struct reg *r)
+static size_t append_reg(char *buf, size_t len, size_t end, const struct reg *r)
 {
 	char text[160];
 
 	(void)snprintf(text, sizeof(text), "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\"%s%s%s/>",
 		       r->name, r->wire_bytes * 8U, r->type, r->group ? " group=\"" : "",
 		       r->group ? r->group : "", r->group ? "\"" : "");
-	return append(buf, len, at, text);
+	return append(buf, len, end, text);
 }
 
 size_t gdb_target_xml(char *buf, size_t len)
 {
-	size_t at = append(buf, len, 0,
-			   "<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\">"
-			   "<target><architecture>i386:x86-64</architecture>");
+	size_t end = append(buf, len, 0,
+			    "<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\">"
+			    "<target><architecture>i386:x86-64</architecture>");
 
 	for (unsigned f = 0; f < ARRAY_SIZE(features); f++) {
-		at = append(buf, len, at, "<feature name=\"");
-		at = append(buf, len, at, features[f].name);
-		at = append(buf, len, at, "\">");
-		at = append(buf, len, at, features[f].types);
+		end = append(buf, len, end, "<feature name=\"");
+		end = append(buf, len, end, features[f].name);
+		end = append(buf, len, end, "\">");
+		end = append(buf, len, end, features[f].types);
 		for (unsigned i = 0; i < features[f].nr; i++)
-			at = append_reg(buf, len, at, &features[f].regs[i]);
-		at = append(buf, len, at, "</feature>");
+			end = append_reg(buf, len, end, &features[f].regs[i]);
+		end = append(buf, len, end, "</feature>");
 	}
-	return append(buf, len, at, "</target>");
+	return append(buf, len, end, "</target>");
 }
 
 /* --- values --- */

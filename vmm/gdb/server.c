@@ -90,9 +90,12 @@ static void put(struct gdb_server *s, const char *bytes, size_t len)
 static void put_reply(struct gdb_server *s)
 {
 	char wire[RSP_WIRE_BYTES];
+	size_t len;
 
-	if (!s->session.no_reply)
-		put(s, wire, rsp_encode(s->session.reply, s->session.reply_len, wire));
+	if (s->session.no_reply)
+		return;
+	len = rsp_encode(s->session.reply, s->session.reply_len, wire);
+	put(s, wire, len);
 }
 
 static void on_packet(struct gdb_server *s)
@@ -326,8 +329,9 @@ void gdb_server_close(struct gdb_server *s, int status)
 	if (s->session.running) {
 		char wire[RSP_WIRE_BYTES];
 		int n = snprintf(text, sizeof(text), "W%02x", (unsigned)status & 0xff);
+		size_t len = rsp_encode(text, (size_t)n, wire);
 
-		put(s, wire, rsp_encode(text, (size_t)n, wire));
+		put(s, wire, len);
 		(void)flush(s);
 	}
 	loop_del_fd(run_loop(s->run), &s->watch);

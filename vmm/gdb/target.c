@@ -191,9 +191,10 @@ static int get_regs(void *target, unsigned cpu, struct gdb_regs *ret)
 	if ((rc = kvm_get_regs(vcpu, &ret->regs)) == 0 &&
 	    (rc = kvm_get_sregs(vcpu, &ret->sregs)) == 0)
 		rc = get_xsave(target, cpu, &xsave);
-	if (rc == 0)
-		ret->fpu = xsave.fpu;
-	return rc;
+	if (rc < 0)
+		return rc;
+	ret->fpu = xsave.fpu;
+	return 0;
 }
 
 /* Only what has changed: not all that KVM tells does it take back. */
@@ -403,7 +404,7 @@ static int hold(struct gdb_target *t, struct err *e)
 	return rc;
 }
 
-static void stop(void *target)
+static void stop_guest(void *target)
 {
 	struct gdb_target *t = target;
 	const struct gdb_stop why = { .why = GDB_STOPPED };
@@ -429,7 +430,7 @@ const struct gdb_ops gdb_target_ops = {
 	.insert = insert,
 	.remove = remove_break,
 	.resume = resume,
-	.stop = stop,
+	.stop = stop_guest,
 	.kill = kill_guest,
 };
 
