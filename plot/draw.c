@@ -10,6 +10,16 @@
 #include "migration/report.h"
 #include "plot/recording.h"
 
+#ifdef __SANITIZE_ADDRESS__
+const char *__lsan_default_suppressions(void); // NOLINT: the sanitizer's name for it
+
+/* fontconfig keeps what it has read of the host's fonts until the process ends. */
+const char *__lsan_default_suppressions(void) // NOLINT: see above
+{
+	return "leak:libfontconfig\n";
+}
+#endif
+
 static cairo_status_t write_out(void *closure, const unsigned char *data, unsigned length)
 {
 	return fwrite(data, 1, length, closure) == length ? CAIRO_STATUS_SUCCESS
