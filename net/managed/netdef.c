@@ -257,7 +257,7 @@ static const struct key *find_key(const char *name)
 }
 
 /* The same network has the same addresses on every host. */
-static uint64_t hash(const char *name)
+static uint64_t number_of(const char *name)
 {
 	uint64_t h = fnv1a_text(name);
 
@@ -268,7 +268,7 @@ static uint64_t hash(const char *name)
 static void derive_v4(struct netdef *def)
 {
 	char text[NET_PREFIX_TEXT];
-	uint64_t h = hash(def->name);
+	uint64_t h = number_of(def->name);
 
 	(void)snprintf(text, sizeof(text), "10.%u.%u.1/24", 128 + (unsigned)(h >> 8 & 127),
 		       (unsigned)(h & 255));
@@ -279,7 +279,7 @@ static void derive_v4(struct netdef *def)
 static void derive_v6(struct netdef *def)
 {
 	char text[NET_PREFIX_TEXT];
-	uint64_t h = hash(def->name);
+	uint64_t h = number_of(def->name);
 
 	(void)snprintf(text, sizeof(text), "fd%02x:%04x:%04x::1/64", (unsigned)(h >> 32 & 0xff),
 		       (unsigned)(h >> 16 & 0xffff), (unsigned)(h & 0xffff));

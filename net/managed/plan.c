@@ -146,7 +146,7 @@ static void plan_route(struct plan *p)
 }
 
 /* A number of a text, by which a journal tells whether it is still the same. */
-static const char *hash(const char *text, char buf[17])
+static const char *version_of(const char *text, char buf[17])
 {
 	(void)snprintf(buf, 17, "%016" PRIx64, fnv1a_text(text));
 	return buf;
@@ -159,7 +159,7 @@ static void plan_text(struct plan *p, enum netop_kind kind, const char *a, char 
 	if (!text && p->rc == 0)
 		p->rc = err_set(p->e, -ENOMEM, "no memory");
 	if (text && text[0])
-		plan_op(p, kind, ARGS(a, hash(text, version)), text);
+		plan_op(p, kind, ARGS(a, version_of(text, version)), text);
 	free(text);
 }
 
