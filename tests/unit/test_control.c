@@ -181,8 +181,11 @@ static void test_schema(void **state)
 		}
 		if (strcmp(json_string_value(json_object_get(info, "meta-type")), "object") != 0)
 			continue;
-		json_array_foreach(json_object_get(info, "members"), j, member) assert_non_null(
-			json_object_get(names, json_string_value(json_object_get(member, "type"))));
+		json_array_foreach(json_object_get(info, "members"), j, member)
+		{
+			assert_non_null(json_object_get(
+				names, json_string_value(json_object_get(member, "type"))));
+		}
 	}
 	json_decref(names);
 	json_decref(c.ret);

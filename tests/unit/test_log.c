@@ -63,7 +63,7 @@ static void test_oldest_go(void **state)
 		log_info("%u", i);
 	assert_true(log_next(before, &line));
 	assert_int_equal(line.nr, before + 2 * LOG_KEPT + 1);
-	(void)snprintf(text, sizeof(text), "%u", 2 * LOG_KEPT);
+	(void)snprintf(text, sizeof(text), "%d", 2 * LOG_KEPT);
 	assert_string_equal(line.text, text);
 	assert_int_equal(last_nr(), before + 3 * LOG_KEPT);
 }

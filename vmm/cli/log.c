@@ -93,7 +93,10 @@ int cli_log(const struct cli *cli)
 		return cli_fail(cli, &e);
 	rc = client_execute_with(&c, "query-log", json_pack("{s:b}", "follow", o.follow), &lines,
 				 &e);
-	json_array_foreach(lines, i, line) print_line(&o, line);
+	json_array_foreach(lines, i, line)
+	{
+		print_line(&o, line);
+	}
 	json_decref(lines);
 	if (rc == 0 && o.follow)
 		rc = follow(&c, &o, &e);

@@ -106,8 +106,11 @@ static int stats(const struct cli *cli, const struct memory_options *o, struct c
 			(void)printf("%-24s %" JSON_INTEGER_FORMAT "\n", key,
 				     json_integer_value(value));
 	}
-	json_object_foreach(json_object_get(balloon, "guest"), key, value)(void)
-		printf("guest.%-18s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
+	json_object_foreach(json_object_get(balloon, "guest"), key, value)
+	{
+		(void)printf("guest.%-18s %" JSON_INTEGER_FORMAT "\n", key,
+			     json_integer_value(value));
+	}
 	json_decref(balloon);
 	return 0;
 }

@@ -140,7 +140,7 @@ static void print_tree(const char *prefix, const json_t *json)
 	}
 }
 
-static int info(struct control_client *c, void *opaque, json_t **ret, struct err *e)
+static int tell_info(struct control_client *c, void *opaque, json_t **ret, struct err *e)
 {
 	const struct guests_options *o = opaque;
 	int rc = client_execute(c, "ferry-info", ret, e);
@@ -158,11 +158,11 @@ int cli_info(const struct cli *cli)
 
 	if (cli_apply(cli, &o, &e) < 0)
 		return cli_usage(cli->cmd, &e);
-	status = guests_each(cli, &o, info, &o);
+	status = guests_each(cli, &o, tell_info, &o);
 	return fflush(stdout) == 0 ? status : CLI_FAILED;
 }
 
-static int uptime(struct control_client *c, void *opaque, json_t **ret, struct err *e)
+static int tell_uptime(struct control_client *c, void *opaque, json_t **ret, struct err *e)
 {
 	const struct guests_options *o = opaque;
 	json_t *all = NULL;
@@ -189,7 +189,7 @@ int cli_uptime(const struct cli *cli)
 
 	if (cli_apply(cli, &o, &e) < 0)
 		return cli_usage(cli->cmd, &e);
-	status = guests_each(cli, &o, uptime, &o);
+	status = guests_each(cli, &o, tell_uptime, &o);
 	return fflush(stdout) == 0 ? status : CLI_FAILED;
 }
 
@@ -211,7 +211,7 @@ int cli_metrics(const struct cli *cli)
 {
 	struct control_client c;
 	const char *text;
-	json_t *ret;
+	json_t *ret = NULL;
 	struct err e;
 	int status, rc = client_open(&c, cli->arg, GUESTS_REPLY_TIMEOUT_S, &e);
 
