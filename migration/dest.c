@@ -167,7 +167,7 @@ static int start_ram(struct dest *d, struct err *e)
 
 	if (rc < 0)
 		return rc;
-	rc = thread_start(&d->ram_thread, "incoming-ram", wait_for_memory, d);
+	rc = thread_start(&d->ram_thread, THREAD_MOVE, "incoming-ram", wait_for_memory, d);
 	d->ram_waiting = rc == 0;
 	return rc < 0 ? err_set(e, rc, "cannot start a thread: %s", strerror(-rc)) : 0;
 }

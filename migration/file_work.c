@@ -86,8 +86,8 @@ int file_work_run(const struct file_work *work, struct err *e)
 
 	mutex_init(&crew.lock);
 	/* Without a helper, the others have more to do. */
-	while (started < nr &&
-	       thread_start(&threads[started], "save-worker", work_batches, &crew) == 0)
+	while (started < nr && thread_start(&threads[started], THREAD_MOVE, "save-worker",
+					    work_batches, &crew) == 0)
 		started++;
 	(void)work_batches(&crew);
 	for (unsigned i = 0; i < started; i++)

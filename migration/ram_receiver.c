@@ -326,7 +326,7 @@ static int start_stream(struct ram_receiver *r, unsigned i)
 	if (rc < 0 || !st->packed || !st->plain || !st->hash)
 		return -ENOMEM;
 	(void)snprintf(name, sizeof(name), "ram-recv%u", i % RAM_MAX_STREAMS);
-	rc = thread_start(&st->thread, name, stream_main, st);
+	rc = thread_start(&st->thread, THREAD_MOVE, name, stream_main, st);
 	st->started = rc == 0;
 	return rc;
 }

@@ -246,7 +246,7 @@ static int start_stream(struct ram_sender *s, unsigned i, const struct ram_optio
 	if (rc < 0)
 		return rc;
 	(void)snprintf(name, sizeof(name), "ram-send%u", i % RAM_MAX_STREAMS);
-	rc = thread_start(&st->thread, name, stream_main, st);
+	rc = thread_start(&st->thread, THREAD_MOVE, name, stream_main, st);
 	st->started = rc == 0;
 	return rc;
 }

@@ -490,7 +490,7 @@ int source_start(struct source **ret, const struct source_params *params, struct
 		return err_set(e, -ENOMEM, "out of memory");
 	init(s, params);
 	*ret = s; /* the listener may look for it at once */
-	rc = thread_start(&s->thread, "migrate", migrate, s);
+	rc = thread_start(&s->thread, THREAD_MOVE, "migrate", migrate, s);
 	if (rc < 0) {
 		*ret = NULL;
 		fini(s);

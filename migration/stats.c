@@ -98,7 +98,7 @@ int stats_start(struct stats **ret, void (*read)(void *opaque, struct stats_samp
 	s->opaque = opaque;
 	mutex_init(&s->lock);
 	cond_init(&s->ended);
-	rc = thread_start(&s->thread, "stats", stats_main, s);
+	rc = thread_start(&s->thread, THREAD_MOVE, "stats", stats_main, s);
 	if (rc < 0) {
 		stats_free(s);
 		return err_set(e, rc, "cannot start a thread: %s", strerror(-rc));

@@ -307,10 +307,10 @@ int talk_new(struct talk **ret, const struct talk_params *params, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	init(t, params);
 	channel_set_timeout(params->ch, CHANNEL_TIMEOUT_MS);
-	rc = thread_start(&t->reader, "talk-in", read_sections, t);
+	rc = thread_start(&t->reader, THREAD_MOVE, "talk-in", read_sections, t);
 	t->has_reader = rc == 0;
 	if (rc == 0)
-		rc = thread_start(&t->ticker, "talk-alive", tick, t);
+		rc = thread_start(&t->ticker, THREAD_MOVE, "talk-alive", tick, t);
 	t->has_ticker = rc == 0;
 	if (rc < 0) {
 		talk_free(t);

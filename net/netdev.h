@@ -65,7 +65,8 @@ struct vstate_reader;
 struct vstate_writer;
 
 struct netdev_ops {
-	const char *type; /* "tap", "user" */
+	const char *type;               /* "tap", "user" */
+	enum thread_class thread_class; /* of the loops that work it */
 
 	/*
 	 * The loop that works @pair, and whom to call; nothing is watched yet.

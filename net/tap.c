@@ -173,6 +173,7 @@ static void tap_close(struct netdev *nd)
 
 static const struct netdev_ops tap_ops_single = {
 	.type = "tap",
+	.thread_class = THREAD_IO,
 	.attach = tap_attach,
 	.detach = tap_detach,
 	.watch = tap_watch,
@@ -184,6 +185,7 @@ static const struct netdev_ops tap_ops_single = {
 
 static const struct netdev_ops tap_ops_multi = {
 	.type = "tap",
+	.thread_class = THREAD_IO,
 	.attach = tap_attach,
 	.detach = tap_detach,
 	.watch = tap_watch,

@@ -396,6 +396,7 @@ static void user_close(struct netdev *nd)
 
 static const struct netdev_ops user_ops = {
 	.type = "user",
+	.thread_class = THREAD_NET,
 	.attach = user_attach,
 	.detach = user_detach,
 	.watch = user_watch,

@@ -6,6 +6,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "util/clock.h"
@@ -66,20 +69,66 @@ int cond_wait_until(pthread_cond_t *cond, struct mutex *mu, uint64_t until_ns)
 	return -rc;
 }
 
-int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg)
+static void (*start_hook)(enum thread_class class, enum thread_class parent);
+
+static _Thread_local enum thread_class own_class = THREAD_FREE;
+static _Thread_local char own_name[16] = "main";
+
+/* What a new thread learns; its own to free. */
+struct start {
+	enum thread_class class, parent;
+	char name[16];
+	void *(*fn)(void *);
+	void *arg;
+};
+
+void thread_set_hook(void (*fn)(enum thread_class class, enum thread_class parent))
 {
+	start_hook = fn;
+}
+
+void thread_set_class(enum thread_class class)
+{
+	own_class = class;
+}
+
+const char *thread_own_name(void)
+{
+	return own_name;
+}
+
+static void *begin(void *opaque)
+{
+	struct start start = *(struct start *)opaque;
+
+	own_class = start.class;
+	memcpy(own_name, start.name, sizeof(own_name));
+	free(opaque);
+	/* By itself: another thread's name is a file in /proc, and those are closed to us. */
+	(void)prctl(PR_SET_NAME, own_name);
+	if (start_hook)
+		start_hook(start.class, start.parent);
+	return start.fn(start.arg);
+}
+
+int thread_start(pthread_t *ret, enum thread_class class, const char *name, void *(*fn)(void *),
+		 void *arg)
+{
+	struct start *start = malloc(sizeof(*start));
 	sigset_t all, old;
-	char shown[16];
 	int rc;
 
+	if (!start)
+		return -ENOMEM;
+	*start = (struct start){ .class = class, .parent = own_class, .fn = fn, .arg = arg };
+	(void)snprintf(start->name, sizeof(start->name), "%s", name);
 	/* The new thread inherits the mask of the one that makes it. */
 	(void)sigfillset(&all);
+	(void)sigdelset(&all, SIGSYS);
 	check(pthread_sigmask(SIG_SETMASK, &all, &old));
-	rc = pthread_create(ret, NULL, fn, arg);
+	rc = pthread_create(ret, NULL, begin, start);
 	check(pthread_sigmask(SIG_SETMASK, &old, NULL));
 	if (rc)
-		return -rc;
-	(void)snprintf(shown, sizeof(shown), "%s", name);
-	(void)pthread_setname_np(*ret, shown);
-	return 0;
+		free(start);
+	return -rc;
 }

@@ -45,11 +45,36 @@ void cond_init(pthread_cond_t *cond);
 /* Wait on it, with @mu held, until clock_now_ns() is @until_ns. 0 or -ETIMEDOUT. */
 int cond_wait_until(pthread_cond_t *cond, struct mutex *mu, uint64_t until_ns);
 
+/* What a thread does, and so what it may ask of the kernel; see vmm/sandbox/filters.c. */
+enum thread_class {
+	THREAD_MAIN, /* life cycle, control socket, signals: whatever the others may, too */
+	THREAD_VCPU,
+	THREAD_IO,   /* loops of devices, and workers of disks */
+	THREAD_NET,  /* loops of user networks */
+	THREAD_MOVE, /* save, restore, teleport */
+	THREAD_NR_CLASSES,
+	THREAD_FREE = THREAD_NR_CLASSES /* the process's first, until it has confined itself */
+};
+
 /*
- * Start a thread called @name (at most 15 characters are shown by the kernel)
- * with every signal blocked, so that signals for the
- * process reach the main thread alone. 0 or -errno.
+ * Call @fn first in each thread that is started from now on, with its class and
+ * the one that its parent had when it started it, whose confinement it inherited. One
+ * for the process, as confinement is. Before there are threads.
  */
-__must_check int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *), void *arg);
+void thread_set_hook(void (*fn)(enum thread_class class, enum thread_class parent));
+
+/* The calling thread is of @class from now on. */
+void thread_set_class(enum thread_class class);
+
+/* The name of the calling thread; "main" where thread_start() did not start it. */
+const char *thread_own_name(void);
+
+/*
+ * Start a thread called @name (at most 15 characters are kept) with every signal
+ * blocked but SIGSYS, which reports a system call that is not allowed: so signals
+ * for the process reach the main thread alone. 0 or -errno.
+ */
+__must_check int thread_start(pthread_t *ret, enum thread_class class, const char *name,
+			      void *(*fn)(void *), void *arg);
 
 #endif

@@ -373,7 +373,7 @@ int blk_queue_init(struct blk_queue *q, struct blk *blk, struct virtio_queue *vq
 	if (rc < 0)
 		return rc;
 	(void)snprintf(name, sizeof(name), "%s/%u", blk->vdev.device.id, vq->index);
-	return loop_start(q->loop, name);
+	return loop_start(q->loop, THREAD_IO, name);
 }
 
 /* The loop first: afterwards, nobody but us knows the rest. */

@@ -228,7 +228,7 @@ static int start_loop(struct net *net, unsigned i, struct loop **ret)
 	if (rc < 0)
 		return rc;
 	(void)snprintf(name, sizeof(name), "%s/%u", net->dev.device.id, i);
-	return loop_start(*ret, name);
+	return loop_start(*ret, net->backend->ops->thread_class, name);
 }
 
 struct attach {

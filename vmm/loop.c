@@ -386,13 +386,13 @@ static void *thread_main(void *opaque)
 	return NULL;
 }
 
-int loop_start(struct loop *loop, const char *name)
+int loop_start(struct loop *loop, enum thread_class class, const char *name)
 {
 	struct start start = { .loop = loop };
 	int rc;
 
 	(void)sem_init(&start.entered, 0, 0);
-	rc = thread_start(&loop->thread, name, thread_main, &start);
+	rc = thread_start(&loop->thread, class, name, thread_main, &start);
 	if (rc == 0) {
 		while (sem_wait(&start.entered) < 0)
 			;

@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "util/compiler.h"
+#include "util/thread.h"
 
 /*
  * Theory of operation
@@ -88,8 +89,8 @@ __must_check int loop_forked(struct loop *loop);
  */
 __must_check int loop_run(struct loop *loop);
 
-/* Run on a new thread called @name; loop_free() ends it. 0 or -errno. */
-__must_check int loop_start(struct loop *loop, const char *name);
+/* Run on a new thread of @class called @name; loop_free() ends it. 0 or -errno. */
+__must_check int loop_start(struct loop *loop, enum thread_class class, const char *name);
 
 /* Make loop_run() return after the current turn. Any thread. */
 void loop_stop(struct loop *loop);

@@ -309,7 +309,7 @@ int vcpu_start(struct vcpu *vcpu)
 	if (sigaction(SIG_KICK, &act, NULL) < 0)
 		return -errno;
 	(void)snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
-	rc = thread_start(&vcpu->thread, name, vcpu_main, vcpu);
+	rc = thread_start(&vcpu->thread, THREAD_VCPU, name, vcpu_main, vcpu);
 	vcpu->started = rc == 0;
 	return rc;
 }

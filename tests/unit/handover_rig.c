@@ -687,9 +687,9 @@ unsigned rig_play(const struct rig_plan *plan, struct rig_result *ret,
 	*ret = (struct rig_result){ .state = SOURCE_SETUP };
 	for (unsigned i = 0; i < 2; i++) {
 		f[i] = (struct rig_forwarder){ .r = r, .direction = i };
-		must(thread_start(&r->forwarders[i], "wire", rig_forward, &f[i]) == 0);
+		must(thread_start(&r->forwarders[i], THREAD_MOVE, "wire", rig_forward, &f[i]) == 0);
 	}
-	must(thread_start(&r->dest_thread, "dest", destination, r) == 0);
+	must(thread_start(&r->dest_thread, THREAD_MOVE, "dest", destination, r) == 0);
 	must(source_start(&r->source, &params, &e) == 0);
 	finish(r, ret);
 	(void)shutdown(r->sockets[RIG_SOURCE][1], SHUT_RDWR);

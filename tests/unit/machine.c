@@ -42,7 +42,7 @@ void machine_init(struct machine *m, uint64_t memory_bytes)
 	assert(rc == 0);
 	rc = loop_new(&m->io_loop, 0);
 	assert(rc == 0);
-	rc = loop_start(m->io_loop, "test-io");
+	rc = loop_start(m->io_loop, THREAD_IO, "test-io");
 	assert(rc == 0);
 	rc = vm_new(&m->vm, &params, m->main_loop, &e);
 	assert(rc == 0);

@@ -52,7 +52,7 @@ static void open_disk(struct fixture *f, bool readonly)
 		fail_msg("%s", e.text);
 	assert_int_equal(loop_new(&f->loop, f->v.loop_flags), 0);
 	assert_int_equal(block_attach(f->block, f->loop, &f->q), 0);
-	assert_int_equal(loop_start(f->loop, "disk"), 0);
+	assert_int_equal(loop_start(f->loop, THREAD_IO, "disk"), 0);
 }
 
 static void close_disk(struct fixture *f)

@@ -105,7 +105,7 @@ static void test_send_is_whole(void **state)
 
 	assert_non_null(out);
 	assert_non_null(t.buf);
-	assert_int_equal(thread_start(&thread, "reader", read_all, &t), 0);
+	assert_int_equal(thread_start(&thread, THREAD_MOVE, "reader", read_all, &t), 0);
 	assert_int_equal(channel_sendv(p->ch, iov, ARRAY_SIZE(iov)), 0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_memory_equal(out, t.buf, BIG_BYTES);
@@ -138,7 +138,7 @@ static void test_recv_is_whole(void **state)
 	pthread_t thread;
 
 	assert_non_null(in);
-	assert_int_equal(thread_start(&thread, "writer", write_all, &t), 0);
+	assert_int_equal(thread_start(&thread, THREAD_MOVE, "writer", write_all, &t), 0);
 	assert_int_equal(channel_recvv(p->ch, iov, ARRAY_SIZE(iov)), 0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_memory_equal(in, t.buf, BIG_BYTES);
@@ -206,7 +206,7 @@ static void test_cancel(void **state)
 	char byte = 1;
 
 	channel_set_timeout(p->ch, 0);
-	assert_int_equal(thread_start(&thread, "waiter", wait_for_byte, &t), 0);
+	assert_int_equal(thread_start(&thread, THREAD_MOVE, "waiter", wait_for_byte, &t), 0);
 	channel_cancel(p->ch);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_int_equal(t.rc, -ECANCELED);

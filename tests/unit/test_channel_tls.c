@@ -125,7 +125,7 @@ static void begin(struct pair *p, const struct side *server, const struct side *
 	assert_int_equal(channel_new(&p->server.ch, fds[1], &p->e), 0);
 	p->server.creds = load(server, true);
 	p->creds = load(client, false);
-	assert_int_equal(thread_start(&p->thread, "server", serve, &p->server), 0);
+	assert_int_equal(thread_start(&p->thread, THREAD_MOVE, "server", serve, &p->server), 0);
 }
 
 static void release(struct pair *p)
@@ -324,7 +324,8 @@ static void test_both_ways_at_once(void **state)
 	halves[0].ch = p.client;
 	halves[1].ch = p.server.ch;
 	for (unsigned i = 0; i < 2; i++)
-		assert_int_equal(thread_start(&threads[i], "sender", send_half, &halves[i]), 0);
+		assert_int_equal(
+			thread_start(&threads[i], THREAD_MOVE, "sender", send_half, &halves[i]), 0);
 	/* Each side is read by this thread, bit by bit, as both are in the way. */
 	for (size_t at = 0; at < BIG_BYTES; at += 4096) {
 		size_t n = at + 4096 <= BIG_BYTES ? 4096 : BIG_BYTES - at;
@@ -424,7 +425,7 @@ static void test_endless_handshake(void **state)
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	assert_int_equal(channel_new(&ch, fds[0], &e), 0);
-	assert_int_equal(thread_start(&thread, "feeder", feed_handshake, &fds[1]), 0);
+	assert_int_equal(thread_start(&thread, THREAD_MOVE, "feeder", feed_handshake, &fds[1]), 0);
 	assert_true(channel_start_tls(ch, creds, 1, NULL, &e) < 0);
 	channel_free(ch);
 	assert_int_equal(pthread_join(thread, NULL), 0);

@@ -160,7 +160,7 @@ static int set_up(void **state)
 									.table = &table,
 									.opaque = r }),
 			 0);
-	assert_int_equal(loop_start(r->loop, "control"), 0);
+	assert_int_equal(loop_start(r->loop, THREAD_MAIN, "control"), 0);
 	r->client = connect_to(r);
 	json_decref(receive(r));
 	say(r, "{\"execute\":\"qmp_capabilities\"}\n", -1);

@@ -91,7 +91,7 @@ static void play_all(struct job *jobs, unsigned nr)
 
 	mutex_init(&c.lock);
 	for (unsigned i = 0; i < WORKERS; i++)
-		assert_int_equal(thread_start(&threads[i], "player", work, &c), 0);
+		assert_int_equal(thread_start(&threads[i], THREAD_MOVE, "player", work, &c), 0);
 	for (unsigned i = 0; i < WORKERS; i++)
 		(void)pthread_join(threads[i], NULL);
 	mutex_fini(&c.lock);

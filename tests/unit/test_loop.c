@@ -214,7 +214,7 @@ static void sync_calls_run_on_the_loops_thread(void **state)
 
 	loop_call_sync(f->loop, mark_thread, &where);
 	assert_true(pthread_equal(where, pthread_self())); /* it does not run yet */
-	assert_int_equal(loop_start(f->loop, "test"), 0);
+	assert_int_equal(loop_start(f->loop, THREAD_IO, "test"), 0);
 	for (int i = 0; i < 1000; i++)
 		loop_call_sync(f->loop, mark_thread, &where);
 	assert_false(pthread_equal(where, pthread_self()));
@@ -309,7 +309,7 @@ static void drain_waits_for_a_cancelled_request(void **state)
 
 	if (!loop_ring(f->loop))
 		skip();
-	assert_int_equal(loop_start(f->loop, "test"), 0);
+	assert_int_equal(loop_start(f->loop, THREAD_IO, "test"), 0);
 	loop_call_sync(f->loop, read_and_cancel, &c);
 	assert_true(r.done);
 	assert_int_equal(r.res, -ECANCELED);

@@ -198,10 +198,10 @@ static void test_start_tells_of_failure(void **state)
 	struct fixture *f = *state;
 
 	faults.enter = 1;
-	assert_int_equal(loop_start(f->loop, "test"), -EPERM);
+	assert_int_equal(loop_start(f->loop, THREAD_IO, "test"), -EPERM);
 	loop_call_sync(f->loop, do_nothing, f); /* nobody runs it: a plain call */
 	assert_int_equal(f->calls, 1);
-	assert_int_equal(loop_start(f->loop, "test"), 0);
+	assert_int_equal(loop_start(f->loop, THREAD_IO, "test"), 0);
 	loop_call_sync(f->loop, do_nothing, f);
 	assert_int_equal(f->calls, 2);
 }

@@ -166,7 +166,7 @@ static void fake_start(struct fake *f)
 	assert_int_equal(address_parse(&f->target.address, f->l.shown, &e), 0);
 	f->target.cancel_fd = -1;
 	memset(f->target.session, 0x5a, sizeof(f->target.session));
-	assert_int_equal(thread_start(&f->thread, "fake", fake_peer, f), 0);
+	assert_int_equal(thread_start(&f->thread, THREAD_MOVE, "fake", fake_peer, f), 0);
 }
 
 static void fake_stop(struct fake *f)

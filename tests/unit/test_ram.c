@@ -376,7 +376,7 @@ static void test_cancel(void **state)
 	MACHINE_OR_SKIP(&f->m);
 	fill(f, 8 * MIB, 16 * MIB, 1);
 	connect(f, 2, false, &options);
-	assert_int_equal(thread_start(&thread, "cancel", cancel_soon, f), 0);
+	assert_int_equal(thread_start(&thread, THREAD_MOVE, "cancel", cancel_soon, f), 0);
 	assert_int_equal(ram_sender_pass(f->tx, false, &p, &e), -ECANCELED);
 	assert_non_null(strstr(e.text, "memory stream"));
 	(void)pthread_join(thread, NULL);

@@ -256,7 +256,7 @@ static void test_tls(void **state)
 	other = load(&files, "host3", false);
 	channel_pair(&r.control, &r.peer);
 	s = (struct server){ .ch = r.control, .creds = here };
-	assert_int_equal(thread_start(&thread, "server", serve, &s), 0);
+	assert_int_equal(thread_start(&thread, THREAD_MOVE, "server", serve, &s), 0);
 	assert_int_equal(channel_start_tls(r.peer, there, 0, NULL, &e), 0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_int_equal(s.rc, 0);

@@ -335,7 +335,7 @@ static void test_gate(void **state)
 	assert_int_equal(phase_gate_pass(&gate, PHASE_PRECOPY, &e), 0);
 	assert_int_equal(phase_gate_continue(&gate, &e), -EINVAL);
 	for (unsigned i = 0; i < 2; i++) {
-		assert_int_equal(thread_start(&thread, "held", pass_held, &gate), 0);
+		assert_int_equal(thread_start(&thread, THREAD_MOVE, "held", pass_held, &gate), 0);
 		wait_held(&gate);
 		if (i == 0)
 			assert_int_equal(phase_gate_continue(&gate, &e), 0);

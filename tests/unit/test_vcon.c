@@ -54,7 +54,7 @@ static int setup(void **state)
 	f->term = pair[0];
 	f->pair_in = pair[1];
 	f->pair_out = dup(pair[1]);
-	assert_int_equal(loop_start(f->m.main_loop, "test-main"), 0);
+	assert_int_equal(loop_start(f->m.main_loop, THREAD_IO, "test-main"), 0);
 	loop_call_sync(f->m.main_loop, add_reader, f);
 	return 0;
 }

@@ -129,7 +129,7 @@ static void call_back(void *opaque)
 
 static int add_worker(struct threads_engine *t)
 {
-	int rc = thread_start(&t->workers[t->nr_workers], "disk-worker", worker, t);
+	int rc = thread_start(&t->workers[t->nr_workers], THREAD_IO, "disk-worker", worker, t);
 
 	if (rc == 0)
 		t->nr_workers++;

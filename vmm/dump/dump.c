@@ -282,7 +282,7 @@ int dump_start(struct run *run, const struct dump_params *params, struct err *e)
 		return rc;
 	}
 	run_set_mover(run, &d->mover);
-	rc = thread_start(&d->thread, "dump", dump_main, d);
+	rc = thread_start(&d->thread, THREAD_MOVE, "dump", dump_main, d);
 	if (rc < 0) {
 		d->e.code = rc;
 		run_mover_idle(run);

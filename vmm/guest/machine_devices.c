@@ -181,7 +181,7 @@ static int add_small_devices(struct machine *m, struct err *e)
 		return 0;
 	rc = loop_new(&m->io_loop, 0);
 	if (rc == 0)
-		rc = loop_start(m->io_loop, "io");
+		rc = loop_start(m->io_loop, THREAD_IO, "io");
 	if (rc == 0 && m->cfg->rng)
 		rc = rng_new(m->vm, m->pci, "rng", m->io_loop);
 	if (rc == 0 && m->cfg->balloon)

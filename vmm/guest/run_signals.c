@@ -161,7 +161,7 @@ int run_signals_init(struct run_signals *s)
 	mutex_init(&s->lock);
 	rc = open_fds(s);
 	if (rc == 0)
-		rc = thread_start(&s->thread, "signals", thread_main, s);
+		rc = thread_start(&s->thread, THREAD_MAIN, "signals", thread_main, s);
 	s->started = rc == 0;
 	if (rc < 0) {
 		close_fd(&s->signal_fd);

@@ -416,7 +416,7 @@ static int run_loop_of(struct incoming *in, struct err *e)
 	in->gate_work = (struct loop_work){ .fn = tell_phase, .opaque = in };
 	in->done_work = (struct loop_work){ .fn = on_done, .opaque = in };
 	run_set_mover(in->run, &in->mover);
-	rc = thread_start(&in->thread, "incoming", converse, in);
+	rc = thread_start(&in->thread, THREAD_MOVE, "incoming", converse, in);
 	if (rc < 0) {
 		(void)err_set(e, rc, "cannot start a thread: %s", strerror(-rc));
 		dest_refuse(in->dest, e);

@@ -160,7 +160,7 @@ void receive_streams_offer(struct receive_streams *s, int fd, unsigned index)
 	a->index = index;
 	a->number = s->nr_arrivals++;
 	atomic_store(&a->done, false);
-	a->used = thread_start(&a->thread, "stream-in", arrive, a) == 0;
+	a->used = thread_start(&a->thread, THREAD_MOVE, "stream-in", arrive, a) == 0;
 	if (!a->used)
 		channel_free(ch);
 }

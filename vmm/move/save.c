@@ -272,7 +272,7 @@ int save_start(struct run *run, const struct save_params *params, struct err *e)
 		return rc;
 	}
 	run_set_mover(run, &s->mover);
-	rc = thread_start(&s->thread, "save", save_main, s);
+	rc = thread_start(&s->thread, THREAD_MOVE, "save", save_main, s);
 	if (rc < 0) {
 		s->e.code = rc;
 		run_mover_idle(run);
