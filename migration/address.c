@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -157,6 +158,58 @@ int address_look_up(const char *host, uint16_t port, bool to_listen, struct addr
 		       rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
 }
 
+int address_resolve(const struct address *a, char *buf, size_t len, struct err *e)
+{
+	char number[INET6_ADDRSTRLEN + IF_NAMESIZE];
+	struct addrinfo *list;
+	size_t at = 0;
+	int rc;
+
+	*buf = '\0';
+	if (a->kind == ADDRESS_UNIX)
+		return 0;
+	rc = address_look_up(a->host, a->port, false, &list, e);
+	if (rc < 0)
+		return rc;
+	for (const struct addrinfo *ai = list; ai && at < len; ai = ai->ai_next) {
+		if (getnameinfo(ai->ai_addr, ai->ai_addrlen, number, sizeof(number), NULL, 0,
+				NI_NUMERICHOST) != 0 ||
+		    at + strlen(number) + 2 > len)
+			break;
+		at += (size_t)snprintf(buf + at, len - at, "%s%s", at ? "," : "", number);
+	}
+	freeaddrinfo(list);
+	return 0;
+}
+
+int address_set_numbers(struct address *a, const char *numbers, struct err *e)
+{
+	if (a->kind == ADDRESS_UNIX)
+		return 0;
+	if (!*numbers || strlen(numbers) >= sizeof(a->numbers))
+		return err_set(e, -EINVAL, "host '%s': no list of addresses", a->host);
+	(void)snprintf(a->numbers, sizeof(a->numbers), "%s", numbers);
+	return 0;
+}
+
+/* Without the resolver, which reads files. */
+static int take_number(const char *number, uint16_t port, struct addrinfo **ret, struct err *e)
+{
+	const struct addrinfo hints = {
+		.ai_family = AF_UNSPEC,
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST,
+	};
+	char service[16];
+
+	(void)snprintf(service, sizeof(service), "%u", port);
+	return getaddrinfo(number, service, &hints, ret) == 0
+		       ? 0
+		       : err_set(e, -EHOSTUNREACH,
+				 "host '%s': a guest's process looks no names up, give an address",
+				 number);
+}
+
 /* --- connecting --- */
 
 static int left_ms(uint64_t deadline_ns)
@@ -228,6 +281,29 @@ static int connect_any(const struct addrinfo *list, unsigned timeout_ms, int can
 	return rc;
 }
 
+/* Each number gets its share of the time, too. */
+static int connect_numbers(const struct address *a, unsigned timeout_ms, int cancel_fd,
+			   struct err *e)
+{
+	char numbers[sizeof(a->numbers)], *at = numbers, *number;
+	unsigned nr = 1;
+	int rc = -EHOSTUNREACH;
+
+	memcpy(numbers, a->numbers, sizeof(numbers));
+	for (const char *c = numbers; (c = strchr(c, ',')); c++)
+		nr++;
+	while (rc < 0 && rc != -ECANCELED && (number = strsep(&at, ","))) {
+		struct addrinfo *list;
+
+		rc = take_number(number, a->port, &list, e);
+		if (rc < 0)
+			return rc;
+		rc = connect_any(list, timeout_ms / nr, cancel_fd);
+		freeaddrinfo(list);
+	}
+	return rc;
+}
+
 /* A listener whose queue is full says EAGAIN: nothing tells when it has room. */
 static int connect_unix(const char *path, unsigned timeout_ms, int cancel_fd)
 {
@@ -269,6 +345,11 @@ int address_connect(const struct address *a, unsigned timeout_ms, int cancel_fd,
 
 	if (a->kind == ADDRESS_UNIX) {
 		rc = connect_unix(a->path, timeout_ms, cancel_fd);
+	} else if (*a->numbers) {
+		(void)err_set(e, 0, "%s", "");
+		rc = connect_numbers(a, timeout_ms, cancel_fd, e);
+		if (rc == -EHOSTUNREACH && e->code == rc)
+			return rc;
 	} else {
 		rc = address_look_up(a->host, a->port, false, &list, e);
 		if (rc < 0)

@@ -17,6 +17,8 @@ struct address {
 	char host[256]; /* a name or a number, without brackets */
 	uint16_t port;  /* 0: the kernel chooses one to listen on */
 	char path[108]; /* of a UNIX socket */
+	/* What @host stands for: numbers with commas between. "": it is looked up. */
+	char numbers[512];
 };
 
 /* Parse @text; nothing is looked up. 0, or -EINVAL with what is wrong with it. */
@@ -24,6 +26,15 @@ __must_check int address_parse(struct address *ret, const char *text, struct err
 
 /* Shows @a as it was written, into @buf. */
 void address_show(const struct address *a, char *buf, size_t len);
+
+/*
+ * Look @a->host up, for a process that cannot: its numbers, with commas between, into
+ * @buf. A UNIX socket's are empty. 0 or -errno.
+ */
+__must_check int address_resolve(const struct address *a, char *buf, size_t len, struct err *e);
+
+/* Connecting to @a means @numbers (see address_resolve()) and no look-up. 0 or -EINVAL. */
+__must_check int address_set_numbers(struct address *a, const char *numbers, struct err *e);
 
 /*
  * Look up and connect, trying all addresses of a host, for @timeout_ms in all

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "migration/address.h"
 #include "migration/report.h"
 #include "util/clock.h"
 #include "util/io.h"
@@ -101,16 +102,30 @@ static int add_paths(json_t *args, const struct teleport_cli *o, struct err *e)
 	return add_path(args, "tls-psk", o->tls_psk, e);
 }
 
+/* The guest's process has no resolver: it reads files, which confinement forbids. */
+static int add_tcp(json_t *args, const char *dest, struct err *e)
+{
+	char numbers[sizeof(((struct address *)0)->numbers)];
+	struct address a;
+	int rc = address_parse(&a, dest, e);
+
+	if (rc == 0)
+		rc = address_resolve(&a, numbers, sizeof(numbers), e);
+	if (rc < 0)
+		return rc;
+	(void)json_object_set_new(args, "uri", json_string(dest));
+	(void)json_object_set_new(args, "addresses", json_string(numbers));
+	return 0;
+}
+
 static int add_uri(json_t *args, const char *dest, struct err *e)
 {
 	static const char unix_prefix[] = "unix:";
 	char path[4096], uri[4096 + sizeof(unix_prefix)];
 	int rc;
 
-	if (strncmp(dest, unix_prefix, strlen(unix_prefix)) != 0) {
-		(void)json_object_set_new(args, "uri", json_string(dest));
-		return 0;
-	}
+	if (strncmp(dest, unix_prefix, strlen(unix_prefix)) != 0)
+		return add_tcp(args, dest, e);
 	rc = absolute(dest + strlen(unix_prefix), path, sizeof(path), e);
 	if (rc < 0)
 		return rc;

@@ -22,6 +22,8 @@ static const char *const on_timeouts[] = { "cancel", "switch", NULL };
 
 const struct control_arg control_migrate_args[] = {
 	{ "uri", JSON_STRING, false, .help = "where to: `tcp:HOST:PORT` or `unix:PATH`" },
+	{ "addresses", JSON_STRING, true,
+	  .help = "what HOST stands for, with commas between; it is not looked up here" },
 	{ "downtime-limit", JSON_INTEGER, true, .help = "milliseconds (300)", .min = 1,
 	  .max = MAX_DOWNTIME_MS },
 	{ "max-bandwidth", JSON_INTEGER, true, .help = "bytes a second; 0: no limit", .min = 0,
@@ -81,6 +83,7 @@ int control_cmd_migrate(struct control_call *c)
 {
 	struct teleport_options o = {
 		.dest = text_arg(c, "uri"),
+		.numbers = text_arg(c, "addresses"),
 		.tls_name = text_arg(c, "tls-name"),
 		.tls = { .ca = text_arg(c, "tls-ca"),
 			 .cert = text_arg(c, "tls-cert"),

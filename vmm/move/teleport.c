@@ -285,6 +285,9 @@ static int set_target(struct teleport *t, const struct teleport_options *o, stru
 	int rc = address_parse(&t->target.address, o->dest, e);
 
 	if (rc == 0)
+		rc = address_set_numbers(&t->target.address,
+					 o->numbers ? o->numbers : t->target.address.host, e);
+	if (rc == 0)
 		rc = preamble_new_session(t->target.session);
 	if (rc < 0)
 		return rc;

@@ -14,7 +14,8 @@ struct run;
 
 /* What the control command migrate asks for; strings stay the caller's. */
 struct teleport_options {
-	const char *dest; /* "tcp:HOST:PORT", "unix:PATH" */
+	const char *dest;    /* "tcp:HOST:PORT", "unix:PATH" */
+	const char *numbers; /* what HOST stands for; NULL: HOST is a number */
 	const char *tls_name;
 	struct tls_files tls;
 	struct source_options source;
