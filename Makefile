@@ -21,23 +21,28 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 
 # --- libraries, found by pkg-config -----------------------------------------
-PKGS := liburing slirp jansson libconfuse libxxhash liblz4 libzstd gnutls
+PKGS := liburing slirp jansson libconfuse libxxhash liblz4 libzstd gnutls libcap-ng
 
 # What the programs beside ferry need on top of that, see HELPERS below. A guest's
 # process pays for each library of ferry's with time and memory.
 HELPER_PKGS := cairo libnl-route-3.0 libnftables libpcap
 
+# What programs need that run when ferry is built.
+TOOL_PKGS := libseccomp
+
 # Targets that must work before the packages are there: those which install
 # them first and start make again, and those which need none.
 NO_PKGS := deps help clean demo test uninstall
 ifneq ($(filter-out $(NO_PKGS),$(or $(MAKECMDGOALS),all)),)
-MISSING := $(foreach p,$(PKGS) $(HELPER_PKGS),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(p)))
+MISSING := $(foreach p,$(PKGS) $(HELPER_PKGS) $(TOOL_PKGS),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(p)))
 ifneq ($(strip $(MISSING)),)
 $(error pkg-config does not find: $(strip $(MISSING)). Run 'make deps' (Debian 12) or install their -dev packages)
 endif
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) $(HELPER_PKGS))
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
 ALL_LIBS   := $(shell pkg-config --libs $(PKGS) $(HELPER_PKGS)) -lm
+TOOL_CFLAGS := $(shell pkg-config --cflags $(TOOL_PKGS))
+TOOL_LIBS  := $(shell pkg-config --libs $(TOOL_PKGS))
 endif
 
 # --- flags ------------------------------------------------------------------

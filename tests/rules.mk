@@ -20,6 +20,15 @@ $(UNIT_BINS): %: %.o $(UNIT_HELPERS:%.c=$(O)/%.o) $(HELPER_LIB) $(LIB)
 
 -include $(UNIT_OBJS:.o=.d)
 
+# --- confinement ------------------------------------------------------------
+# What a confined thread must not be able to do, tried; see test_confinement.py.
+PROBE := $(O)/tests/probe/probe
+
+$(PROBE): $(O)/tests/probe/probe.o $(LIB)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+-include $(PROBE).d
+
 # --- fuzz -------------------------------------------------------------------
 # The library is built again by clang, with coverage for the fuzzer in it.
 FUZZ_SECONDS ?= 3
@@ -47,12 +56,12 @@ $(FUZZ_BINS): $(O)/%: $(O)/fuzz/%.o $(O)/fuzz/libferry.a
 -include $(FUZZ_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(O)/fuzz/%.d)
 
 # --- targets ----------------------------------------------------------------
-test-programs: $(PROGRAMS) $(GUESTS) $(UNIT_BINS) $(FUZZ_BINS)
+test-programs: $(PROBE) $(PROGRAMS) $(GUESTS) $(UNIT_BINS) $(FUZZ_BINS)
 
 unit: $(UNIT_BINS) ## unit tests (T=pattern picks some, here and below)
 	$(Q)$(RUN_TESTS) unit
 
-integration: $(PROGRAMS) $(GUESTS) ## ferry on /dev/kvm with the small guests
+integration: $(PROBE) $(PROGRAMS) $(GUESTS) ## ferry on /dev/kvm with the small guests
 	$(Q)$(RUN_TESTS) rig integration
 
 e2e: $(PROGRAMS) linux-guest ## ferry with the Linux guest
@@ -83,7 +92,7 @@ tsan: ## unit and integration tests with the thread sanitizer
 
 # Tests that run a guest under QEMU say nothing about ferry.
 sanitized-tests: T ?= ^(?!.*vmm=qemu)
-sanitized-tests: $(PROGRAMS) $(GUESTS) $(UNIT_BINS)
+sanitized-tests: $(PROBE) $(PROGRAMS) $(GUESTS) $(UNIT_BINS)
 	$(Q)UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1 \
 	  $(RUN_TESTS) unit integration
 

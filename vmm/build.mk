@@ -123,7 +123,11 @@ vmm_TOP := \
 		vmm/move/teleport_report.c \
 		vmm/move/teleport_status.c \
 		vmm/network/attach_msg.c \
-		vmm/network/options.c
+		vmm/network/options.c \
+		vmm/sandbox/caps.c \
+		vmm/sandbox/landlock.c \
+		vmm/sandbox/sandbox.c \
+		vmm/sandbox/seccomp.c
 
 FERRY_SRCS += $(vmm_CORE) $(vmm_TOP)
 
@@ -163,3 +167,16 @@ HELPER_SRCS += \
 	vmm/capture/pcapng.c \
 	vmm/capture/run.c \
 	vmm/capture/source.c
+
+# The filters of system calls: libseccomp translates a table while ferry is built.
+# Made for this machine, which is the one that runs it, and without sanitizers.
+FILTERS_TOOL := $(O)/tools/seccomp-filters
+$(FILTERS_TOOL): vmm/sandbox/filters_main.c vmm/sandbox/filters.c vmm/sandbox/filters.h util/thread.h
+	@mkdir -p $(@D)
+	$(call say,TOOL,$@)$(CC) $(CPPFLAGS) -std=c17 -O1 $(WARN) $(TOOL_CFLAGS) -o $@ $(filter %.c,$^) $(TOOL_LIBS)
+
+$(O)/vmm/sandbox/seccomp.o: $(O)/vmm/sandbox/filters.inc
+$(O)/vmm/sandbox/filters.inc: $(FILTERS_TOOL)
+	@mkdir -p $(@D)
+	$(call say,GEN,$@)$< >$@
+GENERATED += $(O)/vmm/sandbox/filters.inc

@@ -22,6 +22,7 @@
 #include "vmm/dirty_log.h"
 #include "vmm/guest/runtime.h"
 #include "vmm/kvm.h"
+#include "vmm/sandbox/sandbox.h"
 
 static __printf_like(2, 3) void detail(struct doctor_finding *f, const char *fmt, ...)
 {
@@ -273,6 +274,34 @@ static void check_runtime_dir(struct doctor_finding *f)
 	missing(f, DOCTOR_MISSING_OPTIONAL, "mend it, or use --ephemeral, which needs none");
 }
 
+/* --- confinement --- */
+
+static void check_seccomp(struct doctor_finding *f)
+{
+	int rc = sandbox_check_seccomp();
+
+	if (rc == 0) {
+		detail(f, "works");
+		return;
+	}
+	detail(f, "%s", strerror(-rc));
+	missing(f, DOCTOR_MISSING,
+		"run a kernel with CONFIG_SECCOMP_FILTER, or guests with --seccomp off");
+}
+
+static void check_landlock(struct doctor_finding *f)
+{
+	int abi = sandbox_landlock_abi();
+
+	if (abi) {
+		detail(f, "version %d", abi);
+		return;
+	}
+	detail(f, "none; system calls are filtered all the same");
+	missing(f, DOCTOR_MISSING_OPTIONAL,
+		"run a kernel with CONFIG_SECURITY_LANDLOCK, and with landlock in its lsm=");
+}
+
 static void check_user_namespaces(struct doctor_finding *f)
 {
 	unsigned long max = read_number("/proc/sys/user/max_user_namespaces");
@@ -293,6 +322,8 @@ const struct doctor_check doctor_checks[] = {
 	{ "io", "io_uring", "event loop and disks", check_io_uring },
 	{ "io", "descriptors", "many disks and queues", check_nofile },
 	{ "net", "tap", "--net tap", check_tap },
+	{ "confine", "seccomp", "lists of system calls", check_seccomp },
+	{ "confine", "landlock", "files out of reach", check_landlock },
 	{ "user", "runtime directory", "names and control sockets", check_runtime_dir },
 	{ "user", "user namespaces", "tests without root", check_user_namespaces },
 };

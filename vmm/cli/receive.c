@@ -87,6 +87,7 @@ const struct field receive_fields[] = {
 	  .min = 1, .max = 128 },
 	{ "hold", &field_string, OPT(hold), .arg = "PHASES",
 	  .help = "stop at these phases until 'ferry teleport --continue'" },
+	SANDBOX_FIELDS(OPT(sandbox)),
 	{ "json", &field_flag, OPT(json), .help = "print events as JSON, one a line" },
 	{ "verbose", &field_flag, OPT(verbose), .help = "say more", .letter = 'v' },
 };

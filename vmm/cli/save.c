@@ -146,6 +146,7 @@ const struct field restore_fields[] = {
 	{ "timeout", &field_uint, RESTORE(timeout_s), .arg = "SECONDS",
 	  .help = "end the guest after so long, with status 124" },
 	{ "hugepages", &field_flag, RESTORE(hugepages), .help = "back RAM by 2 MiB huge pages" },
+	SANDBOX_FIELDS(RESTORE(sandbox)),
 	{ "json", &field_flag, RESTORE(json),
 	  .help = "report start and end as JSON on standard error" },
 	{ "verbose", &field_flag, RESTORE(verbose), .letter = 'v', .help = "log more" },

@@ -15,6 +15,7 @@
 #include "vmm/guest/run.h"
 #include "vmm/host_memory.h"
 #include "vmm/move/run_mover.h"
+#include "vmm/sandbox/sandbox.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
@@ -161,6 +162,7 @@ int control_cmd_info(struct control_call *c)
 			   (json_int_t)host_resident_bytes(), "console", console_json(c), "exits",
 			   exits_json(machine_vm(m)), "disks", disks_json(m), "nics", nics_json(m),
 			   "balloon", balloon_json(m), "config", config_to_json(cfg));
+	(void)json_object_set_new(c->ret, "confinement", sandbox_json());
 	(void)json_object_set_new(c->ret, "log", log_json());
 	return 0;
 }

@@ -318,6 +318,7 @@ const struct field config_fields[] = {
 	{ "hugepages", &field_flag, CFG(hugepages), .help = "back RAM by 2 MiB huge pages" },
 	{ "gdb", &field_string, CFG(gdb), .arg = "WHERE[,wait]", .cli_only = true,
 	  .help = "let gdb debug the guest: unix:PATH or tcp:127.0.0.1:PORT" },
+	SANDBOX_FIELDS(CFG(sandbox)),
 	{ "dry-run", &field_flag, CFG(dry_run), .cli_only = true,
 	  .help = "check everything, print the settings, start nothing" },
 	{ "json", &field_flag, CFG(json), .cli_only = true,
@@ -339,15 +340,25 @@ void config_fini(struct config *cfg)
 	fields_free(config_fields, config_nr_fields, cfg);
 }
 
-json_t *config_to_json(const struct config *cfg)
+static json_t *to_json(const struct config *cfg, bool portable)
 {
 	json_t *obj = fields_to_json(config_fields, config_nr_fields, cfg);
 
 	for (size_t i = 0; obj && i < config_nr_fields; i++) {
-		if (config_fields[i].cli_only)
+		if (config_fields[i].cli_only || (portable && config_fields[i].local))
 			(void)json_object_del(obj, config_fields[i].name);
 	}
 	return obj;
+}
+
+json_t *config_to_json(const struct config *cfg)
+{
+	return to_json(cfg, false);
+}
+
+json_t *config_to_json_portable(const struct config *cfg)
+{
+	return to_json(cfg, true);
 }
 
 /*

@@ -9,6 +9,7 @@
 #include "util/compiler.h"
 #include "util/err.h"
 #include "vmm/guest/config_field.h"
+#include "vmm/sandbox/sandbox.h"
 
 #define CONFIG_MAX_DISKS 16
 #define CONFIG_MAX_NICS  8
@@ -81,6 +82,7 @@ struct config {
 	unsigned timeout_s;                        /* 0: none */
 	unsigned on_poweroff, on_reboot, on_crash; /* enum guest_action */
 	char *dump_dir; /* where cores of crashed guests go; NULL: none are written */
+	struct sandbox_options sandbox; /* this host's */
 
 	/* the command line's alone */
 	char *gdb; /* see gdb_parse_spec(); NULL: nobody debugs it */
@@ -116,6 +118,9 @@ __must_check int config_derive_macs(struct config *cfg, struct err *e);
 
 /* The effective settings as an object; NULL: no memory. */
 json_t *config_to_json(const struct config *cfg);
+
+/* The same without what is this host's: what a guest takes along. NULL: no memory. */
+json_t *config_to_json_portable(const struct config *cfg);
 
 /*
  * The other way: settings of a guest from a file or a peer, which are hostile,

@@ -74,6 +74,7 @@ struct field {
 	const struct field_record *record; /* of field_list */
 	char letter;                       /* short option, or 0 */
 	bool cli_only;                     /* not a key of the configuration file */
+	bool local;                        /* this host's: a guest takes it nowhere */
 };
 
 /* Where @f lies in the structure @base. */
@@ -92,7 +93,8 @@ __must_check int field_set(const struct field *f, void *base, const char *text, 
  * Set the fields that @obj names; see fields_to_json(). @obj is hostile. What is
  * null, false, 0 or empty counts as not named, a key that is not a field and
  * has another value is refused: it would be a setting that this version does not have.
- * Those of the command line alone count as unknown. 0, or -errno with the setting.
+ * Those of the command line alone and of one host count as unknown. 0, or -errno with
+ * the setting.
  */
 __must_check int fields_from_json(const struct field *fields, size_t nr, void *base,
 				  const json_t *obj, struct err *e);

@@ -92,7 +92,7 @@ int fields_from_json(const struct field *fields, size_t nr, void *base, const js
 
 		if (is_nothing(value))
 			continue;
-		if (!f || f->cli_only)
+		if (!f || f->cli_only || f->local)
 			return err_set(e, -EINVAL, "%.64s: this version has no such setting", key);
 		rc = f->type->kind == FIELD_LIST ? set_list(f, base, value, e)
 						 : set_value(f, base, value, e);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@
 #include "vmm/host_memory.h"
 #include "vmm/loop.h"
 #include "vmm/move/run_mover.h"
+#include "vmm/sandbox/sandbox.h"
 
 /* How long the last output may wait for its reader. */
 #define DRAIN_IDLE_MS 1000
@@ -382,10 +384,38 @@ static int open_gdb(struct run *run, struct err *e)
 	return rc < 0 ? rc : gdb_server_new(&run->gdb, run, &spec, e);
 }
 
+/* NOLINTBEGIN(clang-analyzer-unix.Malloc): it does not know cleanup attributes */
+/* The folder of a file of ours, which goes with the guest. */
+static int allow_removal_beside(const char *path, struct err *e)
+{
+	_cleanup_free_ char *copy = strdup(path);
+
+	return copy ? sandbox_allow_removal(dirname(copy), e)
+		    : err_set(e, -ENOMEM, "out of memory");
+}
+/* NOLINTEND(clang-analyzer-unix.Malloc) */
+
+/* Before there is a thread; the folders must be there by now. */
+static int plan_confinement(const struct run *run, struct err *e)
+{
+	struct console_spec spec;
+	char dir[128];
+	int rc = console_parse_spec(run->cfg->console, &spec, e);
+
+	if (rc == 0 && spec.kind == CONSOLE_UNIX)
+		rc = allow_removal_beside(spec.path, e);
+	if (rc < 0 || run->cfg->ephemeral)
+		return rc;
+	rc = runtime_dir(dir, sizeof(dir), true, e);
+	return rc < 0 ? rc : sandbox_allow_removal(dir, e);
+}
+
 static int set_up(struct run *run, struct err *e)
 {
 	int rc = open_loop(run, e);
 
+	if (rc == 0)
+		rc = plan_confinement(run, e);
 	if (rc == 0) {
 		rc = run_signals_init(&run->signals);
 		if (rc < 0)
@@ -401,7 +431,8 @@ static int set_up(struct run *run, struct err *e)
 		rc = open_gdb(run, e);
 	if (rc == 0)
 		rc = open_console(run, e);
-	return rc;
+	/* All is open; what comes next may be the guest's, a peer's or a file's. */
+	return rc < 0 ? rc : sandbox_enter(e);
 }
 
 /* Many disks and nics of many queues need many descriptors. */
@@ -515,8 +546,10 @@ void run_free(struct run *run)
 int run_guest(struct config *cfg, struct err *e)
 {
 	struct run *run = NULL;
-	int rc = run_new(&run, cfg, NULL, e);
+	int rc = sandbox_begin(&cfg->sandbox, e);
 
+	if (rc == 0)
+		rc = run_new(&run, cfg, NULL, e);
 	if (rc == 0)
 		rc = run_start(run, e);
 	if (rc == 0)

@@ -73,7 +73,7 @@ static json_t *msrs_json(const struct kvm_msr_list *list)
 int guest_config_encode(const struct machine *m, char **ret, size_t *ret_len, struct err *e)
 {
 	const struct vm *vm = machine_vm(m);
-	json_t *settings = config_to_json(machine_config(m));
+	json_t *settings = config_to_json_portable(machine_config(m));
 	json_t *root;
 	char *text = NULL;
 

@@ -10,6 +10,7 @@
 #include "util/compiler.h"
 #include "util/err.h"
 #include "vmm/guest/config_field.h"
+#include "vmm/sandbox/sandbox.h"
 
 struct receive_options {
 	char *listen;
@@ -21,6 +22,7 @@ struct receive_options {
 	char *name, *console, *hold;
 	unsigned limit; /* guests at a time; 0: no limit of the user's */
 	bool insecure, once, json, verbose;
+	struct sandbox_options sandbox;
 };
 
 extern const struct field receive_fields[];

@@ -288,7 +288,7 @@ static int run_session(struct child *c, const struct receive_options *o, struct 
 		rc = phase_parse_set(o->hold, &session.hold, e);
 	if (rc < 0)
 		return rc;
-	rc = thread_start(&c->thread, "listener", read_listener, c);
+	rc = thread_start(&c->thread, THREAD_MOVE, "listener", read_listener, c);
 	if (rc < 0)
 		return err_set(e, rc, "cannot start a thread: %s", strerror(-rc));
 	rc = receive_guest(&session, e);
@@ -312,6 +312,8 @@ static int receive_one(const struct receive_options *o, const struct tls_credent
 	rc = open_channel(&c, task->fd, &c.control, &e);
 	if (rc == 0 && receive_streams_new(&c.streams, c.control, creds, c.ticket) < 0)
 		rc = err_set(&e, -ENOMEM, "out of memory");
+	if (rc == 0)
+		rc = sandbox_begin(&o->sandbox, &e);
 	if (rc == 0)
 		rc = run_session(&c, o, &e);
 	if (rc < 0)

@@ -95,7 +95,10 @@ static int make_run(struct restore *r, struct err *e)
 {
 	const struct file_header *h = file_reader_header(r->file);
 	bool packed = h->flags & FILE_ZSTD;
+	int rc = sandbox_begin(&r->o->sandbox, e);
 
+	if (rc < 0)
+		return rc;
 	r->incoming = (struct machine_incoming){
 		.spec = r->spec,
 		.ram_fd = packed ? -1 : file_reader_fd(r->file),

@@ -9,6 +9,7 @@
 #include "util/compiler.h"
 #include "util/err.h"
 #include "vmm/guest/config_field.h"
+#include "vmm/sandbox/sandbox.h"
 
 enum restore_clock { RESTORE_CLOCK_REAL, RESTORE_CLOCK_CONTINUE };
 
@@ -20,6 +21,7 @@ struct restore_options {
 	char *console;
 	bool paused, ephemeral, hugepages;
 	unsigned timeout_s;
+	struct sandbox_options sandbox;
 	bool json, verbose;
 };
 

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""What is left to a guest's process once it has opened everything."""
+import os
+import re
+import signal
+import subprocess
+
+from ferrytest import Guest, Lab, each, require_kvm, require_root, timeout
+from ferrytest.moves import DIRTY
+
+BUILD = os.environ.get("BUILD", "build")
+PROBE = f"{BUILD}/tests/probe/probe"
+CLASSES = ["main", "vcpu", "io", "net", "move"]
+FORBIDDEN = ["packet-socket", "netlink-socket", "execve", "fork", "ptrace", "mount", "unshare",
+             "kill", "tgkill", "ioctl", "executable-memory", "setuid", "bpf", "chmod"]
+NO_FILES = ["vcpu", "io", "net"]
+NONE = "0" * 16
+CONFINED = {"CapInh": NONE, "CapPrm": NONE, "CapEff": NONE, "CapBnd": NONE, "CapAmb": NONE,
+            "NoNewPrivs": "1", "Seccomp": "2"}
+
+
+def probe(mode, when, kind, action):
+    return subprocess.run([PROBE, mode, when, kind, action], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=20, check=False)
+
+
+def threads(pid):
+    """The fields of /proc/PID/task/TID/status, by the thread's name."""
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{tid}/status", encoding="ascii") as lines:
+            fields = dict(line.rstrip("\n").split(":\t", 1) for line in lines if ":\t" in line)
+        yield fields["Name"], fields
+
+
+def check_threads(pid, names):
+    found = dict(threads(pid))
+    for name in names:
+        assert any(re.fullmatch(name, n) for n in found), (name, sorted(found))
+    for name, fields in found.items():
+        if name.startswith("iou-"): # the kernel's, for a ring
+            continue
+        for field, wanted in CONFINED.items():
+            assert fields[field].strip() == wanted, (name, field, fields[field])
+
+
+def idle(**options):
+    return Guest("idle", append="tick=100", memory="64M", **options)
+
+
+def confinement_of(guest):
+    with guest.control() as control:
+        return control.execute("ferry-info")["confinement"]
+
+
+# --- running guests ---
+
+
+def test_every_thread_of_a_guest():
+    require_kvm()
+    require_root()
+    with idle(vcpus=2, net="user", rng=True) as guest:
+        guest.wait_for("tick=2")
+        check_threads(guest.pid, ["signals", "vcpu0", "vcpu1", "net0/0", "io"])
+
+
+@timeout(120)
+def test_every_thread_of_a_teleport():
+    require_kvm()
+    require_root()
+    with Lab() as lab, lab.host1.guest("dirty", append=DIRTY) as guest, \
+            lab.host2.receive() as receive:
+        lab.console().wait_for("^dirty pass=2 ")
+        move = lab.host1.teleport("g", receive, hold="ready")
+        move.wait_held("ready")
+        check_threads(guest.pid, ["signals", "vcpu0", "migrate", "talk-in", "talk-alive"])
+        for pid in receive.children():
+            check_threads(pid, ["incoming", "listener"])
+        move.go_on()
+        assert move.result()["status"] == "completed"
+        lab.check_one_copy("g", lab.host2)
+
+
+def test_limits():
+    with idle(net="none") as guest:
+        guest.wait_for("tick=1")
+        with open(f"/proc/{guest.pid}/limits", encoding="ascii") as lines:
+            limits = {line[:26].strip(): line[26:].split() for line in lines}
+        assert limits["Max core file size"][:2] == ["0", "0"]
+        assert limits["Max open files"][0] == limits["Max open files"][1]
+
+
+def test_info_tells():
+    with idle(net="none") as guest:
+        guest.wait_for("tick=1")
+        confinement = confinement_of(guest)
+        assert confinement["no-capabilities"] is True
+        assert confinement["no-new-privs"] is True
+        assert confinement["seccomp"] == "on"
+        assert confinement["landlock"] >= 0
+
+
+@each(mode=["log", "off"])
+def test_seccomp_is_an_option(mode):
+    with idle(net="none", seccomp=mode) as guest:
+        guest.wait_for("tick=1")
+        assert confinement_of(guest)["seccomp"] == mode
+        wanted = {"log": "2", "off": "0"}[mode]
+        for name, fields in threads(guest.pid):
+            assert fields["Seccomp"].strip() == wanted, name
+            assert fields["NoNewPrivs"].strip() == "1", name
+
+
+# --- what threads try ---
+
+
+@each(when=["early", "late"])
+@each(kind=CLASSES)
+def test_forbidden_calls_are_deadly(when, kind):
+    for action in FORBIDDEN:
+        done = probe("on", when, kind, action)
+        assert done.returncode == -signal.SIGSYS, (action, done)
+        assert done.stdout == "", (action, done)
+        name = "main" if kind == "main" and when == "late" else "probe"
+        assert re.fullmatch(rf"ferry: thread {name}: system call \w+ \(\d+\), [a-z ]+ 0x[0-9a-f]+, "
+                            r"is not allowed: the process ends\n", done.stderr), (action, done)
+
+
+@each(when=["early", "late"])
+@each(kind=CLASSES)
+def test_no_new_ring(when, kind):
+    done = probe("on", when, kind, "new-ring")
+    assert done.returncode == -signal.SIGSYS or done.stdout == "new-ring: EPERM\n", done
+
+
+@each(when=["early", "late"])
+@each(kind=NO_FILES)
+def test_no_file_is_opened(when, kind):
+    for action in ("open", "create"):
+        done = probe("on", when, kind, action)
+        assert done.returncode == -signal.SIGSYS or done.stdout == f"{action}: EACCES\n", done
+
+
+@each(kind=["vcpu", "io"])
+def test_no_socket_for_who_needs_none(kind):
+    done = probe("on", "late", kind, "tcp-socket")
+    assert done.returncode == -signal.SIGSYS, done
+    assert "system call socket (41)" in done.stderr
+
+
+def test_violation_names_thread_call_and_number():
+    done = probe("on", "late", "vcpu", "execve")
+    assert done.stderr.startswith("ferry: thread probe: system call execve (59), first argument 0x")
+
+
+def test_log_lets_it_go_on():
+    done = probe("log", "late", "vcpu", "kill")
+    assert done.returncode == 0, done
+    assert done.stdout.startswith("kill: "), done
+
+
+@each(mode=["on", "off"])
+def test_landlock_holds_without_seccomp(mode):
+    done = probe(mode, "late", "io", "open")
+    assert "done" not in done.stdout, done

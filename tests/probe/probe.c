@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+// Tries what a confined thread must not be able to do. For tests: never part of ferry.
+//
+//   ferry-probe MODE WHEN CLASS ACTION
+//
+// MODE: on, log, off. WHEN: "early" threads start before the main thread is confined, "late"
+// ones after. Prints "ACTION: done", or "ACTION: " and why it failed; or dies.
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "util/compiler.h"
+#include "util/io.h"
+#include "util/thread.h"
+#include "vmm/sandbox/sandbox.h"
+
+static long try_open(void)
+{
+	return open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+}
+
+static long try_create(void)
+{
+	return open("/tmp/ferry-probe", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+
+static long try_packet_socket(void)
+{
+	return socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+}
+
+static long try_netlink_socket(void)
+{
+	return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
+}
+
+static long try_execve(void)
+{
+	char name[] = "/bin/true";
+	char *const argv[] = { name, NULL };
+
+	return execve(name, argv, NULL);
+}
+
+static long try_fork(void)
+{
+	return syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+}
+
+static long try_ptrace(void)
+{
+	return ptrace(PTRACE_ATTACH, 0x7fffffff, NULL, NULL);
+}
+
+static long try_mount(void)
+{
+	return mount("none", "/tmp", "tmpfs", 0, NULL);
+}
+
+static long try_unshare(void)
+{
+	return syscall(SYS_unshare, 0x10000000 /* CLONE_NEWUSER */);
+}
+
+static long try_kill(void)
+{
+	return kill(1, 0);
+}
+
+static long try_tgkill(void)
+{
+	return syscall(SYS_tgkill, 1, 1, 0);
+}
+
+static long try_ioctl(void)
+{
+	char key = 'x';
+
+	return ioctl(STDIN_FILENO, TIOCSTI, &key);
+}
+
+static long try_executable_memory(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? -1 : 0;
+}
+
+static long try_new_ring(void)
+{
+	struct io_uring_params params = { 0 };
+
+	return syscall(SYS_io_uring_setup, 8, &params);
+}
+
+static long try_setuid(void)
+{
+	return syscall(SYS_setuid, 0);
+}
+
+static long try_bpf(void)
+{
+	return syscall(SYS_bpf, 0, NULL, 0);
+}
+
+static long try_chmod(void)
+{
+	return syscall(SYS_fchmodat, AT_FDCWD, "/etc/passwd", 0644);
+}
+
+static long try_unlink(void)
+{
+	return unlink("/etc/ferry-probe");
+}
+
+static long try_tcp_socket(void)
+{
+	return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static const struct {
+	const char *name;
+	long (*fn)(void);
+} actions[] = {
+	{ "open", try_open },
+	{ "create", try_create },
+	{ "packet-socket", try_packet_socket },
+	{ "netlink-socket", try_netlink_socket },
+	{ "tcp-socket", try_tcp_socket },
+	{ "execve", try_execve },
+	{ "fork", try_fork },
+	{ "ptrace", try_ptrace },
+	{ "mount", try_mount },
+	{ "unshare", try_unshare },
+	{ "kill", try_kill },
+	{ "tgkill", try_tgkill },
+	{ "ioctl", try_ioctl },
+	{ "executable-memory", try_executable_memory },
+	{ "new-ring", try_new_ring },
+	{ "setuid", try_setuid },
+	{ "bpf", try_bpf },
+	{ "chmod", try_chmod },
+	{ "unlink", try_unlink },
+};
+
+static const char *const class_names[THREAD_NR_CLASSES] = {
+	[THREAD_MAIN] = "main", [THREAD_VCPU] = "vcpu", [THREAD_IO] = "io",
+	[THREAD_NET] = "net",   [THREAD_MOVE] = "move",
+};
+
+struct probe {
+	struct mutex lock; /* held until the main thread is confined */
+	long (*fn)(void);
+	const char *name;
+	enum thread_class class;
+};
+
+static void *act(void *opaque)
+{
+	struct probe *p = opaque;
+	char line[128];
+	long rc;
+
+	mutex_lock(&p->lock);
+	errno = 0;
+	rc = p->fn();
+	(void)snprintf(line, sizeof(line), "%s: %s\n", p->name,
+		       rc < 0 ? strerrorname_np(errno) : "done");
+	(void)!write(STDOUT_FILENO, line, strlen(line));
+	mutex_unlock(&p->lock);
+	return NULL;
+}
+
+static int fail(const struct err *e)
+{
+	(void)fprintf(stderr, "ferry-probe: %s\n", e->text);
+	return 1;
+}
+
+static int run(struct probe *p, const struct sandbox_options *o, bool early)
+{
+	pthread_t thread;
+	struct err e;
+	int rc = sandbox_begin(o, &e);
+
+	if (rc < 0)
+		return fail(&e);
+	mutex_init(&p->lock);
+	mutex_lock(&p->lock);
+	if (early && thread_start(&thread, p->class, "probe", act, p) < 0)
+		return 1;
+	rc = sandbox_enter(&e);
+	if (rc < 0)
+		return fail(&e);
+	mutex_unlock(&p->lock);
+	if (p->class == THREAD_MAIN && !early) {
+		(void)act(p);
+		return 0;
+	}
+	if (!early && thread_start(&thread, p->class, "probe", act, p) < 0)
+		return 1;
+	return pthread_join(thread, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	struct sandbox_options o = { .seccomp = SANDBOX_SECCOMP_ON };
+	struct probe p = { .class = THREAD_NR_CLASSES };
+
+	if (argc != 5)
+		return 2;
+	for (unsigned i = 0; sandbox_seccomp_choices[i]; i++) {
+		if (!strcmp(sandbox_seccomp_choices[i], argv[1]))
+			o.seccomp = i;
+	}
+	for (unsigned i = 0; i < THREAD_NR_CLASSES; i++) {
+		if (!strcmp(class_names[i], argv[3]))
+			p.class = (enum thread_class)i;
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(actions); i++) {
+		if (!strcmp(actions[i].name, argv[4])) {
+			p.name = actions[i].name;
+			p.fn = actions[i].fn;
+		}
+	}
+	if (!p.fn || p.class == THREAD_NR_CLASSES)
+		return 2;
+	return run(&p, &o, !strcmp(argv[2], "early"));
+}

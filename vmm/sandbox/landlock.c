@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+// Landlock: which files may still be opened, and which connections made.
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/landlock.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "util/io.h"
+#include "vmm/sandbox/sandbox.h"
+#include "vmm/sandbox/sandbox_impl.h"
+
+/* Newer than Debian 12's headers; see linux/landlock.h of Linux 6.12. */
+#define ACCESS_FS_TRUNCATE     (1ULL << 14) /* version 3 */
+#define ACCESS_FS_IOCTL_DEV    (1ULL << 15) /* version 5 */
+#define ACCESS_NET_BIND_TCP    (1ULL << 0)  /* version 4 */
+#define ACCESS_NET_CONNECT_TCP (1ULL << 1)  /* version 4 */
+#define SCOPE_ABSTRACT_UNIX    (1ULL << 0)  /* version 6 */
+
+struct ruleset {
+	uint64_t handled_access_fs;
+	uint64_t handled_access_net; /* from version 4 */
+	uint64_t scoped;             /* from version 6 */
+};
+
+/* Which rights a version knows, besides those of the versions before it. */
+static const struct {
+	int abi;
+	uint64_t fs, net, scoped;
+} versions[] = {
+	{ 1, (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1, 0, 0 },
+	{ 2, LANDLOCK_ACCESS_FS_REFER, 0, 0 },
+	{ 3, ACCESS_FS_TRUNCATE, 0, 0 },
+	{ 4, 0, ACCESS_NET_BIND_TCP | ACCESS_NET_CONNECT_TCP, 0 },
+	{ 5, ACCESS_FS_IOCTL_DEV, 0, 0 },
+	{ 6, 0, 0, SCOPE_ABSTRACT_UNIX },
+};
+
+/* The guest's connections, and ports that are forwarded to it. */
+static const bool uses_tcp[THREAD_NR_CLASSES] = { [THREAD_NET] = true };
+
+int sandbox_landlock_abi(void)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	return abi < 0 ? 0 : (int)abi;
+}
+
+static size_t ruleset_bytes(int abi)
+{
+	if (abi < 4)
+		return offsetof(struct ruleset, handled_access_net);
+	return abi < 6 ? offsetof(struct ruleset, scoped) : sizeof(struct ruleset);
+}
+
+/* A ruleset that forbids all there is to forbid. The descriptor or -errno. */
+static int new_ruleset(int abi, bool has_tcp)
+{
+	struct ruleset r = { 0 };
+	long fd;
+
+	for (size_t i = 0; i < ARRAY_SIZE(versions) && versions[i].abi <= abi; i++) {
+		r.handled_access_fs |= versions[i].fs;
+		r.handled_access_net |= versions[i].net;
+		r.scoped |= versions[i].scoped;
+	}
+	if (has_tcp)
+		r.handled_access_net = 0;
+	fd = syscall(SYS_landlock_create_ruleset, &r, ruleset_bytes(abi), 0);
+	return fd < 0 ? -errno : (int)fd;
+}
+
+static int allow(int ruleset_fd, const char *path, uint64_t access)
+{
+	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
+	const struct landlock_path_beneath_attr attr = { .allowed_access = access,
+							 .parent_fd = fd };
+
+	if (fd < 0)
+		return -errno;
+	return syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) < 0
+		       ? -errno
+		       : 0;
+}
+
+/*
+ * libslirp reads the name servers again when they change. Where the file is a link
+ * to one that a program writes, into a folder of its own below /run, that folder is
+ * readable: such programs replace the file.
+ */
+static int allow_resolver(int ruleset_fd)
+{
+	_cleanup_free_ char *real = realpath("/etc/resolv.conf", NULL);
+	char *slash;
+
+	if (!real)
+		return 0; /* nothing to read */
+	slash = strrchr(real, '/');
+	if (!strncmp(real, "/run/", strlen("/run/")) && slash > real + strlen("/run/"))
+		*slash = '\0';
+	return allow(ruleset_fd, real, LANDLOCK_ACCESS_FS_READ_FILE);
+}
+
+int landlock_init(struct landlock *l)
+{
+	int rc = 0;
+
+	l->abi = sandbox_landlock_abi();
+	for (unsigned i = 0; i < THREAD_NR_CLASSES; i++)
+		l->fds[i] = -1;
+	for (unsigned i = 0; l->abi && i < THREAD_NR_CLASSES && rc >= 0; i++) {
+		if (i != THREAD_MAIN && i != THREAD_MOVE)
+			rc = l->fds[i] = new_ruleset(l->abi, uses_tcp[i]);
+	}
+	return rc < 0 || !l->abi ? rc : allow_resolver(l->fds[THREAD_NET]);
+}
+
+int landlock_allow_removal(const struct landlock *l, const char *dir)
+{
+	if (!l->abi || l->fds[THREAD_MAIN] < 0)
+		return 0;
+	return allow(l->fds[THREAD_MAIN], dir, LANDLOCK_ACCESS_FS_REMOVE_FILE);
+}
+
+int landlock_enter(const struct landlock *l, enum thread_class class)
+{
+	if (!l->abi || l->fds[class] < 0)
+		return 0;
+	return syscall(SYS_landlock_restrict_self, l->fds[class], 0) < 0 ? -errno : 0;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* Confinement of a guest's process: what is left to it once everything is open. */
+#ifndef FERRY_VMM_SANDBOX_SANDBOX_H
+#define FERRY_VMM_SANDBOX_SANDBOX_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+
+/*
+ * Theory of operation
+ *
+ * docs/threat-model.md says against whom. Capabilities, no_new_privs, Landlock's
+ * domain and seccomp's filters belong to a thread, and a thread inherits them from
+ * the one that starts it. So:
+ *
+ * sandbox_begin() comes before the first thread. From then on each thread confines
+ * itself before it does anything else: none but the main thread opens files.
+ * The main thread goes on to open what the guest needs, and calls sandbox_enter()
+ * before anything of the guest's, a peer's or a saved file's state is read. Threads
+ * that it starts later inherit from it, and take what narrows their class further.
+ *
+ * All of this belongs to the process, as the process's threads do: it is the one
+ * state of file scope besides the log's.
+ */
+enum sandbox_seccomp { SANDBOX_SECCOMP_ON, SANDBOX_SECCOMP_LOG, SANDBOX_SECCOMP_OFF };
+
+/* Of this host: never part of what a guest takes along. */
+struct sandbox_options {
+	unsigned seccomp; /* enum sandbox_seccomp */
+};
+
+extern const char *const sandbox_seccomp_choices[];
+
+/* The fields of struct sandbox_options at @offset of a structure, for a table of settings. */
+#define SANDBOX_FIELDS(offset)                                                                     \
+	{                                                                                          \
+		"seccomp", &field_choice, (offset) + offsetof(struct sandbox_options, seccomp),    \
+			.arg = "MODE",                                                             \
+			.help = "system calls outside the lists: on (default) kills, log, off",    \
+			.choices = sandbox_seccomp_choices, .local = true                          \
+	}
+
+/*
+ * Threads that are started from now on confine themselves. Main thread, before
+ * there is another one. 0 or -errno.
+ */
+__must_check int sandbox_begin(const struct sandbox_options *o, struct err *e);
+
+/*
+ * The process may go on to remove files from the folder @dir: its sockets, at its
+ * end. Before any thread of THREAD_MAIN is started. Not begun: no-op. 0 or -errno.
+ */
+__must_check int sandbox_allow_removal(const char *dir, struct err *e);
+
+/* Confine the calling thread, the main one: all is open. Not begun: no-op. 0 or -errno. */
+__must_check int sandbox_enter(struct err *e);
+
+/* What holds now, for `ferry info`; NULL: no memory. */
+json_t *sandbox_json(void);
+
+/* Landlock's version in this kernel; 0: none. */
+int sandbox_landlock_abi(void);
+
+/* Does this kernel filter system calls? 0 or -errno. */
+int sandbox_check_seccomp(void);
+
+#endif

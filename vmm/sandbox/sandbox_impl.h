@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside vmm/sandbox/: the parts that sandbox.c puts together. */
+#ifndef FERRY_VMM_SANDBOX_SANDBOX_IMPL_H
+#define FERRY_VMM_SANDBOX_SANDBOX_IMPL_H
+
+#include <stdbool.h>
+
+#include "util/compiler.h"
+#include "util/thread.h"
+
+/* --- caps.c: of the calling thread --- */
+
+/* No capability, and none to be had again. 0 or -errno. */
+__must_check int caps_drop(void);
+
+/* No program that is executed may have more rights than we. 0 or -errno. */
+__must_check int caps_no_new_privs(void);
+
+/* Limits of the process: no core dump, and none of the limits rises again. 0 or -errno. */
+__must_check int caps_limits(void);
+
+/* --- landlock.c --- */
+
+/* The rulesets, one for each kind of thread; a descriptor is -1 where there is none. */
+struct landlock {
+	int abi; /* 0: the kernel has none */
+	int fds[THREAD_NR_CLASSES];
+};
+
+/* Make them, as far as they are known from the start. 0 or -errno. */
+__must_check int landlock_init(struct landlock *l);
+
+/* The main thread may remove files from the folder @dir. 0 or -errno. */
+__must_check int landlock_allow_removal(const struct landlock *l, const char *dir);
+
+/* The calling thread lives by the rules of @class from now on. 0 or -errno. */
+__must_check int landlock_enter(const struct landlock *l, enum thread_class class);
+
+/* --- seccomp.c --- */
+
+/* What a violation does: it prints a line, and the process ends. 0 or -errno. */
+__must_check int seccomp_init_handler(void);
+
+/* The calling thread takes the filter of @class; @log: violations are logged only. */
+__must_check int seccomp_enter(enum thread_class class, bool log);
+
+#endif
