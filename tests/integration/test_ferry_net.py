@@ -10,7 +10,8 @@ import shutil
 import signal
 import socket
 
-from ferrytest import Guest, NetHost, NetNs, Proc, each, links, timeout, tmp_dir
+from ferrytest import Guest, NetHost, NetNs, Proc, each, links, timeout, tmp_dir, \
+    vanishes
 from ferrytest.guest import guest_image
 from ferrytest.paths import FERRY
 
@@ -155,6 +156,7 @@ def test_a_new_tap_needs_no_helper():
         with Guest("net", net="bridge:br0", append="ip=10.77.0.2/24", netns=net) as guest:
             guest.wait_for(UP)
             assert helper_of(guest.pid) is None
+        vanishes(net, "ferry0")
         assert links(net) == {"lo", "br0"}
 
 

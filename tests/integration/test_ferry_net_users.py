@@ -123,7 +123,8 @@ class UserHost(NetHost):
         if not self.holder_process:
             return super().prefix()
         return ["nsenter", f"--net={self.path()}",
-                f"--mount=/proc/{self.holder_process.pid}/ns/mnt", "--"]
+                f"--mount=/proc/{self.holder_process.pid}/ns/mnt",
+                f"--root=/proc/{self.holder_process.pid}/root", "--"]
 
     def close(self):
         self.holder_process.stdin.close()

@@ -180,8 +180,13 @@ class Client:
         self.raw(b"$" + body + f"#{sum(body) & 255:02x}".encode())
 
     def receive(self):
-        """The next packet; None at the end."""
-        while (byte := self.file.read(1)) != b"$":
+        """The next packet; None at the end, which may come before our last + was read."""
+        byte = b""
+        while byte != b"$":
+            try:
+                byte = self.file.read(1)
+            except ConnectionResetError:
+                byte = b""
             if not byte:
                 return None
         body = b""

@@ -5,31 +5,18 @@ import json
 import os
 import signal
 import socket
-import time
 
-from ferrytest import Guest, NetNs, free_port, links, require_tool
+from ferrytest import Guest, NetNs, free_port, links, require_tool, vanishes
 
 HOST = "10.77.0.1"
 UP = r"^net: up ip=.* features=\S+$"
 ECHO_PORT = 7
-WAIT_S = 20
 LARGE_BYTES = 4000  # more than any frame on a wire of 1500
 
 
 def start(net_option, words, netns=None, **kwargs):
     """The net guest, not yet up."""
     return Guest("net", net=net_option, append=words, netns=netns, **kwargs)
-
-
-def vanishes(net, name):
-    """Wait until the interface is gone.
-
-    After a kill the kernel lets go of the tap when it has taken the process's
-    io_uring apart, which is a moment after the process ended.
-    """
-    deadline_s = time.monotonic() + WAIT_S
-    while name in links(net):
-        assert time.monotonic() < deadline_s, f"{name} is still there"
 
 
 def refused(net_option, *words, netns=None):

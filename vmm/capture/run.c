@@ -171,6 +171,9 @@ static int capture(struct run *r)
 	int rc = 0;
 
 	catch_signals(&signals);
+	/* Who reads this may send a signal at once. */
+	(void)fprintf(stderr, "ferry capture: %s; Ctrl-C ends it\n",
+		      capture_source_text(r->source));
 	r->start_wall_ns = clock_wall_ns();
 	while (r->state != OVER && rc == 0) {
 		wait_for_more(r, &signals);
@@ -209,10 +212,8 @@ static int capture_to(struct run *r, int fd, struct err *e)
 	r->message = malloc(CAPTURE_MAX_BYTES);
 	if (rc == 0 && !r->message)
 		rc = -ENOMEM;
-	if (rc == 0) {
-		(void)fprintf(stderr, "ferry capture: %s; Ctrl-C ends it\n", interface.description);
+	if (rc == 0)
 		rc = capture(r);
-	}
 	if (r->gone)
 		(void)fprintf(stderr, "ferry capture: %s: the capture ends here\n",
 			      capture_source_fate(r->source));

@@ -7,7 +7,7 @@ from .guest import Guest, Qemu, QemuPC, Restored, guest_image
 from .hungfs import HungFs
 from .keys import Keys
 from .lab import Lab
-from .leaks import fds, links, memory_of, no_leaks, unix_sockets
+from .leaks import fds, links, memory_of, no_leaks, unix_sockets, vanishes
 from .linux import BOOT_S, PROMPT, READY, booted_linux, linux_guest
 from .nethost import NetHost
 from .netns import NetNs, free_port
@@ -19,5 +19,5 @@ __all__ = [
     "Qemu", "QemuPC", "READY", "Receive", "Restored", "Skip", "alone", "booted_linux",
     "descendants", "each", "fds", "free_port", "guest_image", "links", "linux_guest",
     "memory_of", "no_leaks", "require_file", "require_kvm", "require_root", "require_tool", "run",
-    "timeout", "tmp_dir", "unix_sockets",
+    "timeout", "tmp_dir", "unix_sockets", "vanishes",
 ]

@@ -4,8 +4,9 @@ import contextlib
 import json
 import os
 import re
+import time
 
-from .proc import descendants, run
+from .proc import WAIT_S, descendants, run
 
 
 def fds(pid="self"):
@@ -21,6 +22,17 @@ def links(netns=None):
     """Names of the network interfaces, here or in a namespace."""
     text = (netns.run if netns else run)("ip", "-j", "link", "show")
     return {link["ifname"] for link in json.loads(text or "[]")}
+
+
+def vanishes(netns, name):
+    """Wait until an interface is gone.
+
+    The kernel lets go of a tap when it has taken the process's io_uring apart, which
+    is a moment after the process ended.
+    """
+    deadline_s = time.monotonic() + WAIT_S
+    while name in links(netns):
+        assert time.monotonic() < deadline_s, f"{name} is still there"
 
 
 def unix_sockets():
