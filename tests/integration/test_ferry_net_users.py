@@ -124,7 +124,7 @@ class UserHost(NetHost):
             return super().prefix()
         return ["nsenter", f"--net={self.path()}",
                 f"--mount=/proc/{self.holder_process.pid}/ns/mnt",
-                f"--root=/proc/{self.holder_process.pid}/root", "--"]
+                f"--root=/proc/{self.holder_process.pid}/root", "--wdns=/", "--"]
 
     def close(self):
         self.holder_process.stdin.close()
