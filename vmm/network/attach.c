@@ -27,6 +27,11 @@
 struct attached {
 	struct tap_host tap;
 	unsigned tap_index;
+	/*
+	 * Its descriptors stay open until the network was left: what is taken back then
+	 * goes by the tap's name, which the next guest must not have before.
+	 */
+	bool holds_tap;
 	struct net_join join;
 	char made[NETDEF_NAME_MAX + 1]; /* a network that is there for this trial alone; "": none */
 };
@@ -82,6 +87,7 @@ static int attach_network(struct server *s, const struct attach_request *req, st
 		rc = tap_host_open(&nic->tap, &tap, e);
 	if (rc < 0)
 		return rc;
+	nic->holds_tap = true;
 	(void)snprintf(member.tap, sizeof(member.tap), "%s", nic->tap.name);
 	return network_join(&s->paths.dirs, &def, &member, &nic->join, e);
 }
@@ -142,10 +148,10 @@ static void remove_tap(const struct attached *nic)
 
 static void detach(struct server *s, struct attached *nic)
 {
+	network_leave(&s->paths.dirs, &nic->join);
 	tap_host_close(&nic->tap);
 	if (s->priv->guarded && nic->tap_index)
 		remove_tap(nic);
-	network_leave(&s->paths.dirs, &nic->join);
 	/* Whoever has joined it meanwhile keeps it. */
 	if (nic->made[0])
 		(void)!network_down(&s->paths.dirs, nic->made, NULL);
@@ -218,7 +224,7 @@ static int attach(struct server *s, const struct attach_request *req, struct att
 	return rc;
 }
 
-/* The descriptors go with it; ours are closed, or they would outlive the guest. */
+/* The descriptors go with it; ours are closed, but for those that hold a name. */
 static int grant(struct server *s, struct attached *nic)
 {
 	struct attach_answer answer = { .mtu = nic->tap.mtu };
@@ -236,7 +242,8 @@ static int grant(struct server *s, struct attached *nic)
 	rc = attach_answer_format(&answer, text);
 	if (rc == 0)
 		rc = attach_send(s->sock, text, fds, nr);
-	tap_host_forget(&nic->tap);
+	if (!nic->holds_tap)
+		tap_host_forget(&nic->tap);
 	close_fd(&nic->join.lock_fd);
 	return rc;
 }
