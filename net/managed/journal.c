@@ -265,10 +265,10 @@ int journal_undo_one(struct journal *j, const struct netop_env *env, const struc
 	if (i == j->nr)
 		return 0;
 	rc = netop_revert(env, op, e);
-	if (rc == 0)
-		fault_after_undo(j->path, i);
-	if (rc == 0)
-		rc = note(j, to_json(op, true), e);
+	if (rc < 0)
+		return rc;
+	fault_after_undo(j->path, i);
+	rc = note(j, to_json(op, true), e);
 	if (rc == 0)
 		take_out(j, i);
 	return rc;

@@ -131,6 +131,7 @@ struct fake {
 
 static void *fake_peer(void *opaque)
 {
+	static const struct ticket nobodys;
 	struct fake *f = opaque;
 	uint8_t hello[PREAMBLE_BYTES], reply[PREAMBLE_REPLY_BYTES];
 	_cleanup_close_ int fd = -1;
@@ -150,8 +151,7 @@ static void *fake_peer(void *opaque)
 	(void)take_fd(&fd);
 	f->rc = preamble_check_ticket(ch, f->ticket, &e);
 	if (f->seen.role == PREAMBLE_QUESTION && f->rc == 0)
-		(void)!preamble_tell(ch, f->stranger ? &(struct ticket){ 0 } : f->ticket, f->answer,
-				     &e);
+		(void)!preamble_tell(ch, f->stranger ? &nobodys : f->ticket, f->answer, &e);
 	channel_free(ch);
 	return NULL;
 }

@@ -238,7 +238,7 @@ static void test_tls(void **state)
 	static const char *const names[] = { "host1", "host2", "host3" };
 	struct tls_credentials *here, *there, *other;
 	struct channel *good, *bad;
-	struct tls_rig files;
+	struct tls_rig files = { .dir = "" };
 	uint64_t start_ns;
 	struct server s;
 	pthread_t thread;
