@@ -90,7 +90,7 @@ if make_hosts 2>/dev/null; then
 	on1=(ip netns exec "$host1" env "XDG_RUNTIME_DIR=$dir/host1")
 	on2=(ip netns exec "$host2" env "XDG_RUNTIME_DIR=$dir/host2")
 	to=tcp:10.99.0.2:8002
-	listen=(--listen "$to" --insecure --allow 10.99.0.1)
+	listen=(--listen "$to" --insecure --allow 10.99.0.1 --net-allow bridge:br0)
 	net=(--net 'tap,bridge=br0' --append)
 	net+=('ip=10.99.0.100/24 ping=10.99.0.1 count=500 interval_ms=10 quit=done')
 else

@@ -17,8 +17,8 @@ static void managed(const char *text)
 
 	if (net_forward_parse(text, &f, &e) < 0)
 		return;
-	if (net_forward_parse(net_forward_format(&f, buf), &f2, &e) < 0 ||
-	    f.udp != f2.udp || f.host_port != f2.host_port || f.guest_port != f2.guest_port ||
+	if (net_forward_parse(net_forward_format(&f, buf), &f2, &e) < 0 || f.udp != f2.udp ||
+	    f.host_port != f2.host_port || f.guest_port != f2.guest_port ||
 	    strcmp(f.guest, f2.guest) != 0 || !f.host_port || !f.guest_port ||
 	    strpbrk(f.guest, "\" \t\n\\,;{}"))
 		abort();
