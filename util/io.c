@@ -1,11 +1,22 @@
 // SPDX-License-Identifier: MIT
-// Whole reads and writes; folders.
+// Whole reads and writes; folders; standard descriptors.
 #include "util/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
+
+int io_open_missing_stdio(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd < 0 || close(fd) < 0 ? -errno : 0;
+}
 
 int io_read_full(int fd, void *buf, size_t len)
 {

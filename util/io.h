@@ -52,6 +52,13 @@ static inline void close_fd(int *fd)
 }
 
 /*
+ * Started with standard input, output or error closed, the next files that are
+ * opened would take their places, and get what is meant for them: /dev/null does
+ * instead. Before anything else is opened. 0 or -errno.
+ */
+__must_check int io_open_missing_stdio(void);
+
+/*
  * Read or write exactly @len bytes, going on after EINTR and short transfers.
  * 0, or -errno; -EIO where a file ends early. For blocking descriptors.
  */

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The ferry-net program: managed networks, for whoever may change the host's network.
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "util/io.h"
 #include "vmm/cli/cli.h"
 #include "vmm/network/attach.h"
 #include "vmm/network/command.h"
@@ -25,17 +23,6 @@ static const struct command net_command = {
 	.max_more = 2,
 };
 
-/* As ferry's own: descriptors 0 to 2 are not for files that are opened later. */
-static int open_missing_stdio(void)
-{
-	int fd;
-
-	do {
-		fd = open("/dev/null", O_RDWR);
-	} while (fd >= 0 && fd <= STDERR_FILENO);
-	return fd < 0 ? -1 : close(fd);
-}
-
 /* `ferry net WORDS` is `ferry-net WORDS`. */
 static int run_command(int argc, char **argv)
 {
@@ -51,7 +38,7 @@ int main(int argc, char **argv)
 {
 	struct privilege priv;
 
-	if (privilege_begin(&priv) < 0 || open_missing_stdio() < 0)
+	if (privilege_begin(&priv) < 0 || io_open_missing_stdio() < 0)
 		return CLI_FAILED;
 	if (argc == 2 && strcmp(argv[1], "attach") == 0)
 		return attach_serve(&priv);
