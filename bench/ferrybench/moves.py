@@ -5,17 +5,17 @@ import dataclasses
 import json
 import mmap
 import os
-import re
 import resource
 import time
 
 from ferrytest import Control, Lab, Qemu
 
+from .pings import Pinger
+
 PORT = 8002
 LIMIT_MS = 300
 MOVE_S = 120
 TICK_MS = 1
-PING_MS = 10
 AROUND_S = 0.1  # between the hand-over and that somebody knows of it, at most
 GUEST_ADDR = "10.77.0.50"
 MIB = 1 << 20
@@ -34,7 +34,7 @@ class Scene:
     memory_mib: int = 256
     vcpus: int = 1
     streams: int = 1
-    nic: bool = False
+    ping_ms: int = 0    # it has a nic, and is pinged each so many ms
     warm: bool = False  # the destination finds its memory at once
 
     def ready(self):
@@ -121,11 +121,9 @@ class Ticks:
 class Pings:
     """A third host that pings the guest."""
 
-    REPLY = re.compile(r"^\[([0-9.]+)\] .* icmp_seq=", re.M)
-
-    def __init__(self, lab):
-        self.ping = lab.peer.net.proc("ping", "-D", "-i", str(PING_MS / 1000), GUEST_ADDR)
-        self.ping.wait_for("icmp_seq=20 ")
+    def __init__(self, lab, interval_ms):
+        self.pinger = Pinger(lab.peer.net, GUEST_ADDR, interval_ms)
+        self.wait_replies(20)
         self.start_s = self.moved_s = time.time()
 
     def moved(self):
@@ -134,30 +132,33 @@ class Pings:
 
     def look(self, moved):
         """Fill in the longest times without a reply."""
-        times = [float(at) for at in self.REPLY.findall(self.ping.out.text)]
-        times = [at for at in times if at >= self.start_s]
+        times = [at for at in self.pinger.arrivals if at >= self.start_s]
         gaps = list(zip(times, times[1:]))
         first_s = self.moved_s - moved.own_ms / 1000 - AROUND_S
         moved.longest_ms = 1000 * max(b - a for a, b in gaps)
         moved.silence_ms = 1000 * max(b - a for a, b in gaps
                                       if b >= first_s and a <= self.moved_s)
 
+    def wait_replies(self, more):
+        """So many that are not there yet."""
+        wanted = len(self.pinger.arrivals) + more
+        deadline_s = time.monotonic() + MOVE_S
+        while len(self.pinger.arrivals) < wanted:
+            assert time.monotonic() < deadline_s, "the guest does not answer any more"
+            time.sleep(self.pinger.interval_s)
+
     def wait_alive(self):
         """A few replies more."""
-        said = len(self.REPLY.findall(self.ping.out.text))
-        deadline_s = time.monotonic() + MOVE_S
-        while len(self.REPLY.findall(self.ping.out.text)) < said + 20:
-            assert time.monotonic() < deadline_s, "the guest does not answer any more"
-            time.sleep(PING_MS / 1000)
+        self.wait_replies(20)
 
     def close(self):
         """No more of it."""
-        self.ping.stop()
+        self.pinger.close()
 
 
 def watch(scene, lab, *streams):
     """The one who watches this guest."""
-    watcher = Pings(lab) if scene.nic else Ticks(*streams)
+    watcher = Pings(lab, scene.ping_ms) if scene.ping_ms else Ticks(*streams)
     lab.stack.callback(watcher.close)
     return watcher
 
@@ -165,7 +166,7 @@ def watch(scene, lab, *streams):
 # --- ferry ---------------------------------------------------------------------------
 def ferry_guest(scene, lab):
     """The guest on host1, ready."""
-    nic = "tap,bridge=br0" if scene.nic else "none"
+    nic = "tap,bridge=br0" if scene.ping_ms else "none"
     guest = lab.stack.enter_context(
         lab.host1.guest(scene.image, append=scene.words, memory=f"{scene.memory_mib}M",
                         vcpus=scene.vcpus, net=nic))
@@ -206,7 +207,7 @@ def qemu_guest(scene, host, *extra):
     """The same guest under QEMU, on a host of the lab."""
     words = scene.words
     nic = ()
-    if scene.nic:
+    if scene.ping_ms:
         host.net.tap("tap0", bridge="br0")
         nic = "tap:tap0,mac=02:00:00:00:00:50"
         words += " ecam=0xe0000000"

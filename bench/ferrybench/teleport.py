@@ -14,7 +14,7 @@ from ferrytest import Skip, require_kvm, require_root, require_tool
 
 from . import host, streams
 from .main import say, update_doc
-from .moves import GUEST_ADDR, LIMIT_MS, PING_MS, TICK_MS, Scene, ferry_move, iperf_mib_s, qemu_move
+from .moves import GUEST_ADDR, LIMIT_MS, TICK_MS, Scene, ferry_move, iperf_mib_s, qemu_move
 from .table import Row, markdown, number
 
 BEGIN, END = "<!-- teleport: written by make bench-teleport -->", "<!-- end of teleport -->"
@@ -42,13 +42,15 @@ SCENES = {
     "dirty-1024-s4": ("the same, 4 streams",
                       Scene("dirty", dirty(100, 512), 1024, streams=4)),
     "dirty-4096": ("100 MiB/s, 4 GiB", Scene("dirty", dirty(100, 512), 4096)),
-    "ping": ("it answers a ping each 10 ms", Scene("net", f"ip={GUEST_ADDR}/24", nic=True)),
+    "ping-1": ("it answers a ping each ms", Scene("net", f"ip={GUEST_ADDR}/24", ping_ms=1)),
+    "ping-10": ("it answers a ping each 10 ms", Scene("net", f"ip={GUEST_ADDR}/24", ping_ms=10)),
 }
-QUICK = ("idle-256", "dirty-100", "ping")
+QUICK = ("idle-256", "dirty-100", "ping-1", "ping-10")
 RATES = {"idle-1024": 1, "idle-1024-s4": 4}
 STREAMS_MIB = 256
 CLEAN_MIB = 4096
 CLEAN_MAX_MS = 1
+GAP_MS = 10  # of pings, more than the downtime
 
 
 @dataclasses.dataclass
@@ -74,8 +76,9 @@ def memory_mib_s(moved):
 
 # --- tables --------------------------------------------------------------------------
 def downtime_table(measured):
-    """What somebody sees of it."""
-    return markdown([m.row("silence_ms", ratio_max=0.5) for m in measured])
+    """What somebody sees of it. Who looks each 10 ms cannot tell 2 ms from 8."""
+    return markdown([m.row("silence_ms", ratio_max=0.5) for m in measured
+                     if m.scene.ping_ms <= TICK_MS])
 
 
 def limit_row(m):
@@ -128,11 +131,11 @@ def ping_row(m, side):
     """The gap without the downtime."""
     gaps = [pair[side].silence_ms for pair in m.pairs]
     over = [pair[side].silence_ms - pair[side].own_ms for pair in m.pairs]
-    met = "met" if statistics.median(over) <= PING_MS else "MISSED"
-    return [("ferry", "QEMU 7.2")[side], number(statistics.median(gaps)),
+    met = "met" if statistics.median(over) <= GAP_MS else "MISSED"
+    return [f"{m.scene.ping_ms} ms", ("ferry", "QEMU 7.2")[side], number(statistics.median(gaps)),
             number(statistics.median(pair[side].own_ms for pair in m.pairs)),
             f"{statistics.median(over):.1f} ({min(over):.1f}–{max(over):.1f})",
-            f"≤ {PING_MS}" if side == 0 else "", met if side == 0 else ""]
+            f"≤ {GAP_MS}" if side == 0 else "", met if side == 0 else ""]
 
 
 def plain(head, rows):
@@ -160,9 +163,10 @@ def report(measured, runner):
                      "iperf3, which needs none, on the same path (MiB/s).\n\n" +
                      plain(["streams", "ferry", "iperf3", "ferry / iperf3", "QEMU / iperf3"],
                            map(rate_row, rates)))
-    if pings := [m for m in done if m.scene.nic]:
-        parts.append("Somebody pings the guest every 10 ms (ms).\n\n" +
-                     plain(["", "gap", "downtime", "gap less downtime", "aim", ""],
+    if pings := [m for m in done if m.scene.ping_ms]:
+        parts.append("Somebody pings the guest: the longest time without a reply at the hand-over\n"
+                     "(ms).\n\n" +
+                     plain(["each", "", "gap", "downtime", "gap less downtime", "aim", ""],
                            [ping_row(m, side) for m in pings for side in (0, 1)]))
     return "\n".join(parts) + "\n" + runner.footer()
 
@@ -285,7 +289,7 @@ def main():
     try:
         require_kvm()
         require_root()
-        require_tool("qemu-system-x86_64", "iperf3", "ping", "ip")
+        require_tool("qemu-system-x86_64", "iperf3", "ip")
     except Skip as reason:
         print(f"skipped: {reason}")
         return 77
