@@ -69,6 +69,7 @@ vmm_TOP := \
 		vmm/control/cmds.c \
 		vmm/control/control.c \
 		vmm/control/events.c \
+		vmm/control/fds.c \
 		vmm/control/ferry_client.c \
 		vmm/control/info.c \
 		vmm/control/log.c \

@@ -43,6 +43,10 @@ int main(int argc, char **argv)
 	json_decref(event);
 	CHECK(ferry_client_execute_fd(c, "stop", NULL, STDOUT_FILENO, NULL, &e) == -EREMOTEIO);
 	CHECK(strstr(e.text, "takes no descriptor"));
+	CHECK(ferry_client_pass_fd(c, "1", STDOUT_FILENO, &e) == -EREMOTEIO);
+	CHECK(ferry_client_pass_fd(c, "out", STDOUT_FILENO, &e) == 0);
+	CHECK(ferry_client_execute(c, "closefd", json_pack("{s:s}", "fdname", "out"), NULL,
+				   &e) == 0);
 	/* A second connection is told the same, and ends the guest the hard way. */
 	CHECK(ferry_client_connect(&other, argv[1], 0, &e) == 0);
 	CHECK(ferry_client_execute(c, "stop", NULL, NULL, &e) == 0);

@@ -43,6 +43,21 @@ static int which(struct control_call *c)
 	return 0;
 }
 
+/* Which file it is that was left under a name, which this takes. */
+static int take(struct control_call *c)
+{
+	_cleanup_close_ int fd =
+		control_take_fd(c, json_string_value(json_object_get(c->args, "fdname")));
+	char byte = 0;
+
+	if (fd < 0)
+		return fd;
+	if (pread(fd, &byte, 1, 0) != 1)
+		return -EIO;
+	c->ret = json_pack("{s:s%}", "file", &byte, (size_t)1);
+	return 0;
+}
+
 /* Keeps it, and gives it back by its number. */
 static int keep(struct control_call *c)
 {
@@ -81,6 +96,10 @@ static const struct control_command commands[] = {
 	{ "which", which, .help = "", .fd = CONTROL_FD_OPTIONAL },
 	{ "keep", keep, .help = "", .fd = CONTROL_FD_REQUIRED },
 	{ "plain", plain, .help = "" },
+	{ "take", take, .help = "", .args = control_closefd_args },
+	{ "getfd", control_cmd_getfd, .help = "", .args = control_getfd_args,
+	  .fd = CONTROL_FD_REQUIRED },
+	{ "closefd", control_cmd_closefd, .help = "", .args = control_closefd_args },
 	{ "shout", shout, .help = "", .args = shout_args },
 };
 
@@ -282,6 +301,127 @@ static void say_with_two(const struct rig *r, const char *text, int fd)
 	assert_int_equal(sendmsg(r->client, &hdr, MSG_NOSIGNAL), strlen(text));
 }
 
+#define ABOUT(command, name)                                                                       \
+	"{\"execute\":\"" command "\",\"arguments\":{\"fdname\":\"" name "\"}}\n"
+#define DONE        "{\"return\":{}}"
+#define ERROR(desc) "{\"error\":{\"class\":\"GenericError\",\"desc\":\"" desc "\"}}"
+#define NONE(name)  ERROR("File descriptor named '" name "' has not been found")
+#define NO_NAME     ERROR("Parameter 'fdname' must be a name that does not begin with a digit")
+
+static void ask(struct rig *r, const char *text, int fd, const char *want)
+{
+	say(r, text, fd);
+	expect(r, want);
+}
+
+/* Another client, who has heard the greeting and negotiated; the rig's is @*ret_first. */
+static void another_client(struct rig *r, int *ret_first)
+{
+	*ret_first = r->client;
+	r->client = connect_to(r);
+	r->bytes = 0;
+	json_decref(receive(r));
+	ask(r, "{\"execute\":\"qmp_capabilities\"}\n", -1, DONE);
+}
+
+/* What a client leaves is there for it under its name, once. */
+static void test_named_fds(void **state)
+{
+	struct rig *r = *state;
+	int a = make_file('a'), b = make_file('b'), first;
+
+	ask(r, ABOUT("getfd", "x"), a, DONE);
+	ask(r, ABOUT("getfd", "y"), b, DONE);
+	ask(r, ABOUT("take", "y"), -1, GOT("b"));
+	ask(r, ABOUT("take", "y"), -1, NONE("y"));
+	ask(r, ABOUT("getfd", "x"), b, DONE); /* instead of the other */
+	/* Not another client's. */
+	another_client(r, &first);
+	ask(r, ABOUT("take", "x"), -1, NONE("x"));
+	(void)close(r->client);
+	r->client = first;
+	ask(r, ABOUT("take", "x"), -1, GOT("b"));
+	ask(r, ABOUT("getfd", "x"), a, DONE);
+	ask(r, ABOUT("closefd", "x"), -1, DONE);
+	ask(r, ABOUT("closefd", "x"), -1, NONE("x"));
+	(void)close(a);
+	(void)close(b);
+}
+
+static void test_named_fds_are_refused(void **state)
+{
+	struct rig *r = *state;
+	int a = make_file('a');
+
+	ask(r, ABOUT("getfd", "x"), -1, ERROR("The command getfd wants a descriptor with it"));
+	ask(r, ABOUT("closefd", "x"), a, ERROR("The command closefd takes no descriptor"));
+	ask(r, ABOUT("getfd", ""), a, NO_NAME);
+	ask(r, ABOUT("getfd", "1st"), a, NO_NAME);
+	ask(r, ABOUT("closefd", ""), -1, NONE(""));
+	ask(r, ABOUT("take", ""), -1, NONE(""));
+#define TEN "abcdefghij"
+	ask(r, ABOUT("getfd", TEN TEN TEN TEN TEN TEN "klmn"), a,
+	    ERROR("Parameter 'fdname' must have at most 63 bytes"));
+	ask(r, ABOUT("getfd", TEN TEN TEN TEN TEN TEN "klm"), a, DONE);
+	say_with_two(r, ABOUT("getfd", "x"), a);
+	expect(r, ERROR("A request brings one descriptor at most"));
+	ask(r, ABOUT("take", "x"), -1, NONE("x"));
+	/* In halves, the descriptor with the first, then with both. */
+	say(r, "{\"execute\":\"getfd\",", a);
+	ask(r, "\"arguments\":{\"fdname\":\"x\"}}\n", -1, DONE);
+	say(r, "{\"execute\":\"getfd\",", a);
+	ask(r, "\"arguments\":{\"fdname\":\"y\"}}\n", a,
+	    ERROR("A request brings one descriptor at most"));
+	ask(r, ABOUT("take", "x"), -1, GOT("a"));
+	(void)close(a);
+}
+
+/* Leave descriptors until it is refused, how many that were. */
+static unsigned leave_all(struct rig *r, int fd, const char *want_refusal)
+{
+	for (unsigned nr = 0;; nr++) {
+		json_t *reply, *error;
+		char line[128];
+
+		(void)snprintf(line, sizeof(line), ABOUT("getfd", "n%u"), nr);
+		say(r, line, fd);
+		reply = receive(r);
+		error = json_object_get(reply, "error");
+		if (error)
+			assert_string_equal(json_string_value(json_object_get(error, "desc")),
+					    want_refusal);
+		json_decref(reply);
+		if (error)
+			return nr;
+	}
+}
+
+/* Of each client some, of all together some; they go with their client. */
+static void test_named_fds_are_bounded(void **state)
+{
+	enum { NR = CONTROL_MAX_ALL_FDS / CONTROL_MAX_FDS };
+	struct rig *r = *state;
+	int a = make_file('a'), clients[NR];
+	unsigned before = count_fds();
+
+	for (unsigned i = 0; i < NR; i++) {
+		assert_int_equal(leave_all(r, a, "A client leaves at most 8 descriptors here"),
+				 CONTROL_MAX_FDS);
+		another_client(r, &clients[i]);
+	}
+	assert_int_equal(leave_all(r, a, "All clients together leave at most 64 descriptors here"),
+			 0);
+	for (unsigned i = 0; i < NR; i++)
+		(void)close(clients[i]);
+	/* Two turns of the loop: one that reads the end, one that frees. */
+	for (unsigned i = 0; i < 3; i++)
+		ask(r, ABOUT("take", "x"), -1, NONE("x"));
+	assert_int_equal(count_fds(), before);
+	assert_int_equal(leave_all(r, a, "A client leaves at most 8 descriptors here"),
+			 CONTROL_MAX_FDS);
+	(void)close(a);
+}
+
 static void test_no_fd_is_left(void **state)
 {
 	struct rig *r = *state;
@@ -373,6 +513,9 @@ int main(void)
 		RIG_TEST(test_fd_is_refused),
 		RIG_TEST(test_no_fd_is_left),
 		RIG_TEST(test_hang_up_with_fd),
+		RIG_TEST(test_named_fds),
+		RIG_TEST(test_named_fds_are_refused),
+		RIG_TEST(test_named_fds_are_bounded),
 		RIG_TEST(test_lost_events),
 	};
 

@@ -150,6 +150,15 @@ int client_execute(struct control_client *c, const char *command, json_t **ret, 
 	return client_execute_with(c, command, NULL, ret, e);
 }
 
+int client_pass_fd(struct control_client *c, const char *name, int fd, struct err *e)
+{
+	json_t *args = json_pack("{s:s}", "fdname", name);
+
+	if (!args)
+		return err_set(e, -EINVAL, "a descriptor's name is not UTF-8");
+	return client_execute_fd(c, "getfd", args, fd, NULL, e);
+}
+
 /* The next read gives up at @deadline_ns. False: it is over. */
 static bool limit(const struct control_client *c, uint64_t deadline_ns)
 {

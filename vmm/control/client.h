@@ -59,6 +59,12 @@ __must_check int client_execute_fd(struct control_client *c, const char *command
 				   int fd, json_t **ret, struct err *e);
 
 /*
+ * Leave descriptor @fd with the guest, for a later command of this client that names it
+ * @name; it stays the caller's too. 0, or -errno with the guest's words.
+ */
+__must_check int client_pass_fd(struct control_client *c, const char *name, int fd, struct err *e);
+
+/*
  * The next event, however long it takes: *@ret is a new reference. 0, or -errno
  * with @e: -EPIPE where the guest has ended.
  */

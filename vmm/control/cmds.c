@@ -105,6 +105,11 @@ static const struct control_command commands[] = {
 	{ "ferry-metrics", control_cmd_metrics,
 	  .help = "All counters, as `ferry metrics` prints them.",
 	  .returns = "`text` in the exposition format of Prometheus" },
+	{ "getfd", control_cmd_getfd, .args = control_getfd_args, .fd = CONTROL_FD_REQUIRED,
+	  .help = "Leave a descriptor for a later command of this client, which names it; it is "
+		  "closed when the client hangs up." },
+	{ "closefd", control_cmd_closefd, .args = control_closefd_args,
+	  .help = "Close a descriptor that `getfd` has left." },
 	{ "ferry-console", control_cmd_console, .args = control_console_args,
 	  .help = "After the reply the connection is the guest's console: raw bytes both ways." },
 };

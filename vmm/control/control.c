@@ -57,6 +57,7 @@ struct control {
 	void (*alone)(void *opaque); /* NULL: nobody waits for that */
 	void *alone_opaque;
 	struct log_limit log;
+	unsigned nr_fds; /* that clients left by getfd */
 };
 
 static void free_client(struct client *c)
@@ -65,6 +66,7 @@ static void free_client(struct client *c)
 	close_fd(&c->watch.fd);
 	close_fd(&c->came[0].fd);
 	close_fd(&c->came[1].fd);
+	control_fds_close(&c->session.fds);
 	TAILQ_REMOVE(&c->ctl->clients, c, link);
 	acceptor_client_left(&c->ctl->acceptor);
 	free(c->in);
@@ -412,6 +414,7 @@ static int add_client(void *opaque, int fd)
 	c->ctl = ctl;
 	c->came[0].fd = c->came[1].fd = -1;
 	c->session.log_after = UINT64_MAX;
+	c->session.fds.nr_all = &ctl->nr_fds;
 	c->in = malloc(CONTROL_MAX_REQUEST_BYTES);
 	c->watch = (struct loop_fd){ .fn = on_client, .opaque = c, .fd = fd, .events = LOOP_READ };
 	rc = c->in ? loop_add_fd(ctl->p.loop, &c->watch) : -ENOMEM;

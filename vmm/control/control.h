@@ -16,6 +16,10 @@
 #define CONTROL_MAX_CLIENTS       256
 /* What a client may leave unread; events beyond it are lost for him, and counted. */
 #define CONTROL_MAX_QUEUE_BYTES (128 * 1024)
+/* Descriptors that a client leaves for later commands, and all clients together do. */
+#define CONTROL_MAX_FDS       8
+#define CONTROL_MAX_ALL_FDS   64
+#define CONTROL_FD_NAME_BYTES 64 /* with the final zero */
 
 struct loop;
 struct control;
@@ -64,10 +68,20 @@ struct control_table {
 	int (*admit)(struct control_call *call);
 };
 
+/* What a client left by getfd; zeroed: nothing. */
+struct control_fds {
+	struct control_named_fd {
+		char name[CONTROL_FD_NAME_BYTES]; /* empty: free */
+		int fd;                           /* owned */
+	} named[CONTROL_MAX_FDS];
+	unsigned *nr_all; /* of all clients of the socket; NULL: nobody counts */
+};
+
 /* The part of a connection that commands see. */
 struct control_session {
 	bool negotiated;    /* qmp_capabilities was executed */
 	uint64_t log_after; /* tells of lines of the log above this; UINT64_MAX: of none */
+	struct control_fds fds;
 	/* Set by a command: once its reply is out, the connection leaves the
 	 * protocol and its descriptor is handed to this function, which owns
 	 * it if it returns 0. */
@@ -104,12 +118,26 @@ json_t *control_handle(const struct control_table *table, struct control_session
 /* The first thing a client reads. */
 json_t *control_greeting(void);
 
+/*
+ * The descriptor that this client left as @name by getfd (at most CONTROL_MAX_FDS at a
+ * time): the caller's from now on, close-on-exec, of any kind: check it. -ENOENT with
+ * c->e. Main thread.
+ */
+__must_check int control_take_fd(struct control_call *c, const char *name);
+
+/* Close all that is left: the client has gone. Main thread. */
+void control_fds_close(struct control_fds *fds);
+
 /* Commands that every table starts with; their fn. */
 int control_cmd_capabilities(struct control_call *c);
 int control_cmd_commands(struct control_call *c);
 int control_cmd_events(struct control_call *c);
 int control_cmd_version(struct control_call *c);
 int control_cmd_schema(struct control_call *c);
+int control_cmd_getfd(struct control_call *c);
+int control_cmd_closefd(struct control_call *c);
+extern const struct control_arg control_getfd_args[];
+extern const struct control_arg control_closefd_args[];
 
 /*
  * The kept lines of ferry's log. With follow, those that come later are told as

@@ -46,6 +46,13 @@ int ferry_client_execute(struct ferry_client *c, const char *command, json_t *ar
 int ferry_client_execute_fd(struct ferry_client *c, const char *command, json_t *args, int fd,
 			    json_t **ret, struct ferry_error *e);
 
+/*
+ * Leave descriptor @fd with the guest for later commands of this connection, which call
+ * it @name; it stays the caller's too. What no command has taken is closed there when the
+ * connection ends. As for a command ("getfd") otherwise.
+ */
+int ferry_client_pass_fd(struct ferry_client *c, const char *name, int fd, struct ferry_error *e);
+
 #define FERRY_CLIENT_MAX_EVENTS 1024
 
 /*

@@ -81,6 +81,14 @@ int ferry_client_execute_fd(struct ferry_client *c, const char *command, json_t 
 	return tell(client_execute_fd(&c->c, command, args, fd, ret, &err), &err, e);
 }
 
+int ferry_client_pass_fd(struct ferry_client *c, const char *name, int fd, struct ferry_error *e)
+{
+	struct err err = { 0 };
+
+	client_set_timeout(&c->c, c->timeout_s);
+	return tell(client_pass_fd(&c->c, name, fd, &err), &err, e);
+}
+
 /* The first of the kept events; NULL: there is none. */
 static json_t *take_kept(struct ferry_client *c)
 {
