@@ -356,6 +356,12 @@ int loop_run(struct loop *loop)
 
 void loop_drain(struct loop *loop, bool (*idle)(void *opaque), void *opaque)
 {
+	/*
+	 * Called from posted work, say: what was posted behind it had its wake-up together
+	 * with it, and gets no other.
+	 */
+	if (!idle(opaque))
+		run_work(loop);
 	while (!idle(opaque))
 		turn(loop);
 }

@@ -373,6 +373,37 @@ static void a_drain_takes_events_of_its_batch(void **state)
 	(void)alarm(0);
 }
 
+static void drain_in_work(void *opaque)
+{
+	struct nested *n = opaque;
+
+	loop_drain(n->loop, both_called, n);
+	loop_stop(n->loop);
+}
+
+static void call_twice(void *opaque)
+{
+	struct nested *n = opaque;
+
+	n->calls = 2;
+}
+
+/* Both are posted before either runs: there is one wake-up for the two. */
+static void a_drain_sees_what_was_posted_behind_it(void **state)
+{
+	struct fixture *f = *state;
+	struct nested n = { .loop = f->loop };
+	struct loop_work drains = { .fn = drain_in_work, .opaque = &n };
+	struct loop_work ends = { .fn = call_twice, .opaque = &n };
+
+	(void)alarm(10); /* a hang is the failure */
+	loop_post(f->loop, &drains);
+	loop_post(f->loop, &ends);
+	assert_int_equal(loop_run(f->loop), 0);
+	assert_int_equal(n.calls, 2);
+	(void)alarm(0);
+}
+
 /* --- an event between two watchers ------------------------------------------------ */
 
 static void stop_on_event(void *opaque, unsigned events)
@@ -431,6 +462,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(drain_waits_for_a_cancelled_request, setup_uring,
 						teardown),
 		BOTH(a_drain_takes_events_of_its_batch),
+		BOTH(a_drain_sees_what_was_posted_behind_it),
 		cmocka_unit_test_setup_teardown(an_event_is_the_next_watchers, setup_uring,
 						teardown),
 		cmocka_unit_test_setup_teardown(epoll_has_no_ring, setup_epoll, teardown),
