@@ -1,23 +1,41 @@
 // SPDX-License-Identifier: MIT
-// Fuzz: the virtio-pci registers, and the requests of the small devices behind them.
+// Fuzz: all virtio devices, by their registers and queues, as a driver has them.
 //
 // The input: a byte that picks the device, then steps of eight bytes: kind,
-// argument, offset, value. Queues run when they are notified, on this thread.
+// argument, offset, value. Disks and nics have threads of their own, as in a
+// guest; the queues of the others run on this thread when they are notified.
 #include <linux/virtio_pci.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-#include "tests/fuzz/bare_vm.h"
+/* Fuzz targets are linked from one file each. */
+/* NOLINTBEGIN(bugprone-suspicious-include): on purpose, for that reason */
+#include "tests/unit/net_rig.c"
+#include "tests/unit/ring.c"
+/* NOLINTEND(bugprone-suspicious-include) */
+
+#include "tests/fuzz/round_trip.h"
 #include "virtio/balloon.h"
+#include "virtio/blk.h"
 #include "virtio/console.h"
 #include "virtio/rng.h"
 #include "virtio/virtio.h"
 #include "vmm/console.h"
 #include "vmm/memmap.h"
 
-#define NR_DEVICES 3
+enum { RNG, BALLOON, CONSOLE, DISK, OVERLAY, LIMITED, READONLY, NIC, NR_DEVICES };
+
 #define MEM        (1 * MIB)
+#define DISK_BYTES (256 * KIB)
 #define SCRATCH    0x40000U /* memory that inputs can write */
 #define RING_SIZE  16U
+#define RING_GAP   0x800ULL
+#define AVAIL      0x200U /* from a ring's start: three parts */
+#define USED       0x400U
+#define HEADERS    0x8000U /* what a request begins with: 64 bytes for each descriptor */
+#define STATUSES   0x9000U
+#define DATA       0x10000U
 #define REGION     0x1000U /* common, ISR, device, notify: one page each */
 
 struct step {
@@ -29,9 +47,14 @@ struct step {
 struct rig {
 	struct vm vm;
 	struct loop *loop;
+	struct loop_work stop;
+	struct net_rig net; /* the network of the nic; the transport is not its own */
+	int input;          /* of the console */
 	struct virtio_dev *devs[NR_DEVICES];
 	uint64_t bars[NR_DEVICES];
 };
+
+/* --- the machine ------------------------------------------------------------------ */
 
 static struct virtio_dev *find(struct vm *vm, const char *id)
 {
@@ -41,23 +64,85 @@ static struct virtio_dev *find(struct vm *vm, const char *id)
 	return container_of(device, struct virtio_dev, device);
 }
 
-/* Devices 1, 2 and 3; their BARs lie where the first look at them finds them. */
+static void add_console(struct rig *r, struct pci_host *pci)
+{
+	struct console_reader_params reader = { .out_fd = -1, .history = true };
+	struct console *con;
+	int pair[2];
+
+	fuzz_require(console_new(&con, r->vm.main_loop) == 0);
+	fuzz_require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+	r->input = pair[0];
+	reader.in_fd = pair[1];
+	fuzz_require(console_add_reader(con, &reader) == 0);
+	fuzz_require(vcon_new(&r->vm, pci, "console", r->loop, con) == 0);
+	r->devs[CONSOLE] = find(&r->vm, "console");
+}
+
+static void add_disks(struct rig *r, struct pci_host *pci)
+{
+	char paths[4][32];
+	const struct blk_config cfgs[] = {
+		{ .id = "disk0", .queues = 2 },
+		{ .id = "disk1", .queues = 1, .overlay = true, .engine = BLK_ENGINE_THREADS },
+		/* Never so slow that an input waits for it. */
+		{ .id = "disk2", .queues = 1, .iops = 1000000, .bps = 1ULL << 40 },
+		{ .id = "disk3", .queues = 1, .readonly = true, .engine = BLK_ENGINE_THREADS },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cfgs); i++) {
+		struct blk_config cfg = cfgs[i];
+		struct err e;
+		int fd;
+
+		(void)snprintf(paths[i], sizeof(paths[i]), "/tmp/ferry-fuzz-virtio-XXXXXX");
+		fd = mkstemp(paths[i]);
+		fuzz_require(fd >= 0 && ftruncate(fd, DISK_BYTES) == 0);
+		(void)close(fd);
+		cfg.path = paths[i];
+		cfg.queue_size = RING_SIZE;
+		fuzz_require(blk_new(&r->vm, pci, &cfg, &r->devs[DISK + i], &e) == 0);
+		(void)unlink(paths[i]);
+	}
+}
+
+static void add_nic(struct rig *r, struct pci_host *pci)
+{
+	const struct net_config cfg = {
+		.id = "net0",
+		.mac = { 0x02, 0, 0, 0, 0, 1 },
+		.queue_size = NET_RIG_SIZE,
+	};
+
+	r->net.vm = &r->vm;
+	r->net.be = new_backend();
+	r->net.be->nr_room = 0;
+	fuzz_require(net_create(&r->net.net, &r->vm, &cfg, &r->net.be->nd) == 0);
+	fuzz_require(virtio_pci_attach(&r->net.net->dev, pci, 0) == 0);
+	r->devs[NIC] = &r->net.net->dev;
+}
+
+static void stop_loop(void *opaque)
+{
+	loop_stop(opaque);
+}
+
+/* Device n + 1; its BAR lies where the first look at it finds it. */
 static void set_up(struct rig *r)
 {
 	struct pci_host *pci = bare_vm_init(&r->vm, MEM);
-	struct console *con;
-	struct virtio_dev *balloon;
 
 	log_init(LOG_ERROR, NULL);
+	r->vm.nr_vcpus = 1;
+	r->stop = (struct loop_work){ .fn = stop_loop, .opaque = r->vm.main_loop };
 	/* Not running, so that what is called on it runs here and now. */
 	fuzz_require(loop_new(&r->loop, LOOP_NO_URING) == 0);
-	fuzz_require(console_new(&con, r->vm.main_loop) == 0);
 	fuzz_require(rng_new(&r->vm, pci, "rng", r->loop) == 0);
-	fuzz_require(balloon_new(&r->vm, pci, "balloon", r->loop, &balloon) == 0);
-	fuzz_require(vcon_new(&r->vm, pci, "console", r->loop, con) == 0);
-	r->devs[0] = find(&r->vm, "rng");
-	r->devs[1] = balloon;
-	r->devs[2] = find(&r->vm, "console");
+	r->devs[RNG] = find(&r->vm, "rng");
+	fuzz_require(balloon_new(&r->vm, pci, "balloon", r->loop, &r->devs[BALLOON]) == 0);
+	add_console(r, pci);
+	add_disks(r, pci);
+	add_nic(r, pci);
 	for (unsigned i = 0; i < NR_DEVICES; i++) {
 		uint32_t bar = 0;
 
@@ -66,17 +151,22 @@ static void set_up(struct rig *r)
 	}
 }
 
+/* --- the driver -------------------------------------------------------------------- */
+
 static void write_reg(struct rig *r, unsigned n, uint64_t offset, uint64_t value, unsigned size)
 {
 	(void)bus_write(&r->vm.mmio, r->bars[n] + offset, &value, size);
 }
 
-static void run_queue(struct virtio_dev *dev, unsigned i)
+/* As the loop does when the queue is notified. */
+static void notify(struct rig *r, struct virtio_dev *dev, unsigned i)
 {
 	struct virtio_queue *q = &dev->queues[i % dev->nr_queues];
 
-	if (q->running && !atomic_load(&dev->broken))
-		dev->cls->run(q);
+	if (q->loop == r->loop)
+		run_queue(q);
+	else
+		loop_call_sync(q->loop, run_queue, q);
 }
 
 /* What a driver does first, so that inputs get to the requests soon. */
@@ -90,25 +180,154 @@ static void bring_up(struct rig *r, unsigned n, uint32_t features)
 	write_reg(r, n, VIRTIO_PCI_COMMON_GF, 1, 4);
 	write_reg(r, n, VIRTIO_PCI_COMMON_STATUS, 0xb, 1);
 	for (unsigned i = 0; i < r->devs[n]->nr_queues; i++) {
-		uint64_t base = i * 0x800ULL;
-
 		write_reg(r, n, VIRTIO_PCI_COMMON_Q_SELECT, i, 2);
 		write_reg(r, n, VIRTIO_PCI_COMMON_Q_SIZE, RING_SIZE, 2);
-		write_reg(r, n, VIRTIO_PCI_COMMON_Q_DESCLO, base, 8);
-		write_reg(r, n, VIRTIO_PCI_COMMON_Q_AVAILLO, base + 0x200, 8);
-		write_reg(r, n, VIRTIO_PCI_COMMON_Q_USEDLO, base + 0x400, 8);
+		write_reg(r, n, VIRTIO_PCI_COMMON_Q_DESCLO, i * RING_GAP, 8);
+		write_reg(r, n, VIRTIO_PCI_COMMON_Q_AVAILLO, i * RING_GAP + AVAIL, 8);
+		write_reg(r, n, VIRTIO_PCI_COMMON_Q_USEDLO, i * RING_GAP + USED, 8);
 		write_reg(r, n, VIRTIO_PCI_COMMON_Q_ENABLE, 1, 2);
 	}
 	write_reg(r, n, VIRTIO_PCI_COMMON_STATUS, 0xf, 1);
+	/* Who may write to memory also runs: without this, nothing would. */
+	(void)bus_write(&r->vm.mmio, MAP_ECAM + (n + 1) * 0x8000ULL + 4, &(uint16_t){ 6 }, 2);
 }
+
+static void put(struct rig *r, uint64_t gpa, const void *data, size_t len)
+{
+	fuzz_require(gmem_write(&r->vm.gmem, gpa, data, len) == 0);
+}
+
+static void link_to_next(struct rig *r, uint64_t desc_gpa)
+{
+	uint16_t flags = 0;
+
+	fuzz_require(gmem_read(&r->vm.gmem, desc_gpa + 12, &flags, 2) == 0);
+	flags |= RING_NEXT;
+	put(r, desc_gpa + 12, &flags, 2);
+}
+
+/*
+ * A chain in the queue's ring: @header bytes of the driver's, @out and @in bytes of
+ * data, @status bytes for the device; what has no bytes is left out.
+ */
+struct request {
+	uint32_t header, out, in, status;
+};
+
+static void offer(struct rig *r, unsigned queue, const struct request *rq)
+{
+	const uint64_t ring = queue * RING_GAP;
+	const struct ring_desc pieces[] = {
+		{ .addr = HEADERS, .len = rq->header },
+		{ .addr = DATA, .len = rq->out },
+		{ .addr = DATA, .len = rq->in, .flags = RING_WRITE },
+		{ .addr = STATUSES, .len = rq->status, .flags = RING_WRITE },
+	};
+	uint16_t idx = 0, first, at, n = 0;
+
+	fuzz_require(gmem_read(&r->vm.gmem, ring + AVAIL + 2, &idx, 2) == 0);
+	first = at = (uint16_t)(idx * 4U % RING_SIZE);
+	for (unsigned i = 0; i < ARRAY_SIZE(pieces); i++) {
+		struct ring_desc d = pieces[i];
+
+		if (d.len == 0)
+			continue;
+		if (n++)
+			link_to_next(r, ring + (at - 1U) * 16U);
+		d.next = (uint16_t)(at + 1U);
+		put(r, ring + at * 16U, &d, sizeof(d));
+		at++;
+	}
+	put(r, ring + AVAIL + 4 + idx % RING_SIZE * 2U, &first, 2);
+	idx++;
+	put(r, ring + AVAIL + 2, &idx, 2);
+}
+
+/* The step's value is how the request begins, its offset how long it is. */
+static void do_request(struct rig *r, unsigned n, const struct step *s)
+{
+	const unsigned queue = s->arg % r->devs[n]->nr_queues;
+	const uint32_t bytes = s->offset % 0x4000U, sectors = s->offset % 32U * 512U;
+	struct request rq = { .in = bytes };
+
+	memset(gmem_ptr(&r->vm.gmem, HEADERS, 64), 0, 64);
+	if (n >= DISK && n <= READONLY) {
+		const struct {
+			uint32_t type, unused;
+			uint64_t sector;
+		} header = { s->value & 0xff, 0, s->value >> 8 & 0xfff };
+		bool out = header.type & 1, range = header.type > 8;
+
+		put(r, HEADERS, &header, sizeof(header));
+		rq = (struct request){
+			.header = sizeof(header),
+			.out = range ? 16
+			       : out ? sectors
+				     : 0,
+			.in = header.type == 8 ? bytes
+			      : range || out   ? 0
+					       : sectors,
+			.status = 1,
+		};
+	} else if (n == NIC && queue % 2 == 0 && queue > 0) {
+		put(r, HEADERS, &s->value, 2);
+		rq = (struct request){ .header = 2, .out = bytes % 512, .status = 1 };
+	} else if (n == NIC && queue % 2) {
+		put(r, HEADERS, &s->value, sizeof(s->value));
+		rq = (struct request){ .header = 12, .out = bytes };
+	} else if ((n == BALLOON && queue < 3) || (n == CONSOLE && queue == 1)) {
+		rq = (struct request){ .out = bytes };
+	}
+	offer(r, queue, &rq);
+	notify(r, r->devs[n], queue);
+}
+
+/* --- the host ------------------------------------------------------------------------- */
+
+static void turn(struct rig *r)
+{
+	loop_post(r->vm.main_loop, &r->stop);
+	fuzz_require(loop_run(r->vm.main_loop) == 0);
+}
+
+/* What happens on the other side of the device. */
+static void do_host(struct rig *r, unsigned n, const struct step *s)
+{
+	struct balloon_stats balloon;
+	struct blk_stats disk;
+
+	if (n == BALLOON) {
+		(void)balloon_set_target(r->devs[n], s->value);
+		balloon_get_stats(r->devs[n], &balloon);
+	} else if (n == CONSOLE) {
+		(void)!write(r->input, &s->value, 1U + s->arg % 4U);
+		turn(r);
+	} else if (n == NIC) {
+		struct net_rig_backend *be = r->net.be;
+
+		be->nr_room = s->arg % 8U;
+		be->nr_waiting = s->value % 8U;
+		be->waiting_bytes = MIN(s->offset + 26U, NET_RIG_FRAME);
+		memcpy(be->waiting + 12, gmem_ptr(&r->vm.gmem, DATA, 64), 64);
+		net_rig_readable(&r->net, s->arg % NET_RIG_PAIRS);
+		net_rig_writable(&r->net, s->arg % NET_RIG_PAIRS);
+		net_set_link(r->devs[n], s->value & 8);
+		(void)net_announce(r->devs[n]);
+	} else if (n >= DISK) {
+		blk_get_stats(r->devs[n], &disk);
+	}
+}
+
+/* --- one input ------------------------------------------------------------------------- */
 
 static void do_step(struct rig *r, unsigned n, const struct step *s)
 {
 	struct virtio_dev *dev = r->devs[n];
+	const uint64_t cfg = MAP_ECAM + (n + 1) * 0x8000ULL + s->offset % 256;
 	unsigned size = 1U << (s->arg % 4);
 	uint64_t data = s->value;
 
-	switch (s->kind % 8) {
+	switch (s->kind % 16) {
 	case 0:
 		write_reg(r, n, s->offset % 64, data, size);
 		break;
@@ -116,26 +335,33 @@ static void do_step(struct rig *r, unsigned n, const struct step *s)
 		(void)bus_read(&r->vm.mmio, r->bars[n] + s->offset % (4 * REGION), &data, size);
 		break;
 	case 2:
-		fuzz_require(gmem_write(&r->vm.gmem, s->offset * 4U, &s->value, 4) == 0);
+		put(r, s->offset * 4U, &s->value, 4);
 		break;
 	case 3:
-		run_queue(dev, s->arg);
+		notify(r, dev, s->arg);
 		break;
 	case 4:
 		write_reg(r, n, s->offset % (4 * REGION), data, size);
 		break;
 	case 5:
-		(void)bus_write(&r->vm.mmio, MAP_ECAM + (n + 1) * 0x8000ULL + s->offset % 256,
-				&data, MIN(size, 4U));
-		(void)bus_read(&r->vm.mmio, MAP_ECAM + (n + 1) * 0x8000ULL + s->offset % 256, &data,
-			       MIN(size, 4U));
+		(void)bus_write(&r->vm.mmio, cfg, &data, MIN(size, 4U));
+		(void)bus_read(&r->vm.mmio, cfg, &data, MIN(size, 4U));
 		break;
 	case 6:
 		bring_up(r, n, s->value);
 		break;
-	default:
+	case 7:
 		dev->device.ops->pause(&dev->device);
 		dev->device.ops->resume(&dev->device);
+		break;
+	case 8:
+		do_host(r, n, s);
+		break;
+	case 9:
+		round_trip(&dev->device);
+		break;
+	default:
+		do_request(r, n, s);
 		break;
 	}
 }
