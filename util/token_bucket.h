@@ -19,8 +19,8 @@
  * that, too, ends as debt.
  */
 struct token_bucket {
-	uint64_t rate;     /* const: tokens per second; 0: no limit */
-	uint64_t burst_ns; /* const: a full bucket holds this time's tokens */
+	_Atomic uint64_t rate; /* tokens per second; 0: no limit */
+	uint64_t burst_ns;     /* const: a full bucket holds this time's tokens */
 	_Atomic uint64_t full_at_ns;
 };
 
@@ -39,5 +39,11 @@ void token_bucket_charge(struct token_bucket *tb, uint64_t tokens, uint64_t now_
  */
 uint64_t token_bucket_missing(const struct token_bucket *tb, uint64_t now_ns);
 void token_bucket_set_missing(struct token_bucket *tb, uint64_t missing, uint64_t now_ns);
+
+/*
+ * Another rate from now on. A debt stays as many tokens as it was. Who charges at the
+ * same moment may be counted by either rate. Whoever waits for a token asks again.
+ */
+void token_bucket_set_rate(struct token_bucket *tb, uint64_t rate, uint64_t now_ns);
 
 #endif

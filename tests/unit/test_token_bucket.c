@@ -106,6 +106,26 @@ static void test_moves(void **state)
 	assert_int_equal(token_bucket_missing(&free_of_limits, there_ns), 0);
 }
 
+/* Another rate: a debt is as many tokens as before, and is paid at the new rate. */
+static void test_changes_its_rate(void **state)
+{
+	struct token_bucket tb;
+
+	(void)state;
+	token_bucket_init(&tb, 1000, NSEC_PER_SEC);
+	token_bucket_charge(&tb, 5000, START_NS);
+	token_bucket_set_rate(&tb, 4000, START_NS);
+	assert_int_equal(token_bucket_missing(&tb, START_NS), 5000);
+	assert_in_range(token_bucket_delay_ns(&tb, START_NS), 250 * NSEC_PER_MSEC,
+			250 * NSEC_PER_MSEC + 1);
+	/* Without a limit there is no debt, and none is left for the next limit. */
+	token_bucket_set_rate(&tb, 0, START_NS);
+	assert_int_equal(token_bucket_delay_ns(&tb, START_NS), 0);
+	token_bucket_set_rate(&tb, 1, START_NS);
+	assert_int_equal(token_bucket_delay_ns(&tb, START_NS), 0);
+	assert_int_equal(token_bucket_missing(&tb, START_NS), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -115,6 +135,7 @@ int main(void)
 		cmocka_unit_test(test_debt),
 		cmocka_unit_test(test_large_amounts_do_not_wrap),
 		cmocka_unit_test(test_moves),
+		cmocka_unit_test(test_changes_its_rate),
 	};
 
 	return cmocka_run_group_tests_name("token_bucket", tests, NULL, NULL);
