@@ -19,6 +19,7 @@ FERRY_SRCS += \
 	virtio/net_ctrl.c \
 	virtio/net_filter.c \
 	virtio/net_limit.c \
+	virtio/net_link.c \
 	virtio/net_offload.c \
 	virtio/net_rx.c \
 	virtio/net_state.c \

@@ -45,13 +45,15 @@ static void pair_writable(void *opaque)
 		net_tx_run(&pair->tx);
 }
 
-/* The number of pairs in use has changed. */
+/* The number of pairs in use has changed, or a limit, or the cable is in or out. */
 static void pair_refresh(void *opaque)
 {
 	struct net_pair *pair = opaque;
 
 	if (pair->rx.q->running && net_pair_active(pair->net, pair->rx.pair))
-		net_rx_kick(&pair->rx);
+		net_rx_refresh(&pair->rx);
+	if (pair->tx.go_on.armed || pair->tx.blocked)
+		net_tx_run(&pair->tx);
 	net_pair_watch(pair);
 }
 
@@ -371,19 +373,6 @@ bool net_announce(struct virtio_dev *dev)
 	mutex_unlock(&net->lock);
 	virtio_config_changed(dev);
 	return true;
-}
-
-void net_set_link(struct virtio_dev *dev, bool up)
-{
-	struct net *net = to_net(dev);
-
-	mutex_lock(&net->lock);
-	if (up)
-		net->state.status |= VIRTIO_NET_S_LINK_UP;
-	else
-		net->state.status &= (uint16_t)~VIRTIO_NET_S_LINK_UP;
-	mutex_unlock(&net->lock);
-	virtio_config_changed(dev);
 }
 
 struct capture_call {

@@ -67,8 +67,23 @@ bool net_announce(struct virtio_dev *dev);
  */
 void net_send_announce(struct virtio_dev *dev);
 
-/* Tell the guest that its cable is in or out; in at first. Any thread. */
+/*
+ * Put the guest's cable in or take it out; it is in at first. It is told, and frames
+ * of either direction are lost meanwhile. Saved with the device. Any thread.
+ */
 void net_set_link(struct virtio_dev *dev, bool up);
+
+enum net_link {
+	NET_LINK_UP,
+	NET_LINK_DOWN,   /* by net_set_link() */
+	NET_LINK_FAILED, /* the back end is gone: it will not come back */
+};
+
+/* What the guest is told, and why. Any thread. */
+enum net_link net_get_link(struct virtio_dev *dev);
+
+/* Other limits from now on, for what waits too. Any thread. */
+void net_set_rates(struct virtio_dev *dev, const struct net_rate *rx, const struct net_rate *tx);
 
 /* What went through so far. Any thread. */
 void net_get_stats(struct virtio_dev *dev, struct net_stats *ret);

@@ -219,7 +219,8 @@ static void next_round(void *opaque)
 	struct net_announcer *a = &net->announcer;
 	unsigned done;
 
-	send_round(net);
+	if (!net_is_unplugged(net))
+		send_round(net);
 	/* One that has answered is asked again: what it sent may have been lost, too. */
 	if (!net_announce(&net->dev) && a->rounds_left == ROUNDS)
 		virtio_config_changed(&net->dev);

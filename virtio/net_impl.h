@@ -157,10 +157,13 @@ struct net {
 	unsigned mtu;           /* const; 0: not told to the guest */
 	unsigned nr_pairs;      /* const */
 
-	struct mutex lock; /* protects: state, addrs; order: innermost */
+	struct mutex lock; /* protects: state, addrs, failed; order: innermost */
 	struct net_state state;
 	struct net_addrs addrs;
 	struct net_announcer announcer;
+
+	bool failed;            /* the back end is gone: the link stays down */
+	_Atomic bool unplugged; /* by the user; set with the lock held; relaxed in pairs */
 
 	struct net_limit rx_limit, tx_limit; /* lock themselves */
 
@@ -189,6 +192,17 @@ void net_pair_watch(struct net_pair *pair);
 /* Is the pair one of those that the driver uses? Any thread. */
 bool net_pair_active(const struct net *net, unsigned pair);
 
+/* Is the cable out, so that frames are lost? Any thread. */
+static inline bool net_is_unplugged(const struct net *net)
+{
+	return atomic_load_explicit(&net->unplugged, memory_order_relaxed);
+}
+
+/* --- net_link.c: any thread ----------------------------------------------------- */
+
+/* The back end is gone: the guest's link is down for good. */
+void net_fail_link(struct net *net);
+
 /* --- net_rx.c: pair's loop ------------------------------------------------------ */
 
 /* Memory for the windows; 0 or -ENOMEM, undone by net_rx_fini(). */
@@ -200,6 +214,9 @@ void net_rx_kick(struct net_rx *rx);
 
 /* The back end has frames. */
 void net_rx_readable(struct net_rx *rx);
+
+/* What it waits for may have changed: the pairs in use, the limits. */
+void net_rx_refresh(struct net_rx *rx);
 
 /* Give back what was popped. */
 void net_rx_quiesce(struct net_rx *rx);

@@ -13,6 +13,14 @@ void net_limit_init(struct net_limit *l, uint64_t bps, uint64_t pps)
 	token_bucket_init(&l->packets, pps, BURST_NS);
 }
 
+void net_limit_set(struct net_limit *l, uint64_t bps, uint64_t pps)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	token_bucket_set_rate(&l->bits, bps, now_ns);
+	token_bucket_set_rate(&l->packets, pps, now_ns);
+}
+
 uint64_t net_limit_wait_until_ns(const struct net_limit *l)
 {
 	uint64_t now_ns, bits_ns, packets_ns;

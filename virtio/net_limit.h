@@ -16,9 +16,13 @@ struct net_limit {
 /* @bps bits and @pps packets a second; 0: no limit. */
 void net_limit_init(struct net_limit *l, uint64_t bps, uint64_t pps);
 
+/* The same while it is in use; any thread. Whoever waits for it is to ask again. */
+void net_limit_set(struct net_limit *l, uint64_t bps, uint64_t pps);
+
 static inline bool net_limit_is_set(const struct net_limit *l)
 {
-	return l->bits.rate || l->packets.rate;
+	return atomic_load_explicit(&l->bits.rate, memory_order_relaxed) ||
+	       atomic_load_explicit(&l->packets.rate, memory_order_relaxed);
 }
 
 /* 0 if a frame may pass now, else when to ask again (CLOCK_MONOTONIC). */

@@ -310,7 +310,7 @@ static bool wanted(struct net_rx *rx, size_t bytes)
 		net_count_add(&rx->count.errors, 1);
 		return false;
 	}
-	if (!accepted(rx)) {
+	if (net_is_unplugged(rx->net) || !accepted(rx)) {
 		net_count_add(&rx->count.dropped, 1);
 		return false;
 	}
@@ -391,7 +391,7 @@ static void back_end_failed(struct net_rx *rx, int code)
 	rx->failed = true;
 	log_limited(&rx->net->dev.log, LOG_ERROR, "%s: receiving from %s: %s: the link is down",
 		    rx->net->dev.device.id, rx->net->backend->host_if, strerror(-code));
-	net_set_link(&rx->net->dev, false);
+	net_fail_link(rx->net);
 }
 
 static void run(struct net_rx *rx)
@@ -442,6 +442,16 @@ void net_rx_readable(struct net_rx *rx)
 {
 	run(rx);
 	net_pair_watch(&rx->net->pairs[rx->pair]);
+}
+
+void net_rx_refresh(struct net_rx *rx)
+{
+	if (!rx->limited) {
+		net_rx_kick(rx);
+		return;
+	}
+	loop_disarm(rx->q->loop, &rx->go_on);
+	go_on(rx);
 }
 
 void net_rx_quiesce(struct net_rx *rx)

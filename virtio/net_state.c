@@ -70,16 +70,6 @@ const struct vstate_table net_vstate = {
 
 /* --- save --------------------------------------------------------------------------- */
 
-/* A link that is down since the back end failed is not down elsewhere. */
-static bool backend_failed(const struct net *net)
-{
-	for (unsigned i = 0; i < net->nr_pairs; i++) {
-		if (net->pairs[i].rx.failed)
-			return true;
-	}
-	return false;
-}
-
 static void save_limits(struct net *net, struct net_saved *s)
 {
 	uint64_t now_ns = clock_now_ns();
@@ -114,9 +104,10 @@ void net_save(struct virtio_dev *dev, struct vstate_writer *w)
 	mutex_lock(&net->lock);
 	s.guest = net->state;
 	s.addrs = net->addrs;
-	mutex_unlock(&net->lock);
-	if (backend_failed(net))
+	/* A link that is down since the back end failed is not down elsewhere. */
+	if (net->failed && !net_is_unplugged(net))
 		s.guest.status |= VIRTIO_NET_S_LINK_UP;
+	mutex_unlock(&net->lock);
 	save_limits(net, &s);
 	vstate_put(w, &net_vstate, 0, &s);
 	if (net->backend->ops->save)
@@ -195,6 +186,8 @@ int net_load(struct virtio_dev *dev, struct vstate_reader *r, struct err *e)
 	mutex_lock(&net->lock);
 	net->state = s.guest;
 	net->addrs = s.addrs;
+	atomic_store_explicit(&net->unplugged, !(s.guest.status & VIRTIO_NET_S_LINK_UP),
+			      memory_order_relaxed);
 	mutex_unlock(&net->lock);
 	load_limits(net, &s);
 	/* Release: the pairs copy the filter when they see it. */

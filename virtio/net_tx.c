@@ -89,6 +89,11 @@ static int send_frame(struct net_tx *tx, const struct vq_chain *chain)
 	struct virtio_net_hdr_v1 hdr;
 	ssize_t n = -EINVAL;
 
+	if (net_is_unplugged(tx->net)) {
+		net_count_add(&tx->count.dropped, 1);
+		tx->shown = false;
+		return 0;
+	}
 	if (bytes < NET_FRAME_MIN || bytes > NETDEV_FRAME_MAX)
 		goto out;
 	(void)vq_read_out(chain, 0, &hdr, sizeof(hdr));

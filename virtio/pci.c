@@ -365,3 +365,10 @@ err_free:
 	free(p);
 	return rc;
 }
+
+unsigned virtio_pci_slot(const struct virtio_dev *dev)
+{
+	const struct virtio_pci *p = dev->transport_priv;
+
+	return p->func.device;
+}

@@ -175,4 +175,7 @@ struct pci_host;
  */
 __must_check int virtio_pci_attach(struct virtio_dev *dev, struct pci_host *host, unsigned slot);
 
+/* The PCI device number that it has there. */
+unsigned virtio_pci_slot(const struct virtio_dev *dev);
+
 #endif
