@@ -44,6 +44,7 @@ vmm_TOP := \
 		vmm/cli/log.c \
 		vmm/cli/memory.c \
 		vmm/cli/net.c \
+		vmm/cli/nic.c \
 		vmm/cli/overview.c \
 		vmm/cli/parse.c \
 		vmm/cli/plot.c \
@@ -74,6 +75,7 @@ vmm_TOP := \
 		vmm/control/info.c \
 		vmm/control/log.c \
 		vmm/control/migrate.c \
+		vmm/control/nics.c \
 		vmm/control/observe.c \
 		vmm/control/request.c \
 		vmm/control/schema.c \
@@ -97,6 +99,7 @@ vmm_TOP := \
 		vmm/guest/machine.c \
 		vmm/guest/machine_devices.c \
 		vmm/guest/machine_events.c \
+		vmm/guest/machine_nics.c \
 		vmm/guest/net_helper.c \
 		vmm/guest/nets.c \
 		vmm/guest/run.c \

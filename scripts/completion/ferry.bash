@@ -76,6 +76,31 @@ _ferry_name_then()
 	fi
 }
 
+# The nics of the guest $2.
+_ferry_nics()
+{
+	"$1" nic list "$2" 2>/dev/null | awk 'NR > 1 { print $1 }'
+}
+
+# An action, a guest, a nic of it, and what the action takes.
+_ferry_nic()
+{
+	local given
+
+	if ((cword <= 3)); then
+		_ferry_action "$1" "limit link list"
+		return
+	elif ((cword == 4)); then
+		given=$(_ferry_nics "$1" "${words[3]}")
+	elif [[ ${words[2]} == link ]]; then
+		given="up down"
+	else
+		given="rx-bps= rx-pps= tx-bps= tx-pps="
+		compopt -o nospace
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$given" -- "$cur")
+}
+
 # The first word is an action, the second a guest.
 _ferry_action()
 {
@@ -114,6 +139,7 @@ _ferry()
 		help) mapfile -t COMPREPLY < <(compgen -W "$(_ferry_commands "$1")" -- "$cur") ;;
 		memory) _ferry_action "$1" "set stats" ;;
 		vcpu) _ferry_action "$1" "list pin set" ;;
+		nic) _ferry_nic "$1" ;;
 		list | info | uptime | rename | pause | resume | shutdown | reboot | reset | destroy | \
 			nmi | sysrq | weight | cap | log | console | wait | metrics)
 			mapfile -t COMPREPLY < <(compgen -W "$(_ferry_names "$1")" -- "$cur")

@@ -240,4 +240,7 @@ def test_completion():
         for command in ("info", "pause", "uptime", "reboot", "nmi"):
             assert complete("ferry", command, "w", runtime=guest.runtime) == {"web"}
         assert complete("ferry", "vcpu", "", runtime=guest.runtime) == {"list", "pin", "set"}
+        assert complete("ferry", "nic", "li", runtime=guest.runtime) == {"limit", "link", "list"}
+        assert complete("ferry", "nic", "link", "web", "net0", "", runtime=guest.runtime) == {
+            "up", "down"}
         assert complete("ferry", "memory", "set", "w", runtime=guest.runtime) == {"web"}

@@ -131,6 +131,7 @@ int cli_top(const struct cli *cli);
 int cli_restore(const struct cli *cli);
 int cli_state(const struct cli *cli);
 int cli_net(const struct cli *cli);
+int cli_nic(const struct cli *cli);
 int cli_plot(const struct cli *cli);
 int cli_capture(const struct cli *cli);
 

@@ -10,6 +10,7 @@
 #include "util/io.h"
 #include "virtio/net.h"
 #include "vmm/guest/machine.h"
+#include "vmm/guest/machine_nics.h"
 #include "vmm/guest/run.h"
 
 const struct control_arg control_capture_args[] = {
@@ -46,44 +47,20 @@ static int check_socket(int fd, struct err *e)
 	return err_set(e, -EINVAL, "The descriptor must be a connected SOCK_SEQPACKET socket");
 }
 
-/* The nic called @id, or the only one. NULL with @e. */
-static struct virtio_dev *find_nic(const struct machine *m, const char *id, const char **ret_id,
-				   struct err *e)
-{
-	const struct field_list *nics = &machine_config(m)->nics;
-	struct virtio_dev *found = NULL;
-	unsigned nr = 0;
-
-	for (size_t i = 0; i < nics->nr; i++) {
-		const struct nic_config *cfg = (const struct nic_config *)nics->items + i;
-
-		if (!machine_nic(m, i) || (id && strcmp(id, cfg->id) != 0))
-			continue;
-		found = machine_nic(m, i);
-		*ret_id = cfg->id;
-		nr++;
-	}
-	if (nr == 1)
-		return found;
-	if (id)
-		(void)err_set(e, -ENOENT, "there is no nic '%.64s'", id);
-	else if (nr)
-		(void)err_set(e, -EINVAL, "there are %u nics: name one", nr);
-	else
-		(void)err_set(e, -ENOENT, "there is no nic");
-	return NULL;
-}
-
 int control_cmd_capture(struct control_call *c)
 {
 	const json_t *snaplen = json_object_get(c->args, "snaplen");
 	const char *id = json_string_value(json_object_get(c->args, "id"));
-	struct virtio_dev *nic = find_nic(run_machine(c->opaque), id, &id, c->e);
+	const struct machine *m = run_machine(c->opaque);
+	int i = machine_find_nic(m, id, c->e);
+	struct virtio_dev *nic;
 	const struct netdev *nd;
-	int rc = nic ? check_socket(c->fd, c->e) : c->e->code;
+	int rc = i < 0 ? i : check_socket(c->fd, c->e);
 
 	if (rc < 0)
 		return rc;
+	nic = machine_nic(m, (size_t)i);
+	id = ((const struct nic_config *)machine_config(m)->nics.items)[i].id;
 	rc = net_capture(nic, c->fd,
 			 snaplen ? (unsigned)json_integer_value(snaplen) : CAPTURE_MAX_SNAPLEN);
 	if (rc == -EBUSY)

@@ -7,6 +7,7 @@
 
 #include "vmm/control/capture.h"
 #include "vmm/control/migrate.h"
+#include "vmm/control/nics.h"
 #include "vmm/control/observe.h"
 #include "vmm/control/stats.h"
 #include "vmm/guest/run.h"
@@ -76,10 +77,20 @@ static const struct control_command commands[] = {
 	{ "query-blockstats", control_cmd_blockstats, .help = "Counters of each disk, as QMP's.",
 	  .returns =
 		  "for each disk `device`, `qdev`, `stats` and `queues`: `stats` of each queue" },
-	{ "ferry-nics", control_cmd_nics, .help = "Counters of each nic.",
+	{ "ferry-nics", control_cmd_nics, .help = "The nics, with their limits and counters.",
 	  .returns =
-		  "for each nic `id`, `backend`, `host_interface`, `stats` (`rx` is to the guest, "
-		  "`tx` from it) and `queues`: `stats` of each pair" },
+		  "for each nic `id`, `backend` (`tap` or `user`), `host_interface`, `net` (as "
+		  "`--net` has it), `kind` (`user`, `tap`, `macvtap`, `network`), `network`, "
+		  "`bridge`, `mac`, `slot` (PCI device), `link` (`up`, `down`, or `failed`: its "
+		  "interface is gone), `limits` (`rx-bps`, `rx-pps`, `tx-bps`, `tx-pps`; 0: "
+		  "none), `stats` (`rx` is to the guest, `tx` from it) and `queues`: `stats` of "
+		  "each pair" },
+	{ "ferry-nic-limits", control_cmd_nic_limits, .args = control_nic_limits_args,
+	  .help = "Other limits for a nic, from now on. Refused while the guest is being moved, "
+		  "saved or dumped." },
+	{ "set_link", control_cmd_set_link, .args = control_set_link_args,
+	  .help = "Put a nic's cable in, or take it out: the guest sees its carrier come or go, "
+		  "and frames of either direction are lost meanwhile." },
 	{ "ferry-capture", control_cmd_capture, .args = control_capture_args,
 	  .fd = CONTROL_FD_REQUIRED,
 	  .help = "Send copies of a nic's frames to the socket that comes with the request, as "

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Counters of disks and nics, for whoever asks on the control socket.
+// Counters of disks, for whoever asks on the control socket.
 #include "vmm/control/stats.h"
 
 #include "virtio/blk.h"
 #include "virtio/net.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/run.h"
-
-/* --- disks --- */
 
 static json_int_t sum(const uint64_t *of_ops, unsigned a, unsigned b)
 {
@@ -63,47 +61,9 @@ int control_cmd_blockstats(struct control_call *c)
 	return 0;
 }
 
-/* --- nics --- */
-
 json_t *stats_counters(const struct net_counters *c)
 {
 	return json_pack("{s:I, s:I, s:I, s:I}", "packets", (json_int_t)c->packets, "bytes",
 			 (json_int_t)c->bytes, "dropped", (json_int_t)c->dropped, "errors",
 			 (json_int_t)c->errors);
-}
-
-static json_t *both(const struct net_stats *s)
-{
-	return json_pack("{s:o, s:o}", "rx", stats_counters(&s->rx), "tx", stats_counters(&s->tx));
-}
-
-static json_t *nic(struct virtio_dev *dev, const char *id)
-{
-	const struct netdev *nd = net_backend(dev);
-	json_t *queues = json_array();
-	struct net_stats s;
-
-	for (unsigned i = 0; i < net_nr_pairs(dev); i++) {
-		net_get_pair_stats(dev, i, &s);
-		(void)json_array_append_new(queues, both(&s));
-	}
-	net_get_stats(dev, &s);
-	return json_pack("{s:s, s:s, s:s?, s:o, s:o}", "id", id, "backend", nd->ops->type,
-			 "host_interface", *nd->host_if ? nd->host_if : NULL, "stats", both(&s),
-			 "queues", queues);
-}
-
-int control_cmd_nics(struct control_call *c)
-{
-	const struct machine *m = run_machine(c->opaque);
-	const struct field_list *nics = &machine_config(m)->nics;
-
-	c->ret = json_array();
-	for (size_t i = 0; i < nics->nr; i++) {
-		const struct nic_config *cfg = (const struct nic_config *)nics->items + i;
-
-		if (machine_nic(m, i))
-			(void)json_array_append_new(c->ret, nic(machine_nic(m, i), cfg->id));
-	}
-	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The control socket's commands that tell counters of disks and nics. */
+/* The control socket's commands that tell counters. */
 #ifndef FERRY_VMM_CONTROL_STATS_H
 #define FERRY_VMM_CONTROL_STATS_H
 
@@ -9,9 +9,6 @@ struct net_counters;
 
 /* query-blockstats: QMP's, with counters of ferry's own and those of each queue. */
 int control_cmd_blockstats(struct control_call *c);
-
-/* ferry-nics: each nic, what it is behind, its counters and those of each queue pair. */
-int control_cmd_nics(struct control_call *c);
 
 /* {"packets": ..., "bytes": ..., "dropped": ..., "errors": ...}. NULL: no memory. */
 json_t *stats_counters(const struct net_counters *c);

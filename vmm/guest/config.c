@@ -25,7 +25,6 @@
 
 #define MAX_QUEUES   16
 #define MAX_BURST_MS (60U * 60 * 1000)
-#define MAX_RATE     1000000000000ULL /* a second: bits or packets */
 
 /* --- disks --- */
 
@@ -118,13 +117,13 @@ static const struct field nic_fields[] = {
 	{ "mtu", &field_uint, NIC(mtu), .arg = "BYTES", .help = "largest packet (the network's)",
 	  .min = NETDEV_MIN_MTU, .max = NETDEV_MAX_MTU },
 	{ "rx-bps", &field_rate, NIC(rx_bps), .arg = "RATE",
-	  .help = "most bits a second to the guest", .max = MAX_RATE },
+	  .help = "most bits a second to the guest", .max = CONFIG_MAX_RATE },
 	{ "rx-pps", &field_rate, NIC(rx_pps), .arg = "RATE",
-	  .help = "most packets a second to the guest", .max = MAX_RATE },
+	  .help = "most packets a second to the guest", .max = CONFIG_MAX_RATE },
 	{ "tx-bps", &field_rate, NIC(tx_bps), .arg = "RATE",
-	  .help = "most bits a second from the guest", .max = MAX_RATE },
+	  .help = "most bits a second from the guest", .max = CONFIG_MAX_RATE },
 	{ "tx-pps", &field_rate, NIC(tx_pps), .arg = "RATE",
-	  .help = "most packets a second from the guest", .max = MAX_RATE },
+	  .help = "most packets a second from the guest", .max = CONFIG_MAX_RATE },
 	{ "offloads", &field_choice, NIC(offloads), .arg = "WHEN",
 	  .help = "checksums and segmentation by the host: on or off", .choices = offload_choices },
 	{ "queue-size", &field_uint, NIC(queue_size), .arg = "N",
@@ -270,6 +269,34 @@ int config_parse_nic(struct nic_config *nic, const char *text, struct err *e)
 	if (rc < 0)
 		config_free_nic(nic);
 	return rc;
+}
+
+int config_parse_nic_limit(const char *text, const char **ret_name, uint64_t *ret_rate,
+			   struct err *e)
+{
+	size_t len = strcspn(text, "=");
+	int rc;
+
+	for (size_t i = 0; i < ARRAY_SIZE(nic_fields); i++) {
+		const struct field *f = &nic_fields[i];
+		struct nic_config nic = { 0 };
+
+		if (f->type != &field_rate || strlen(f->name) != len ||
+		    strncmp(f->name, text, len) != 0)
+			continue;
+		if (!text[len])
+			return err_set(e, -EINVAL, "%s wants a value: %s=%s", f->name, f->name,
+				       f->arg);
+		rc = field_set(f, &nic, text + len + 1, e);
+		if (rc < 0)
+			return err_prefix(e, "%s", f->name);
+		*ret_name = f->name;
+		*ret_rate = *(uint64_t *)field_at(f, &nic);
+		return 0;
+	}
+	return err_set(e, -EINVAL,
+		       "'%.60s' is none of rx-bps=RATE, rx-pps=RATE, tx-bps=RATE and tx-pps=RATE",
+		       text);
 }
 
 void config_free_nic(struct nic_config *nic)

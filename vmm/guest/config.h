@@ -13,6 +13,7 @@
 
 #define CONFIG_MAX_DISKS 16
 #define CONFIG_MAX_NICS  8
+#define CONFIG_MAX_RATE  1000000000000LL /* of a nic, a second: bits or packets */
 
 /* What to do when the guest crashes, switches itself off, or asks for a reset. */
 enum guest_action {
@@ -132,5 +133,12 @@ __must_check int config_from_json(struct config *cfg, const json_t *obj, struct 
 /* Parse what --net takes, without the defaults that a guest's number gives. */
 __must_check int config_parse_nic(struct nic_config *nic, const char *text, struct err *e);
 void config_free_nic(struct nic_config *nic);
+
+/*
+ * Parse "rx-bps=100M" and the like, what of --net can be changed while the guest runs.
+ * @ret_name is the limit's name, a literal. 0, or -EINVAL or -ERANGE with @e.
+ */
+__must_check int config_parse_nic_limit(const char *text, const char **ret_name,
+					uint64_t *ret_rate, struct err *e);
 
 #endif

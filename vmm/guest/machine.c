@@ -29,8 +29,7 @@ static int check_alive(const struct machine *m, struct err *e)
 	return 0;
 }
 
-/* Refuse as well what must wait until the guest is all here, or saved. */
-static int check_free(const struct machine *m, struct err *e)
+int machine_check_free(const struct machine *m, struct err *e)
 {
 	if (m->held)
 		return err_set(e, -EBUSY, "the guest cannot be changed now: %s", m->held);
@@ -41,7 +40,7 @@ static int check_free(const struct machine *m, struct err *e)
 
 int machine_pause(struct machine *m, struct err *e)
 {
-	int rc = check_free(m, e);
+	int rc = machine_check_free(m, e);
 
 	if (rc < 0 || m->paused)
 		return rc;
@@ -53,7 +52,7 @@ int machine_pause(struct machine *m, struct err *e)
 
 int machine_resume(struct machine *m, struct err *e)
 {
-	int rc = check_free(m, e);
+	int rc = machine_check_free(m, e);
 
 	if (rc < 0 || !m->paused)
 		return rc;
@@ -65,7 +64,7 @@ int machine_resume(struct machine *m, struct err *e)
 
 int machine_reset(struct machine *m, struct err *e)
 {
-	int rc = m->over && !m->held ? 0 : check_free(m, e);
+	int rc = m->over && !m->held ? 0 : machine_check_free(m, e);
 
 	if (rc < 0)
 		return rc;
@@ -82,7 +81,7 @@ int machine_reset(struct machine *m, struct err *e)
 
 int machine_power_button(struct machine *m, struct err *e)
 {
-	int rc = check_free(m, e);
+	int rc = machine_check_free(m, e);
 
 	if (rc < 0)
 		return rc;
@@ -106,7 +105,7 @@ int machine_reboot(struct machine *m, struct err *e)
 
 int machine_nmi(struct machine *m, struct err *e)
 {
-	int rc = check_free(m, e);
+	int rc = machine_check_free(m, e);
 
 	if (rc == 0)
 		rc = kvm_signal_msi(m->vm->vm_fd, MSI_ADDRESS_ALL, MSI_DATA_NMI);
@@ -116,7 +115,7 @@ int machine_nmi(struct machine *m, struct err *e)
 int machine_sysrq(struct machine *m, char key, struct err *e)
 {
 	struct device *port = vm_find_device(m->vm, "serial");
-	int rc = check_free(m, e);
+	int rc = machine_check_free(m, e);
 
 	if (rc < 0)
 		return rc;
@@ -127,7 +126,7 @@ int machine_sysrq(struct machine *m, char key, struct err *e)
 
 int machine_hold(struct machine *m, const char *why, struct err *e)
 {
-	int rc = check_free(m, e);
+	int rc = machine_check_free(m, e);
 
 	if (rc < 0)
 		return rc;
@@ -262,7 +261,7 @@ static int assemble_incoming(struct machine *m, const struct machine_incoming *i
 	return rc;
 }
 
-static struct machine *new_machine(const struct config *cfg, struct loop *loop, struct console *con,
+static struct machine *new_machine(struct config *cfg, struct loop *loop, struct console *con,
 				   const struct machine_listener *listener)
 {
 	struct machine *m = calloc(1, sizeof(*m));
@@ -279,7 +278,7 @@ static struct machine *new_machine(const struct config *cfg, struct loop *loop, 
 	return m;
 }
 
-int machine_new(struct machine **ret, const struct config *cfg, struct loop *loop,
+int machine_new(struct machine **ret, struct config *cfg, struct loop *loop,
 		struct console *con, const struct machine_listener *listener, struct err *e)
 {
 	struct machine *m = new_machine(cfg, loop, con, listener);

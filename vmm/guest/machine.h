@@ -50,10 +50,11 @@ struct machine_listener {
 
 /*
  * Make everything that @cfg asks for, and load the boot image; nothing runs
- * yet. @cfg, @con and @loop must outlive the machine. 0, or -errno with the
+ * yet. @cfg, @con and @loop must outlive the machine, and @cfg changes with what is
+ * changed of it while it runs. 0, or -errno with the
  * setting and the reason in @e. Main thread, as are all functions here.
  */
-__must_check int machine_new(struct machine **ret, const struct config *cfg, struct loop *loop,
+__must_check int machine_new(struct machine **ret, struct config *cfg, struct loop *loop,
 			     struct console *con, const struct machine_listener *listener,
 			     struct err *e);
 
@@ -61,9 +62,9 @@ struct guest_spec;
 
 /* A machine whose state comes from a file or a peer. */
 struct machine_incoming {
-	const struct guest_spec *spec; /* its cfg is the one that the machine is made from */
-	int ram_fd;                    /* RAM is this file's, copied on write; -1: empty */
-	uint64_t ram_offset;           /* where RAM begins in it: a multiple of the page size */
+	struct guest_spec *spec; /* its cfg is the one that the machine is made from */
+	int ram_fd;              /* RAM is this file's, copied on write; -1: empty */
+	uint64_t ram_offset;     /* where RAM begins in it: a multiple of the page size */
 };
 
 /*

@@ -11,8 +11,9 @@
 struct vm_state;
 
 struct machine {
+	struct config *cfg; /* main thread changes it */
+
 	/* const after machine_new() */
-	const struct config *cfg;
 	struct loop *loop;
 	struct console *con;
 	struct machine_listener listener;
@@ -49,6 +50,12 @@ struct machine {
 
 /* Tell the control socket's clients; takes @data over. */
 void machine_tell(struct machine *m, const char *name, json_t *data);
+
+/*
+ * Refuse what makes no sense for a guest that has crashed or ended, or must wait until it
+ * is all here, or saved. 0 or -errno with @e.
+ */
+__must_check int machine_check_free(const struct machine *m, struct err *e);
 
 enum machine_reset_by {
 	MACHINE_RESET_BY_GUEST,
