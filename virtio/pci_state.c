@@ -112,34 +112,17 @@ void virtio_pci_save(struct device *device, struct vstate_writer *w)
 
 /* --- load ------------------------------------------------------------------------- */
 
-/* "13, 54": the bits of @features. */
-static const char *name_bits(uint64_t features, char *buf, size_t room)
-{
-	size_t len = 0;
-
-	buf[0] = '\0';
-	for (unsigned bit = 0; bit < 64 && len < room; bit++) {
-		if (features >> bit & 1)
-			len += (size_t)snprintf(buf + len, room - len, "%s%u", len ? ", " : "",
-						bit);
-	}
-	return buf;
-}
-
 static int check_features(const struct virtio_pci *p, const struct virtio_pci_state *s,
 			  struct err *e)
 {
-	uint64_t missing = s->driver_features & ~p->dev->offered;
-	char bits[256];
+	int rc;
 
 	/* Before FEATURES_OK it is only what the driver has written so far. */
 	if (!(s->status & VIRTIO_CONFIG_S_FEATURES_OK))
 		return 0;
-	if (missing)
-		return err_set(e, -ENOTSUP,
-			       "the guest uses virtio features that the device cannot have on "
-			       "this host: %s",
-			       name_bits(missing, bits, sizeof(bits)));
+	rc = virtio_check_features(p->dev, s->driver_features, e);
+	if (rc < 0)
+		return rc;
 	if (!(s->driver_features >> VIRTIO_F_VERSION_1 & 1))
 		return err_set(e, -EINVAL, "virtio features without VERSION_1");
 	return 0;

@@ -143,6 +143,33 @@ bool virtio_notify(struct virtio_queue *q)
 	return wanted;
 }
 
+/* "13, 54": the bits of @features. */
+static const char *name_bits(uint64_t features, char *buf, size_t room)
+{
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (unsigned bit = 0; bit < 64 && len < room; bit++) {
+		if (features >> bit & 1)
+			len += (size_t)snprintf(buf + len, room - len, "%s%u", len ? ", " : "",
+						bit);
+	}
+	return buf;
+}
+
+int virtio_check_features(const struct virtio_dev *dev, uint64_t features, struct err *e)
+{
+	uint64_t missing = features & ~dev->offered;
+	char bits[256];
+
+	if (!missing)
+		return 0;
+	return err_set(
+		e, -ENOTSUP,
+		"the guest uses virtio features that the device cannot have on this host: %s",
+		name_bits(missing, bits, sizeof(bits)));
+}
+
 void virtio_broken(struct virtio_dev *dev, const char *fmt, ...)
 {
 	char text[160];

@@ -104,7 +104,8 @@ struct virtio_dev {
 
 	uint64_t offered;  /* features, const after set-up; the transport adds
 			    * VERSION_1, EVENT_IDX, INDIRECT_DESC, RING_RESET */
-	uint64_t features; /* negotiated; const between start and reset */
+	/* Negotiated; const between start and reset. Written by the transport, read by anyone. */
+	_Atomic uint64_t features;
 	unsigned nr_queues;
 	struct virtio_queue *queues;
 
@@ -152,6 +153,13 @@ void virtio_run_again(struct virtio_queue *q);
 
 /* Interrupt the driver about @q if it wants that, and say whether. Queue's loop. */
 bool virtio_notify(struct virtio_queue *q);
+
+/*
+ * Can a driver go on with @dev that has negotiated @features with another one of its
+ * kind? 0 or -ENOTSUP with those that are missing in @e. Any thread, after the attach.
+ */
+__must_check int virtio_check_features(const struct virtio_dev *dev, uint64_t features,
+				       struct err *e);
 
 /*
  * The driver broke the rules: log (rate-limited), set NEEDS_RESET, interrupt,

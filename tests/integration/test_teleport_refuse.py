@@ -130,6 +130,17 @@ def test_network_is_allowed_by_name():
         lab.check_one_copy("g", lab.host2)
 
 
+def test_network_that_can_less():
+    """The guest's driver uses what a tap can: known before any of its memory is sent."""
+    with Lab() as lab, lab.host1.guest("net", append="ip=10.77.0.50/24", net="tap,bridge=br0"), \
+            lab.host2.receive("--map", "net:net0=user") as receive:
+        lab.console().wait_for("^net: up ")
+        result = lab.host1.teleport("g", receive).result()
+        receive.failed()
+        assert "nic net0: the guest uses virtio features" in result["error"], result
+        assert result["ram"]["transferred"] == 0 and lab.host1.status("g") == "running", result
+
+
 def test_unknown_map():
     with lab_with(receive=["--map", "disk:disk7=/dev/null"]) as (lab, _, receive):
         refused(lab, receive, "disk7")

@@ -156,6 +156,10 @@ static void test_refuses_values(void **state)
 		{ "'queues':1", "'queues':3", "queues" },
 		{ "[1048576]", "[]", "disk_bytes" },
 		{ "[1048576]", "[-1]", "disk_bytes" },
+		{ "'cpuid'", "'disk_features':[1,2],'cpuid'", "disk_features" },
+		{ "'cpuid'", "'disk_features':7,'cpuid'", "disk_features" },
+		{ "'cpuid'", "'nic_features':[1],'cpuid'", "nic_features" },
+		{ "'cpuid'", "'nic_features':[1,'2'],'cpuid'", "nic_features" },
 		{ "[[1,0,0,1,2,3,4]]", "[]", "cpuid" },
 		{ "[[1,0,0,1,2,3,4]]", "[[1]]", "cpuid" },
 		{ "[[1,0,0,1,2,3,4]]", "[[1,0,0,1,2,3,4294967296]]", "cpuid" },
@@ -183,6 +187,24 @@ static void test_refuses_values(void **state)
 		if (!strstr(e.text, cases[i][2]))
 			fail_msg("'%s' does not name %s", e.text, cases[i][2]);
 	}
+}
+
+/* What drivers use is told as signed numbers, or not at all. */
+static void test_virtio_features(void **state)
+{
+	const char *const rest = ",'disk_features':[-9223372036854775808],'nic_features':[32,0]";
+	struct guest_spec *spec = parse_good();
+	char text[4096];
+	struct err e = { 0 };
+
+	(void)state;
+	assert_true(spec->disk_features[0] == 0 && spec->nic_features[0] == 0);
+	guest_spec_free(spec);
+	(void)snprintf(text, sizeof(text), WHOLE, "", rest);
+	assert_int_equal(parse(&spec, text, &e), 0);
+	assert_true(spec->disk_features[0] == 1ULL << 63);
+	assert_true(spec->nic_features[0] == 32 && spec->nic_features[1] == 0);
+	guest_spec_free(spec);
 }
 
 /* Every beginning of a good text is none. */
@@ -468,17 +490,12 @@ static void test_features(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_reads),
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_refuses),
-		cmocka_unit_test(test_refuses_values),
-		cmocka_unit_test(test_refuses_prefixes),
-		cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_refuses_changes),
-		cmocka_unit_test(test_disk_dirs),
-		cmocka_unit_test(test_net_rules),
-		cmocka_unit_test(test_net_rule_texts),
-		cmocka_unit_test(test_features),
+		cmocka_unit_test(test_reads),           cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_virtio_features), cmocka_unit_test(test_refuses),
+		cmocka_unit_test(test_refuses_values),  cmocka_unit_test(test_refuses_prefixes),
+		cmocka_unit_test(test_changes),         cmocka_unit_test(test_refuses_changes),
+		cmocka_unit_test(test_disk_dirs),       cmocka_unit_test(test_net_rules),
+		cmocka_unit_test(test_net_rule_texts),  cmocka_unit_test(test_features),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

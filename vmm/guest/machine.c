@@ -237,6 +237,27 @@ static int check_disks(const struct machine *m, const struct guest_spec *spec, s
 	return 0;
 }
 
+/* What its drivers use must be there: known before a byte of its memory has travelled. */
+static int check_features(const struct machine *m, const struct guest_spec *spec, struct err *e)
+{
+	const struct disk_config *disks = m->cfg->disks.items;
+	const struct nic_config *nics = m->cfg->nics.items;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < m->cfg->disks.nr; i++) {
+		rc = virtio_check_features(m->disks[i], spec->disk_features[i], e);
+		if (rc < 0)
+			(void)err_prefix(e, "disk %s", disks[i].id);
+	}
+	for (size_t i = 0; rc == 0 && i < m->cfg->nics.nr; i++) {
+		if (m->nics[i])
+			rc = virtio_check_features(m->nics[i], spec->nic_features[i], e);
+		if (rc < 0)
+			(void)err_prefix(e, "nic %s", nics[i].id);
+	}
+	return rc;
+}
+
 /* The same for a guest that is not to boot: its state will be loaded. */
 static int assemble_incoming(struct machine *m, const struct machine_incoming *in, struct err *e)
 {
@@ -255,6 +276,8 @@ static int assemble_incoming(struct machine *m, const struct machine_incoming *i
 		rc = add_all(m, e);
 	if (rc == 0)
 		rc = check_disks(m, in->spec, e);
+	if (rc == 0)
+		rc = check_features(m, in->spec, e);
 	/* Undone by machine_start(), or by the resume of a guest that its user paused. */
 	if (rc == 0)
 		vm_pause(m->vm);

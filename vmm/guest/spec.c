@@ -38,6 +38,24 @@ static json_t *disks_json(const struct machine *m)
 	return array;
 }
 
+/* What their drivers use now, of @nr devices, each found by @get. */
+static json_t *features_json(const struct machine *m, size_t nr,
+			     struct virtio_dev *(*get)(const struct machine *m, size_t i))
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; array && i < nr; i++) {
+		const struct virtio_dev *dev = get(m, i);
+		json_int_t features = dev ? (json_int_t)dev->features : 0;
+
+		if (json_array_append_new(array, json_integer(features)) < 0) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
 static json_t *cpuid_json(const struct kvm_cpuid2 *cpuid)
 {
 	json_t *array = json_array();
@@ -73,14 +91,17 @@ static json_t *msrs_json(const struct kvm_msr_list *list)
 int guest_config_encode(const struct machine *m, char **ret, size_t *ret_len, struct err *e)
 {
 	const struct vm *vm = machine_vm(m);
-	json_t *settings = config_to_json_portable(machine_config(m));
+	const struct config *cfg = machine_config(m);
+	json_t *settings = config_to_json_portable(cfg);
 	json_t *root;
 	char *text = NULL;
 
 	if (!settings)
 		return err_set(e, -ENOMEM, "out of memory");
-	root = json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:I}", "format", FORMAT, "version",
-			 FERRY_VERSION, "config", settings, "disk_bytes", disks_json(m), "cpuid",
+	root = json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "format", FORMAT,
+			 "version", FERRY_VERSION, "config", settings, "disk_bytes", disks_json(m),
+			 "disk_features", features_json(m, cfg->disks.nr, machine_disk),
+			 "nic_features", features_json(m, cfg->nics.nr, machine_nic), "cpuid",
 			 cpuid_json(vm->cpuid), "msrs", msrs_json(vm->msr_list), "tsc_khz",
 			 (json_int_t)vm->tsc_khz);
 	if (root)
@@ -166,6 +187,23 @@ static int parse_disks(struct guest_spec *spec, const json_t *array)
 	return 0;
 }
 
+/* As a signed number: JSON has no other of 64 bits. An older ferry does not tell. */
+static int parse_features(uint64_t *features, size_t nr, const json_t *array)
+{
+	if (!array)
+		return 0;
+	if (!json_is_array(array) || json_array_size(array) != nr)
+		return -EPROTO;
+	for (size_t i = 0; i < nr; i++) {
+		const json_t *one = json_array_get(array, i);
+
+		if (!json_is_integer(one))
+			return -EPROTO;
+		features[i] = (uint64_t)json_integer_value(one);
+	}
+	return 0;
+}
+
 /* A version is printed, and so must be a word. */
 static int parse_version(struct guest_spec *spec, const json_t *value)
 {
@@ -183,6 +221,12 @@ static int parse_rest(struct guest_spec *spec, const json_t *root, struct err *e
 {
 	if (parse_disks(spec, json_object_get(root, "disk_bytes")) < 0)
 		return err_set(e, -EPROTO, "disk_bytes: not the sizes of its disks");
+	if (parse_features(spec->disk_features, spec->cfg.disks.nr,
+			   json_object_get(root, "disk_features")) < 0)
+		return err_set(e, -EPROTO, "disk_features: not those of its disks");
+	if (parse_features(spec->nic_features, spec->cfg.nics.nr,
+			   json_object_get(root, "nic_features")) < 0)
+		return err_set(e, -EPROTO, "nic_features: not those of its nics");
 	if (parse_cpuid(spec, json_object_get(root, "cpuid")) < 0)
 		return err_set(e, -EPROTO, "cpuid: not a list of CPUID entries");
 	if (parse_msrs(spec, json_object_get(root, "msrs")) < 0)

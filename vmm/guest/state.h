@@ -45,6 +45,9 @@ struct vstate_table;
 struct guest_spec {
 	struct config cfg; /* kernel and initrd: for messages, they need not exist here */
 	uint64_t disk_bytes[CONFIG_MAX_DISKS];
+	/* What the guest's drivers had negotiated when CONFIG was written; 0: nothing yet,
+	 * or it is not told. What its state says later counts. */
+	uint64_t disk_features[CONFIG_MAX_DISKS], nic_features[CONFIG_MAX_NICS];
 	struct kvm_cpuid2 *cpuid; /* of vCPU 0 */
 	uint32_t *msrs;           /* the MSRs that the source saves */
 	uint32_t nr_msrs;
