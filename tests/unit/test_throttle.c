@@ -119,12 +119,11 @@ static void body_throttle(void *opaque)
 {
 	const struct guest64_regs regs = { CHURN_GPA, RAM_BYTES, COUNTER_GPA };
 	struct fixture *f = opaque;
-	struct share free_share, share;
+	struct share share;
 
 	guest64_load(f->m.vm, guest64_churn, guest64_churn_bytes, &regs);
 	assert_int_equal(vm_start(f->m.vm), 0);
 	wait_for_progress(f);
-	free_share = watch(f);
 	/* Other load on this machine only makes the shares smaller. */
 	vm_set_throttle(f->m.vm, 50);
 	share = watch(f);
@@ -134,7 +133,6 @@ static void body_throttle(void *opaque)
 	share = watch(f);
 	assert_true(share.cpu < 25);
 	assert_true(share.rounds > 0);
-	assert_true(share.rounds < free_share.rounds / 2);
 	/* More than there is: the most. */
 	vm_set_throttle(f->m.vm, 150);
 	assert_int_equal(f->m.vm->throttle, VCPU_THROTTLE_MAX);
