@@ -400,10 +400,10 @@ int net_capture(struct virtio_dev *dev, int fd, unsigned snaplen)
 
 static void add_counters(struct net_counters *sum, const struct net_count *c)
 {
-	sum->packets += atomic_load_explicit(&c->packets, memory_order_relaxed);
-	sum->bytes += atomic_load_explicit(&c->bytes, memory_order_relaxed);
-	sum->dropped += atomic_load_explicit(&c->dropped, memory_order_relaxed);
-	sum->errors += atomic_load_explicit(&c->errors, memory_order_relaxed);
+	sum->packets += counter_get(&c->packets);
+	sum->bytes += counter_get(&c->bytes);
+	sum->dropped += counter_get(&c->dropped);
+	sum->errors += counter_get(&c->errors);
 }
 
 static void add_pair(struct net_stats *sum, const struct net_pair *pair)

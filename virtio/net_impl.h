@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "net/netdev.h"
+#include "util/counter.h"
 #include "util/thread.h"
 #include "virtio/net.h"
 #include "virtio/net_capture.h"
@@ -49,17 +50,10 @@
 
 struct net;
 
-/* Counted by one thread, read by any: relaxed. */
+/* Counted by one thread, read by any: see util/counter.h. */
 struct net_count {
 	_Atomic uint64_t packets, bytes, dropped, errors;
 };
-
-static inline void net_count_add(_Atomic uint64_t *counter, uint64_t n)
-{
-	uint64_t old = atomic_load_explicit(counter, memory_order_relaxed);
-
-	atomic_store_explicit(counter, old + n, memory_order_relaxed);
-}
 
 /*
  * Chains that were popped and wait for frames, oldest first; see net_rx.c.

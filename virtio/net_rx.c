@@ -260,8 +260,8 @@ static void deliver(struct net_rx *rx, size_t bytes)
 	rx->nr_filled += nr;
 	if (rx->nr_filled >= RX_PUBLISH)
 		publish(rx);
-	net_count_add(&rx->count.packets, 1);
-	net_count_add(&rx->count.bytes, bytes - sizeof(struct virtio_net_hdr_v1));
+	counter_add(&rx->count.packets, 1);
+	counter_add(&rx->count.bytes, bytes - sizeof(struct virtio_net_hdr_v1));
 	net_limit_charge(&rx->net->rx_limit, bytes - sizeof(struct virtio_net_hdr_v1));
 }
 
@@ -294,7 +294,7 @@ static int retry_pending(struct net_rx *rx)
 		unspill(rx);
 		deliver(rx, rx->pending);
 	} else if (window_is_all(rx)) {
-		net_count_add(&rx->count.dropped, 1);
+		counter_add(&rx->count.dropped, 1);
 	} else {
 		return -ENOBUFS;
 	}
@@ -307,11 +307,11 @@ static bool wanted(struct net_rx *rx, size_t bytes)
 {
 	if (bytes < sizeof(struct virtio_net_hdr_v1) + NET_FRAME_MIN ||
 	    bytes > rx->window.bytes + SPILL_BYTES) {
-		net_count_add(&rx->count.errors, 1);
+		counter_add(&rx->count.errors, 1);
 		return false;
 	}
 	if (net_is_unplugged(rx->net) || !accepted(rx)) {
-		net_count_add(&rx->count.dropped, 1);
+		counter_add(&rx->count.dropped, 1);
 		return false;
 	}
 	return true;
@@ -462,7 +462,7 @@ void net_rx_quiesce(struct net_rx *rx)
 	w->nr_chains = w->nr_iov = w->first_chain = w->first_iov = 0;
 	w->bytes = 0;
 	if (rx->pending) /* its beginning was in the window */
-		net_count_add(&rx->count.dropped, 1);
+		counter_add(&rx->count.dropped, 1);
 	rx->pending = 0;
 	rx->frame_bytes = 0;
 	rx->starved = rx->limited = false;

@@ -90,7 +90,7 @@ static int send_frame(struct net_tx *tx, const struct vq_chain *chain)
 	ssize_t n = -EINVAL;
 
 	if (net_is_unplugged(tx->net)) {
-		net_count_add(&tx->count.dropped, 1);
+		counter_add(&tx->count.dropped, 1);
 		tx->shown = false;
 		return 0;
 	}
@@ -110,11 +110,11 @@ static int send_frame(struct net_tx *tx, const struct vq_chain *chain)
 		return -EAGAIN;
 out:
 	if (n < 0) {
-		net_count_add(&tx->count.errors, 1);
+		counter_add(&tx->count.errors, 1);
 		return 0;
 	}
-	net_count_add(&tx->count.packets, 1);
-	net_count_add(&tx->count.bytes, bytes);
+	counter_add(&tx->count.packets, 1);
+	counter_add(&tx->count.bytes, bytes);
 	net_limit_charge(&tx->net->tx_limit, bytes);
 	return 0;
 }

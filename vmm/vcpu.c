@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/counter.h"
 #include "util/io.h"
 #include "vmm/cpuid.h"
 #include "vmm/vcpu_state.h"
@@ -218,7 +219,7 @@ static void handle_exit(struct vcpu *v)
 	void (*handler)(struct vcpu * v) = NULL;
 
 	if (reason < VCPU_EXIT_REASONS) {
-		atomic_fetch_add_explicit(&v->exits[reason], 1, memory_order_relaxed);
+		counter_add(&v->exits[reason], 1);
 		handler = exit_handlers[reason];
 	}
 	(handler ? handler : exit_error)(v);
