@@ -100,7 +100,11 @@ SOAK ?= 200
 soak: $(PROGRAMS) $(GUESTS) ## SOAK=200 rounds of teleports, there and back
 	$(Q)SOAK=$(SOAK) $(RUN_TESTS) -v soak
 
-bench: $(PROGRAMS) $(GUESTS) ## ferry and QEMU side by side (BENCH='--pairs 9': more options)
+# What counters cost is told by a build without them.
+uncounted:
+	$(Q)$(MAKE) --no-print-directory O=$(O)/uncounted OPT='$(OPT) -DFERRY_NO_COUNTERS' $(O)/uncounted/ferry
+
+bench: $(PROGRAMS) $(GUESTS) uncounted ## ferry and QEMU side by side (BENCH='--pairs 9': more options)
 	$(Q)FERRY=$(O)/ferry BUILD=$(O) bench/run --doc docs/performance.md $(BENCH)
 
 bench-teleport: $(PROGRAMS) $(O)/bench/ram $(GUESTS) ## live migration by ferry and QEMU side by side (BENCH=--help)
@@ -114,4 +118,4 @@ $(O)/bench/ram: $(O)/bench/ram.o $(LIB)
 bench-ram: $(O)/bench/ram ## memory streams against iperf3 over loopback
 	$(Q)BUILD=$(O) bench/ram-streams $(BENCH)
 
-.PHONY: soak bench-teleport bench-ram unit integration e2e fuzz fuzz-merge test all-tests test-programs asan tsan sanitized-tests bench
+.PHONY: soak bench-teleport bench-ram unit integration e2e fuzz fuzz-merge test all-tests test-programs asan tsan sanitized-tests bench uncounted

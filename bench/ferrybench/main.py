@@ -11,11 +11,9 @@ import sys
 from ferrytest import Skip, require_kvm, require_root, require_tool
 from ferrytest.paths import BUILD
 
-from . import host, measure, netmodes
-from .sides import FerrySide, QemuSide, disk_image
+from . import control, cost, host, measure, netmodes
+from .sides import disk_image
 from .table import Row, markdown
-
-SIDES = [FerrySide, QemuSide]
 
 
 def all_rows():
@@ -66,7 +64,7 @@ def all_rows():
         Row("exits-irq", "vCPU exits to the monitor a request, interrupts", "",
             measure.blk_exits("depth=32 poll=0 rw=read"), more_is_better=False, ferry_max=0.001),
     ]
-    return rows + netmodes.rows()
+    return rows + control.rows() + cost.rows() + netmodes.rows()
 
 
 def parse_args():
@@ -121,9 +119,10 @@ class Runner:
     def measure(self, row):
         """All pairs of a row."""
         for _ in range(self.args.pairs):
-            row.pairs.append(tuple(self.one(row, side) for side in SIDES))
-        ferry, qemu = row.pairs[-1]
-        say(f"{row.key:20} ferry {ferry:12.3f}  QEMU {qemu:12.3f}  {row.unit}")
+            row.pairs.append(tuple(self.one(row, side) for side in row.sides))
+        figures = "  ".join(f"{side.name} {figure:12.3f}"
+                            for side, figure in zip(row.sides, row.pairs[-1]))
+        say(f"{row.key:20} {figures}  {row.unit}")
 
     def measure_all(self, rows):
         """A row that cannot be measured here is told and left out; one that fails, too."""
@@ -177,7 +176,7 @@ def main():
         print(f"skipped: {reason}")
         return 77
     with measure.bench_folder(args.folder) as folder:
-        needs_disk = any(row.table == "measured" for row in rows)
+        needs_disk = any(row.table in ("measured", "cost") for row in rows)
         image = needs_disk and disk_image(folder, (128 if args.quick else 1024) << 20)
         runner = Runner(args, measure.Bench(image, args.seconds))
         failed = runner.measure_all(rows)

@@ -16,23 +16,34 @@ RAM_MIB = 256
 RAM = f"{RAM_MIB}M"
 
 
+def start_for_output(argv, env=None):
+    """Start a monitor; its process, and the end of a pipe where the guest's bytes come out."""
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    argv = [str(arg) for arg in argv]
+    pid = os.posix_spawnp(argv[0], argv, {**os.environ, **(env or {})}, file_actions=[
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
+        (os.POSIX_SPAWN_DUP2, write_end, 1)])
+    os.close(write_end)
+    return pid, read_end
+
+
+def wait_for_end(pid, fd):
+    """Of a guest that ends by itself."""
+    while os.read(fd, 4096):
+        pass
+    _, status = os.waitpid(pid, 0)
+    assert status == 0, f"status {status}"
+
+
 def first_byte_s(argv, env=None):
     """Start a monitor; seconds until the guest's first byte comes out of a pipe."""
-    read_end, write_end = os.pipe2(os.O_CLOEXEC)
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    argv = [str(arg) for arg in argv]
     start_s = time.monotonic()
-    pid = os.posix_spawnp(argv[0], argv, {**os.environ, **(env or {})}, file_actions=[
-        (os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, write_end, 1)])
-    os.close(write_end)
-    first = os.read(read_end, 1)
+    pid, fd = start_for_output(argv, env)
+    first = os.read(fd, 1)
     took_s = time.monotonic() - start_s
-    while os.read(read_end, 4096):
-        pass
-    os.close(read_end)
-    os.close(null)
-    _, status = os.waitpid(pid, 0)
-    assert first == b"h" and status == 0, f"{argv[0]}: first byte {first!r}, status {status}"
+    wait_for_end(pid, fd)
+    os.close(fd)
+    assert first == b"h", f"{argv[0]}: first byte {first!r}"
     return took_s
 
 
@@ -58,13 +69,23 @@ class FerrySide:
     """ferry."""
 
     name = "ferry"
+    options = {}  # of ferry run, for those who compare ferry with itself
+
+    @classmethod
+    def guest(cls, *args, **kwargs):
+        """ferry run."""
+        return Guest(*args, **cls.options, **kwargs)
 
     @staticmethod
-    def launch_s():
+    def launch_argv(kernel):
+        """What is typed for a throwaway guest."""
+        return [FERRY, "run", "--ephemeral", "--memory", RAM, "--kernel", kernel]
+
+    @classmethod
+    def launch_s(cls):
         """ferry run --ephemeral with the hello guest."""
         with tempfile.TemporaryDirectory(prefix="ferrybench-") as runtime:
-            return first_byte_s([FERRY, "run", "--ephemeral", "--memory", RAM,
-                                 "--kernel", guest_image("hello")],
+            return first_byte_s(cls.launch_argv(guest_image("hello")),
                                 {"XDG_RUNTIME_DIR": runtime})
 
     @staticmethod
@@ -72,16 +93,16 @@ class FerrySide:
         """A guest that halts; the whole machine is there, without disk and nic."""
         return Guest("idle", memory=RAM, net="none", ephemeral=True)
 
-    @staticmethod
-    def disk(image, words, cached=False):
+    @classmethod
+    def disk(cls, image, words, cached=False):
         """The blk guest on that image."""
         direct = "off" if cached else "on"
-        return Guest("blk", append=words, disk=f"{image},direct={direct},queues=1", net="none")
+        return cls.guest("blk", append=words, disk=f"{image},direct={direct},queues=1", net="none")
 
-    @staticmethod
-    def nic(netns, tap, words):
+    @classmethod
+    def nic(cls, netns, tap, words):
         """The net guest on that tap."""
-        return Guest("net", append=words, net=f"tap:{tap}", netns=netns)
+        return cls.guest("net", append=words, net=f"tap:{tap}", netns=netns)
 
     @staticmethod
     def memory(words, size):
@@ -114,12 +135,16 @@ class QemuSide:
     name = "QEMU"
 
     @staticmethod
-    def launch_s():
+    def launch_argv(kernel):
+        """-M microvm, with nothing in it."""
+        return ["qemu-system-x86_64", "-M", "microvm", "-enable-kvm", "-cpu", QEMU_CPU,
+                "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+                "-serial", "stdio", "-m", RAM, "-kernel", kernel]
+
+    @classmethod
+    def launch_s(cls):
         """-M microvm with the hello guest."""
-        return first_byte_s(
-            ["qemu-system-x86_64", "-M", "microvm", "-enable-kvm", "-cpu", QEMU_CPU,
-             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-             "-serial", "stdio", "-m", RAM, "-kernel", guest_image("hello")])
+        return first_byte_s(cls.launch_argv(guest_image("hello")))
 
     @staticmethod
     def idle():

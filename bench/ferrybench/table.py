@@ -3,6 +3,8 @@
 import dataclasses
 import statistics
 
+from .sides import FerrySide, QemuSide
+
 
 @dataclasses.dataclass
 class Row:
@@ -17,6 +19,7 @@ class Row:
     ratio_max: float = None
     ferry_max: float = None  # or ferry's figure alone
     table: str = "measured"  # which one of the document it stands in
+    sides: tuple = (FerrySide, QemuSide)
     pairs: list = dataclasses.field(default_factory=list)
 
     def aim(self):
@@ -57,6 +60,7 @@ def spread(values, form):
     return f"{form(statistics.median(values))} ({form(min(values))}–{form(max(values))})"
 
 
+HEADS = {"cost": ["", "with it", "without it", "with / without", "aim", ""]}
 HEAD = ["", "ferry", "QEMU 7.2", "ferry / QEMU", "aim", ""]
 
 
@@ -72,8 +76,9 @@ def cells(row):
 
 def markdown(rows):
     """The table, with its columns lined up for those who read the source."""
-    lines = [HEAD, *(cells(row) for row in rows if row.pairs)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
+    head = HEADS.get(rows[0].table, HEAD)
+    lines = [head, *(cells(row) for row in rows if row.pairs)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     lines.insert(1, ["-" * width for width in widths])
     padded = ([cell.ljust(width) for cell, width in zip(line, widths)] for line in lines)
     return "".join(f"| {' | '.join(line)} |\n" for line in padded)

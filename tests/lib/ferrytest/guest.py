@@ -57,7 +57,7 @@ class Guest(Proc):
         self.begin("run", *extra, kernel=guest_image(image), append=append, **kwargs)
 
     def begin(self, command, *extra, name=None, runtime=None, tty=False, netns=None, env=None,
-              **kwargs):
+              ferry=FERRY, **kwargs):
         """ferry COMMAND --name NAME --key value ... extra"""
         require_kvm()
         self.name = name or f"t{os.getpid()}-{next(serial_numbers)}"
@@ -68,7 +68,7 @@ class Guest(Proc):
         self.runtime = pathlib.Path(runtime)
         self.ephemeral = kwargs.get("ephemeral", False)
         env = {"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})}
-        Proc.__init__(self, FERRY, command, *options(name=self.name, **kwargs), *extra,
+        Proc.__init__(self, ferry, command, *options(name=self.name, **kwargs), *extra,
                       tty=tty, netns=netns, env=env)
 
     def socket_path(self):
