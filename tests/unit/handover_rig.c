@@ -609,6 +609,17 @@ static bool wait_done(struct rig *r, uint64_t ns, bool until_unknown)
 	return r->done;
 }
 
+/* However long it takes on a busy machine. */
+static void wait_hit(struct rig *r)
+{
+	uint64_t until_ns = clock_now_ns() + DEADLINE_NS;
+	int rc = 0;
+
+	MUTEX_SCOPE(&r->lock);
+	while (!r->done && !r->hit && rc == 0)
+		rc = cond_wait_until(&r->changed, &r->lock, until_ns);
+}
+
 /* A peer that leaves a section out, and is alive: somebody pulls the plug. */
 static void unplug(struct rig *r)
 {
@@ -624,8 +635,11 @@ static void finish(struct rig *r, struct rig_result *ret)
 	bool silent = r->plan.listener == RIG_SILENT;
 	struct source_status st;
 
-	if (!patient && !wait_done(r, PATIENCE_NS, false))
-		unplug(r);
+	if (!patient) {
+		wait_hit(r);
+		if (!wait_done(r, PATIENCE_NS, false))
+			unplug(r);
+	}
 	if (!wait_done(r, DEADLINE_NS, silent)) {
 		source_get_status(r->source, &st);
 		ret->state = st.state;

@@ -40,7 +40,10 @@ static void write_section(int fd, const struct wire_section *w)
 /* The plan's fault for a section: forward it, or something else. */
 static void deform(struct rig *r, int fd, struct wire_section *w, unsigned direction)
 {
+	mutex_lock(&r->lock);
 	r->hit = true;
+	(void)pthread_cond_broadcast(&r->changed);
+	mutex_unlock(&r->lock);
 	switch ((int)r->plan.fault) {
 	case RIG_SWALLOW:
 		r->muted[direction] = true;
