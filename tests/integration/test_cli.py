@@ -86,6 +86,13 @@ def test_help(command):
     assert re.search(rf"^  {command} ", ferry("help").stdout, re.M)
 
 
+def test_json_everywhere():
+    """What can be asked for as JSON: all but a console, and frames in a format of their own."""
+    without = {name for name, command in COMMANDS.items()
+               if "json" not in [option["name"] for option in command["options"]]}
+    assert without == {"console", "capture"}
+
+
 def test_version():
     assert re.fullmatch(r"ferry \d+\.\d+\.\d+\n", ferry("version").stdout)
     assert ferry("--version").stdout == ferry("version").stdout

@@ -89,7 +89,7 @@ def test_reboot_and_interrupts():
         guest.wait_for("exception 2 ")
     with several("web") as (guest,):
         fails(guest, 1, "must be one letter", "sysrq", "web", "??")
-        ferry(guest, "sysrq", "web", "h")
+        assert json.loads(ferry(guest, "sysrq", "web", "h", "--json")) == {}
         guest.wait_for("woke=input")
 
 
@@ -114,7 +114,7 @@ def test_rename(ephemeral):
         # The old name is free again.
         with Guest("idle", net="none", name="web", runtime=guest.runtime) as other:
             other.wait_for("^idle ready")
-            ferry(guest, "rename", "old", "oldest")
+            assert json.loads(ferry(guest, "rename", "--json", "old", "oldest")) == {}
             fails(guest, 1, "web is running already", "rename", "oldest", "web")
         ferry(guest, "destroy", "oldest")
         assert guest.wait() == 0
@@ -154,7 +154,9 @@ def test_vcpu():
         assert cpus[1]["affinity"] == str(cpu)
         assert os.sched_getaffinity(cpus[1]["thread-id"]) == {cpu}
         assert os.sched_getaffinity(cpus[0]["thread-id"]) == os.sched_getaffinity(0)
-        ferry(guest, "vcpu", "pin", "web", "all", "all")
+        pinned = json.loads(ferry(guest, "vcpu", "pin", "--json", "web", "all", "all"))
+        assert [c["cpu-index"] for c in pinned] == [0, 1]
+        assert str(cpu) != pinned[1]["affinity"] == pinned[0]["affinity"] or os.cpu_count() == 1
         assert len({json.dumps(sorted(os.sched_getaffinity(c["thread-id"]))) for c in cpus}) == 1
         assert ferry(guest, "vcpu", "list", "web").splitlines()[0].split() == [
             "VCPU", "THREAD", "CPU-TIME", "AFFINITY"]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`ferry metrics`: what is printed is right, and is what docs/metrics.md says."""
+import json
 import re
 
 from ferrytest import Guest, tmp_dir
@@ -101,7 +102,13 @@ def test_guest():
         stopped = [scrape(guest)[0]["ferry_vcpu_cpu_seconds_total", 'vcpu="0"']
                    for _ in range(3)]
         assert stopped[1] == stopped[2]
-        assert scrape(guest)[0]["ferry_guest_running", None] == 0
+        samples = scrape(guest)[0]
+        assert samples["ferry_guest_running", None] == 0
+        with guest.ferry("metrics", "--json", guest.name) as done:
+            assert done.wait() == 0, done.err.text
+            by_name = json.loads(done.out.text)
+        names = {name + (f"{{{labels}}}" if labels else "") for name, labels in samples}
+        assert set(by_name) == names and by_name["ferry_guest_memory_bytes"] == 64 << 20
 
 
 def test_many_vcpus():

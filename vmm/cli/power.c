@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "vmm/cli/guests.h"
+#include "vmm/cli/remote.h"
 
 /* More than a guest's process may take for its orderly end, see run_signals.h. */
 #define END_TIMEOUT_S 10
@@ -92,25 +93,9 @@ int cli_resume(const struct cli *cli)
 	return guests_each(cli, &o.guests, resume, &o);
 }
 
-static int send_key(struct control_client *c, void *opaque, json_t **ret, struct err *e)
-{
-	(void)ret;
-	return client_execute_with(c, "ferry-sysrq", json_pack("{s:s}", "key", opaque), NULL, e);
-}
-
 int cli_sysrq(const struct cli *cli)
 {
-	char key[8];
-	struct control_client c;
-	struct err e;
-	int rc;
-
-	(void)snprintf(key, sizeof(key), "%s", cli->arg2);
-	if (client_open(&c, cli->arg, GUESTS_REPLY_TIMEOUT_S, &e) < 0)
-		return cli_fail(cli, &e);
-	rc = send_key(&c, key, NULL, &e);
-	client_close(&c);
-	return rc < 0 ? cli_fail(cli, &e) : CLI_OK;
+	return remote_execute(cli, "ferry-sysrq", json_pack("{s:s}", "key", cli->arg2));
 }
 
 /* --- the power button --- */

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Sub-commands that ask guests: list, info, uptime; and rename.
+// Sub-commands that ask guests: list, info, uptime, metrics; and rename.
 #include "vmm/cli/remote.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "util/io.h"
 #include "vmm/cli/guests.h"
@@ -193,36 +195,82 @@ int cli_uptime(const struct cli *cli)
 	return fflush(stdout) == 0 ? status : CLI_FAILED;
 }
 
-int cli_rename(const struct cli *cli)
+/* --- one guest --- */
+
+/* The reply to @command; *@ret_json: that is what shall be printed. Returns the exit status. */
+static int ask(const struct cli *cli, const char *command, json_t *args, json_t **ret,
+	       bool *ret_json)
 {
+	struct plain_options o = { 0 };
 	struct control_client c;
 	struct err e;
-	int rc = client_open(&c, cli->arg, GUESTS_REPLY_TIMEOUT_S, &e);
+	int rc = cli_apply(cli, &o, &e);
 
-	if (rc < 0)
+	if (rc < 0) {
+		json_decref(args);
+		return cli_usage(cli->cmd, &e);
+	}
+	*ret_json = o.json;
+	rc = client_open(&c, cli->arg, GUESTS_REPLY_TIMEOUT_S, &e);
+	if (rc < 0) {
+		json_decref(args);
 		return cli_fail(cli, &e);
-	rc = client_execute_with(&c, "ferry-rename", json_pack("{s:s}", "name", cli->arg2), NULL,
-				 &e);
+	}
+	rc = client_execute_with(&c, command, args, ret, &e);
 	client_close(&c);
 	return rc < 0 ? cli_fail(cli, &e) : CLI_OK;
 }
 
+int remote_execute(const struct cli *cli, const char *command, json_t *args)
+{
+	json_t *reply = NULL;
+	bool json = false;
+	int status = ask(cli, command, args, &reply, &json);
+
+	if (status == CLI_OK && json)
+		return cli_print_json(reply);
+	json_decref(reply);
+	return status;
+}
+
+int cli_rename(const struct cli *cli)
+{
+	return remote_execute(cli, "ferry-rename", json_pack("{s:s}", "name", cli->arg2));
+}
+
+/* Each sample by its name with its labels, as a number. */
+static json_t *samples(const char *text)
+{
+	json_t *all = json_object();
+
+	while (*text) {
+		size_t len = strcspn(text, "\n"), name;
+		const char *value = memrchr(text, ' ', len);
+
+		if (*text != '#' && value) {
+			name = (size_t)(value - text);
+			(void)json_object_setn_new(all, text, name, json_real(strtod(value, NULL)));
+		}
+		text += len + (text[len] == '\n');
+	}
+	return all;
+}
+
 int cli_metrics(const struct cli *cli)
 {
-	struct control_client c;
+	json_t *reply = NULL;
 	const char *text;
-	json_t *ret = NULL;
-	struct err e;
-	int status, rc = client_open(&c, cli->arg, GUESTS_REPLY_TIMEOUT_S, &e);
+	bool json = false;
+	int status = ask(cli, "ferry-metrics", NULL, &reply, &json);
 
-	if (rc == 0) {
-		rc = client_execute(&c, "ferry-metrics", &ret, &e);
-		client_close(&c);
-	}
-	if (rc < 0)
-		return cli_fail(cli, &e);
-	text = json_string_value(json_object_get(ret, "text"));
-	status = text && fputs(text, stdout) >= 0 && fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
-	json_decref(ret);
+	if (status != CLI_OK)
+		return status;
+	text = json_string_value(json_object_get(reply, "text"));
+	if (text && json)
+		status = cli_print_json(samples(text));
+	else
+		status = text && fputs(text, stdout) >= 0 && fflush(stdout) == 0 ? CLI_OK
+										 : CLI_FAILED;
+	json_decref(reply);
 	return status;
 }

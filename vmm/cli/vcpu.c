@@ -42,8 +42,8 @@ static int pin(const struct cli *cli, bool json, struct control_client *c, struc
 	json_t *args;
 	char *end = NULL;
 	long index;
+	int rc;
 
-	(void)json;
 	if (cli->nr_more < 2)
 		return err_set(e, -EINVAL, "pin wants the number of a vCPU or all, and CPUs");
 	args = json_pack("{s:s}", "cpus", cli->more[1]);
@@ -56,7 +56,8 @@ static int pin(const struct cli *cli, bool json, struct control_client *c, struc
 		}
 		(void)json_object_set_new(args, "cpu-index", json_integer(index));
 	}
-	return client_execute_with(c, "ferry-pin", args, NULL, e);
+	rc = client_execute_with(c, "ferry-pin", args, NULL, e);
+	return rc == 0 && json ? list(cli, json, c, e) : rc;
 }
 
 /* A guest has the CPUs that it was started with: ferry has no hotplug of them. */
