@@ -101,6 +101,7 @@ vmm_TOP := \
 		vmm/guest/machine_events.c \
 		vmm/guest/machine_nics.c \
 		vmm/guest/net_helper.c \
+		vmm/guest/nic_host.c \
 		vmm/guest/nets.c \
 		vmm/guest/run.c \
 		vmm/guest/run_core.c \

@@ -115,14 +115,14 @@ def test_a_helper_that_was_killed():
 
 
 @timeout(120)
-def test_two_nics_have_one_helper():
+def test_each_nic_has_a_helper():
     with NetHost() as host, host.unchanged():
         host.net_command("create", "lab", "--mode", "hostonly")
         host.net_command("create", "int", "--mode", "internal")
         with host.guest("ip=dhcp", net=["lab", "int,queues=2", "lab"]) as guest:
             guest.wait_for(UP, 60)
             children = pathlib.Path(f"/proc/{guest.pid}/task/{guest.pid}/children")
-            assert len(children.read_text(encoding="ascii").split()) == 1
+            assert len(children.read_text(encoding="ascii").split()) == 3
             assert len(host.net_json("show", "lab")["nics"]) == 2
             assert len(host.net_json("show", "int")["nics"]) == 1
             end(guest, "destroy")

@@ -297,12 +297,15 @@ static struct machine *new_machine(struct config *cfg, struct loop *loop, struct
 	m->listener = *listener;
 	m->restart.fn = machine_restart_now;
 	m->restart.opaque = m;
-	net_helper_init(&m->helper);
+	for (unsigned i = 0; i < CONFIG_MAX_NICS; i++) {
+		net_helper_init(&m->nic_hosts[i].helper);
+		m->nic_hosts[i].number = i;
+	}
 	return m;
 }
 
-int machine_new(struct machine **ret, struct config *cfg, struct loop *loop,
-		struct console *con, const struct machine_listener *listener, struct err *e)
+int machine_new(struct machine **ret, struct config *cfg, struct loop *loop, struct console *con,
+		const struct machine_listener *listener, struct err *e)
 {
 	struct machine *m = new_machine(cfg, loop, con, listener);
 	int rc = m ? assemble(m, e) : err_set(e, -ENOMEM, "out of memory");
@@ -407,7 +410,9 @@ void machine_free(struct machine *m)
 		return;
 	loop_disarm(m->loop, &m->restart);
 	vm_free(m->vm);
-	net_helper_end(&m->helper); /* its taps are gone */
+	/* Their taps are gone. The last comes first: what it found made was made for others. */
+	for (unsigned i = CONFIG_MAX_NICS; i > 0; i--)
+		net_helper_end(&m->nic_hosts[i - 1].helper);
 	vm_state_free(m->state);
 	loop_free(m->io_loop);
 	boot_close(m->boot);

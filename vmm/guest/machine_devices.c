@@ -9,13 +9,13 @@
 #include "devices/isa.h"
 #include "devices/pci.h"
 #include "devices/serial.h"
-#include "net/tap_host.h"
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/console.h"
 #include "virtio/net.h"
 #include "virtio/rng.h"
 #include "vmm/guest/machine_impl.h"
+#include "vmm/guest/nic_host.h"
 #include "vmm/vm.h"
 
 int machine_add_platform(struct machine *m, struct err *e)
@@ -80,57 +80,18 @@ static unsigned max_sockets(const struct machine *m)
 	return (unsigned)MAX(1, MIN(rl.rlim_cur / 2 / MAX(users, 1U), NETDEV_MAX_SOCKETS));
 }
 
-static int set_wish(struct net_prefix *addr, const char *text, struct err *e)
-{
-	if (!text)
-		return 0;
-	return net_prefix_parse(text, addr) < 0
-		       ? err_set(e, -EINVAL, "'%.60s' is not an address", text)
-		       : 0;
-}
-
-/* What is asked of ferry-net; config_finish() saw to it that all of it fits. */
-static int fill_request(const struct machine *m, const struct nic_config *nic, unsigned index,
-			struct attach_request *req, struct err *e)
-{
-	static const enum attach_kind kinds[] = {
-		[NIC_NETWORK] = ATTACH_NETWORK,
-		[NIC_TAP] = ATTACH_TAP,
-		[NIC_MACVTAP] = ATTACH_MACVTAP,
-	};
-	const char *name = nic->kind == NIC_NETWORK ? nic->backend : nic->ifname;
-	int rc;
-
-	*req = (struct attach_request){
-		.kind = kinds[nic->kind],
-		.nic = index,
-		.queues = nic->queues,
-		.mtu = nic->mtu,
-		.vlan = nic->vlan,
-		.unfiltered = nic->filter != 0,
-		.trial = m->cfg->dry_run,
-	};
-	(void)snprintf(req->name, sizeof(req->name), "%s", name);
-	(void)snprintf(req->bridge, sizeof(req->bridge), "%s", nic->bridge ? nic->bridge : "");
-	(void)snprintf(req->guest, sizeof(req->guest), "%s", m->cfg->name);
-	if (nic->kind == NIC_MACVTAP)
-		(void)snprintf(req->mode, sizeof(req->mode), "%s", nic_macvtap_modes[nic->mode]);
-	if (mac_parse(nic->mac, req->mac) < 0)
-		return err_set(e, -EINVAL, "mac: missing");
-	rc = set_wish(&req->v4, nic->ip, e);
-	return rc < 0 ? rc : set_wish(&req->v6, nic->ip6, e);
-}
-
 /* What changes more of the host than a tap that vanishes with this process. */
 static int add_by_helper(struct machine *m, const struct nic_config *nic, unsigned index,
 			 struct net_config *cfg, struct err *e)
 {
+	const struct nic_owner owner = {
+		.guest = m->cfg->name,
+		.number = m->nic_hosts[index].number,
+		.trial = m->cfg->dry_run,
+	};
 	struct attach_answer answer = { .nr_fds = 0 };
-	struct attach_request req;
-	int rc = fill_request(m, nic, index, &req, e);
+	int rc = nic_host_ask(&m->nic_hosts[index].helper, &owner, nic, &answer, e);
 
-	if (rc == 0)
-		rc = net_helper_attach(&m->helper, &req, &answer, e);
 	if (rc < 0)
 		return rc;
 	cfg->backend.tap = answer.interface;
@@ -166,8 +127,7 @@ static int add_nic(struct machine *m, const struct nic_config *nic, unsigned ind
 
 	if (mac_parse(nic->mac, cfg.mac) < 0) /* config_finish() saw to it */
 		return err_set(e, -EINVAL, "mac: missing");
-	if (nic->kind == NIC_NETWORK || nic->kind == NIC_MACVTAP ||
-	    (nic->kind == NIC_TAP && geteuid() == 0 && tap_host_changes(&cfg.backend)))
+	if (nic_host_needs_helper(nic))
 		return add_by_helper(m, nic, index, &cfg, e);
 	return net_new(m->vm, m->pci, &cfg, &m->nics[index], e);
 }

@@ -10,6 +10,12 @@
 
 struct vm_state;
 
+/* What belongs to a nic besides its device and settings. */
+struct machine_nic_host {
+	struct net_helper helper; /* of one that needs privilege */
+	unsigned number;          /* of the nic on the host, see nic_host.h */
+};
+
 struct machine {
 	struct config *cfg; /* main thread changes it */
 
@@ -28,7 +34,7 @@ struct machine {
 	struct virtio_dev *nics[CONFIG_MAX_NICS];
 	struct virtio_dev *balloon;
 
-	struct net_helper helper; /* of nics that need privilege; main thread */
+	struct machine_nic_host nic_hosts[CONFIG_MAX_NICS]; /* of nics; main thread */
 
 	struct vm_state *state; /* what was loaded; NULL after the start */
 	enum machine_clock clock;

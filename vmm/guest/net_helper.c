@@ -100,12 +100,12 @@ static int take(struct net_helper *h, const struct attach_request *req,
 		drop_fds(answer);
 		return err_set(e, answer->e.code, "%s", answer->e.text);
 	}
-	if (answer->nr_fds != req->queues + nr_locks || h->nr_locks == ARRAY_SIZE(h->locks)) {
+	if (answer->nr_fds != req->queues + nr_locks) {
 		drop_fds(answer);
 		return err_set(e, -EPROTO, "ferry-net is of another version than ferry");
 	}
 	if (nr_locks)
-		h->locks[h->nr_locks++] = answer->fds[--answer->nr_fds];
+		h->lock = answer->fds[--answer->nr_fds];
 	return 0;
 }
 
@@ -117,15 +117,25 @@ int net_helper_attach(struct net_helper *h, const struct attach_request *req,
 
 	if (rc < 0)
 		return err_set(e, rc, "the request to ferry-net is too long");
-	if (h->sock < 0)
-		rc = start(h, e);
+	rc = start(h, e);
 	if (rc < 0)
 		return rc;
 	rc = attach_send(h->sock, text, NULL, 0);
 	if (rc < 0 && rc != -EPIPE)
-		return err_set(e, rc, "ferry-net: %s", strerror(-rc));
-	rc = await(h, answer, e);
-	return rc < 0 ? rc : take(h, req, answer, e);
+		(void)err_set(e, rc, "ferry-net: %s", strerror(-rc));
+	else
+		rc = await(h, answer, e);
+	if (rc == 0)
+		rc = take(h, req, answer, e);
+	if (rc < 0)
+		net_helper_end(h);
+	return rc;
+}
+
+void net_helper_begin_end(const struct net_helper *h)
+{
+	if (h->sock >= 0)
+		(void)shutdown(h->sock, SHUT_WR);
 }
 
 void net_helper_end(struct net_helper *h)
@@ -135,16 +145,20 @@ void net_helper_end(struct net_helper *h)
 
 	if (h->sock < 0)
 		return;
-	(void)shutdown(h->sock, SHUT_WR);
+	net_helper_begin_end(h);
 	do {
 		n = poll(&ended, 1, END_MS);
 	} while (n < 0 && errno == EINTR);
 	if (n == 0)
 		log_warn("ferry-net does not end: run 'ferry net repair'");
-	while (n != 0 && waitpid(h->pid, NULL, 0) < 0 && errno == EINTR)
+	while (n != 0 && h->pid && waitpid(h->pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	for (unsigned i = 0; i < h->nr_locks; i++)
-		(void)close(h->locks[i]);
+	net_helper_forget(h);
+}
+
+void net_helper_forget(struct net_helper *h)
+{
+	close_fd(&h->lock);
 	close_fd(&h->sock);
 	net_helper_init(h);
 }
