@@ -143,7 +143,8 @@ struct netdev_config {
 	 * as this process lives; NULL creates "ferryN". @bridge: make it a
 	 * port of that bridge; NULL: leave it alone. @fds: its queues, one for
 	 * each pair, from whoever opened it; they stay the caller's, and are needed
-	 * during the call only. Then nothing is done to the interface, whose MTU is @host_mtu.
+	 * during the call only. They may be anything, and are looked at. Then nothing is done to
+	 * the interface, whose MTU is @host_mtu, and @tap is not needed.
 	 */
 	const char *tap;
 	const char *bridge;

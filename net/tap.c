@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "net/netdev_impl.h"
@@ -196,21 +196,65 @@ static const struct netdev_ops tap_ops_multi = {
 	.close = tap_close,
 };
 
+/*
+ * The descriptor can be any: make sure that what is read and written there are frames
+ * with our header, and that neither waits. 0 or -errno with @e.
+ */
+static int settle_queue(int fd, bool multi, struct ifreq *ret, struct err *e)
+{
+	const short wanted =
+		(short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (multi ? IFF_MULTI_QUEUE : 0));
+	const int bytes = NETDEV_HDR_BYTES;
+	struct stat st;
+	int flags;
+
+	*ret = (struct ifreq){ 0 };
+	if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || ioctl(fd, TUNGETIFF, ret) < 0)
+		return err_set(e, -EINVAL, "the descriptor is not the queue of a tap");
+	ret->ifr_name[IF_NAMESIZE - 1] = '\0';
+	if ((ret->ifr_flags & wanted) != wanted || ioctl(fd, TUNSETVNETHDRSZ, &bytes) < 0)
+		return err_set(e, -EINVAL,
+			       "tap %s: it must be opened with IFF_NO_PI, IFF_VNET_HDR%s",
+			       ret->ifr_name, multi ? " and IFF_MULTI_QUEUE" : "");
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return err_set(e, -errno, "tap %s: %s", ret->ifr_name, strerror(errno));
+	return 0;
+}
+
+static int take_queue(struct tap_host *host, int given, bool multi, struct err *e)
+{
+	struct ifreq ifr;
+	int rc = settle_queue(given, multi, &ifr, e), fd;
+
+	if (rc < 0)
+		return rc;
+	if (host->nr_fds == 0)
+		memcpy(host->name, ifr.ifr_name, sizeof(host->name));
+	if (strcmp(host->name, ifr.ifr_name) != 0)
+		return err_set(e, -EINVAL, "queues of two interfaces, %s and %s", host->name,
+			       ifr.ifr_name);
+	fd = fcntl(given, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return err_set(e, -errno, "tap %s: %s", host->name, strerror(errno));
+	host->fds[host->nr_fds++] = fd;
+	return 0;
+}
+
 /* The interface is somebody else's: what is left to do is to use its queues. */
 static int take_over(struct tap_host *host, const struct netdev_config *cfg, struct err *e)
 {
-	*host = (struct tap_host){ .mtu = cfg->host_mtu };
-	(void)snprintf(host->name, sizeof(host->name), "%s", cfg->tap ? cfg->tap : "");
-	for (unsigned i = 0; i < cfg->nr_pairs; i++) {
-		int fd = fcntl(cfg->fds[i], F_DUPFD_CLOEXEC, 0);
+	int rc = 0;
 
-		if (fd < 0) {
-			tap_host_forget(host);
-			return err_set(e, -errno, "tap %s: %s", host->name, strerror(errno));
-		}
-		host->fds[host->nr_fds++] = fd;
-	}
-	return 0;
+	*host = (struct tap_host){ .mtu = cfg->host_mtu };
+	if (cfg->host_mtu < NETDEV_MIN_MTU || cfg->host_mtu > NETDEV_MAX_MTU)
+		rc = err_set(e, -EINVAL, "MTU %u of the tap: must be %u to %u", cfg->host_mtu,
+			     NETDEV_MIN_MTU, NETDEV_MAX_MTU);
+	for (unsigned i = 0; i < cfg->nr_pairs && rc == 0; i++)
+		rc = take_queue(host, cfg->fds[i], cfg->nr_pairs > 1, e);
+	if (rc < 0)
+		tap_host_forget(host);
+	return rc;
 }
 
 int netdev_open_tap(struct netdev **ret, const struct netdev_config *cfg, struct err *e)

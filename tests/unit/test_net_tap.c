@@ -464,6 +464,78 @@ static void test_pairs(void **state)
 	netdev_close(nd);
 }
 
+/* Queues that somebody else has opened are used, and are still his. */
+static void test_given_queues(void **state)
+{
+	const int flags = IFF_TAP | IFF_VNET_HDR | IFF_MULTI_QUEUE;
+	int fds[] = { -1, -1 };
+	const struct netdev_config cfg = {
+		.kind = NETDEV_TAP, .nr_pairs = 2, .fds = fds, .host_mtu = 1400
+	};
+	struct netdev *nd;
+
+	NEEDS_NAMESPACE(state);
+	fds[0] = make_tun("t0", flags, false);
+	fds[1] = make_tun("t0", flags, false);
+	nd = open_tap(&cfg);
+	assert_string_equal(nd->host_if, "t0");
+	assert_int_equal(nd->mtu, 1400);
+	assert_true(nd->offloads & NETDEV_CSUM);
+	assert_true(fcntl(fds[0], F_GETFL) & O_NONBLOCK);
+	netdev_close(nd);
+	assert_true(exists("t0"));
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	assert_false(exists("t0"));
+}
+
+/* Any descriptor can come. */
+static void test_given_queues_that_do_not_fit(void **state)
+{
+	int pair[2], fds[] = { -1, -1 };
+	struct netdev_config cfg = {
+		.kind = NETDEV_TAP, .nr_pairs = 1, .fds = fds, .host_mtu = 1500
+	};
+	static const struct {
+		int flags;
+		const char *text;
+	} bad[] = { { IFF_TAP, "IFF_VNET_HDR" }, { IFF_TUN | IFF_VNET_HDR, "IFF_VNET_HDR" } };
+
+	NEEDS_NAMESPACE(state);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		fds[0] = make_tun("t0", bad[i].flags, false);
+		refused(&cfg, -EINVAL, bad[i].text);
+		(void)close(fds[0]);
+	}
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	fds[0] = pair[0];
+	refused(&cfg, -EINVAL, "not the queue of a tap");
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+	fds[0] = open("/dev/net/tun", O_RDWR); /* of no interface yet */
+	refused(&cfg, -EINVAL, "not the queue of a tap");
+	(void)close(fds[0]);
+	fds[0] = open("/dev/null", O_RDWR);
+	refused(&cfg, -EINVAL, "not the queue of a tap");
+	(void)close(fds[0]);
+
+	fds[0] = make_tun("t0", IFF_TAP | IFF_VNET_HDR, false);
+	cfg.host_mtu = 0;
+	refused(&cfg, -EINVAL, "MTU 0");
+	cfg.host_mtu = NETDEV_MAX_MTU + 1;
+	refused(&cfg, -EINVAL, "MTU 65522");
+	cfg.host_mtu = 1500;
+	cfg.nr_pairs = 2;
+	refused(&cfg, -EINVAL, "IFF_MULTI_QUEUE");
+	(void)close(fds[0]);
+	fds[0] = make_tun("t0", IFF_TAP | IFF_VNET_HDR | IFF_MULTI_QUEUE, false);
+	fds[1] = make_tun("t1", IFF_TAP | IFF_VNET_HDR | IFF_MULTI_QUEUE, false);
+	refused(&cfg, -EINVAL, "two interfaces, t0 and t1");
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	assert_false(exists("t0") || exists("t1"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -478,6 +550,8 @@ int main(void)
 		cmocka_unit_test(test_send),
 		cmocka_unit_test(test_receive),
 		cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_given_queues),
+		cmocka_unit_test(test_given_queues_that_do_not_fit),
 	};
 
 	return cmocka_run_group_tests_name("net_tap", tests, enter_namespace, NULL);
