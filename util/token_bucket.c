@@ -11,10 +11,15 @@ static uint64_t rate_of(const struct token_bucket *tb)
 	return atomic_load_explicit(&tb->rate, memory_order_relaxed);
 }
 
+void token_bucket_set_burst(struct token_bucket *tb, uint64_t burst_ns)
+{
+	tb->burst_ns = MAX(burst_ns, 1ULL);
+}
+
 void token_bucket_init(struct token_bucket *tb, uint64_t rate, uint64_t burst_ns)
 {
 	atomic_init(&tb->rate, rate);
-	tb->burst_ns = MAX(burst_ns, 1ULL);
+	token_bucket_set_burst(tb, burst_ns);
 	atomic_init(&tb->full_at_ns, 0);
 }
 

@@ -20,7 +20,8 @@
  */
 struct token_bucket {
 	_Atomic uint64_t rate; /* tokens per second; 0: no limit */
-	uint64_t burst_ns;     /* const: a full bucket holds this time's tokens */
+	uint64_t
+		burst_ns; /* a full bucket holds this time's tokens; see token_bucket_set_burst() */
 	_Atomic uint64_t full_at_ns;
 };
 
@@ -45,5 +46,8 @@ void token_bucket_set_missing(struct token_bucket *tb, uint64_t missing, uint64_
  * same moment may be counted by either rate. Whoever waits for a token asks again.
  */
 void token_bucket_set_rate(struct token_bucket *tb, uint64_t rate, uint64_t now_ns);
+
+/* Another burst. Nobody else uses the bucket meanwhile. */
+void token_bucket_set_burst(struct token_bucket *tb, uint64_t burst_ns);
 
 #endif

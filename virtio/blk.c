@@ -146,6 +146,7 @@ static int open_image(const struct blk_config *cfg, struct block **ret, struct e
 		.overlay = cfg->overlay,
 		.incoming = cfg->incoming,
 		.direct = cfg->direct,
+		.overlay_bytes = cfg->overlay_bytes,
 	};
 	int rc = block_image_new(ret, &image, e);
 
@@ -193,14 +194,18 @@ static int init_queues(struct blk *blk, const struct blk_config *cfg, struct err
 	return 0;
 }
 
+static uint64_t burst_ns(unsigned burst_ms)
+{
+	return (burst_ms ? burst_ms : BLK_DEFAULT_BURST_MS) * NSEC_PER_MSEC;
+}
+
 static void set_up(struct blk *blk, const struct blk_config *cfg, uint16_t queue_size)
 {
 	const char *serial = cfg->serial ? cfg->serial : cfg->id;
-	uint64_t burst_ns = (cfg->burst_ms ? cfg->burst_ms : BLK_DEFAULT_BURST_MS) * NSEC_PER_MSEC;
 
 	memcpy(blk->serial, serial, MIN(strlen(serial), BLK_SERIAL_BYTES));
-	token_bucket_init(&blk->iops, cfg->iops, burst_ns);
-	token_bucket_init(&blk->bps, cfg->bps, burst_ns);
+	token_bucket_init(&blk->iops, cfg->iops, burst_ns(cfg->burst_ms));
+	token_bucket_init(&blk->bps, cfg->bps, burst_ns(cfg->burst_ms));
 	fill_config(blk, queue_size);
 	blk->vdev.offered = features(blk);
 	reset(&blk->vdev);
@@ -297,6 +302,34 @@ int blk_release_lock(struct virtio_dev *dev, struct err *e)
 	return rc < 0 ? err_prefix(e, "%s", dev->device.id) : 0;
 }
 
+/* --- changes while the guest runs --------------------------------------------- */
+
+void blk_set_limits(struct virtio_dev *dev, const struct blk_limits *limits)
+{
+	struct blk *blk = to_blk(dev);
+	uint64_t now_ns = clock_now_ns();
+
+	token_bucket_set_burst(&blk->iops, burst_ns(limits->burst_ms));
+	token_bucket_set_burst(&blk->bps, burst_ns(limits->burst_ms));
+	token_bucket_set_rate(&blk->iops, limits->iops, now_ns);
+	token_bucket_set_rate(&blk->bps, limits->bps, now_ns);
+}
+
+int blk_resize(struct virtio_dev *dev, uint64_t bytes, struct err *e)
+{
+	struct blk *blk = to_blk(dev);
+	uint64_t before = blk->block->bytes;
+	int rc = block_resize(blk->block, bytes, e);
+
+	if (rc < 0)
+		return err_prefix(e, "%s", dev->device.id);
+	if (blk->block->bytes == before)
+		return 0;
+	blk->config.capacity = htole64(blk->block->bytes / BLOCK_SECTOR_BYTES);
+	virtio_config_changed(dev);
+	return 0;
+}
+
 /* --- what it tells --------------------------------------------------------- */
 
 static void add_counters(struct blk_stats *sum, const struct blk_counters *c)
@@ -336,6 +369,16 @@ unsigned blk_nr_queues(struct virtio_dev *dev)
 uint64_t blk_capacity_bytes(struct virtio_dev *dev)
 {
 	return to_blk(dev)->block->bytes;
+}
+
+bool blk_is_direct(struct virtio_dev *dev)
+{
+	return to_blk(dev)->block->direct;
+}
+
+bool blk_is_readonly(struct virtio_dev *dev)
+{
+	return to_blk(dev)->block->readonly;
 }
 
 void blk_describe(struct virtio_dev *dev, char *buf, size_t len)

@@ -38,12 +38,13 @@ struct blk_config {
 	bool incoming; /* its guest comes from elsewhere: no lock until blk_take_lock() */
 	enum block_direct direct;
 	enum blk_engine engine;
-	unsigned queues;     /* at most BLK_MAX_QUEUES; 0: one per vCPU, at most 4 */
-	uint16_t queue_size; /* power of two, BLK_MIN_QUEUE_SIZE..VQ_MAX_SIZE */
-	const char *serial;  /* at most BLK_SERIAL_BYTES; NULL: the id */
-	uint64_t iops, bps;  /* limits of the whole disk per second; 0: none */
-	unsigned burst_ms;   /* how much unused allowance may gather */
-	unsigned slot;       /* PCI device number; 0: first free */
+	unsigned queues;        /* at most BLK_MAX_QUEUES; 0: one per vCPU, at most 4 */
+	uint16_t queue_size;    /* power of two, BLK_MIN_QUEUE_SIZE..VQ_MAX_SIZE */
+	const char *serial;     /* at most BLK_SERIAL_BYTES; NULL: the id */
+	uint64_t iops, bps;     /* limits of the whole disk per second; 0: none */
+	unsigned burst_ms;      /* how much unused allowance may gather */
+	uint64_t overlay_bytes; /* of an overlay: its size; 0: the image's */
+	unsigned slot;          /* PCI device number; 0: first free */
 };
 
 /*
@@ -76,6 +77,21 @@ __must_check int blk_check(const struct blk_config *cfg, struct err *e);
 __must_check int blk_take_lock(struct virtio_dev *dev, struct err *e);
 __must_check int blk_release_lock(struct virtio_dev *dev, struct err *e);
 
+/* Limits as in struct blk_config. */
+struct blk_limits {
+	uint64_t iops, bps;
+	unsigned burst_ms;
+};
+
+/* Other limits from now on; what is owed to the old ones stays owed. The device is paused. */
+void blk_set_limits(struct virtio_dev *dev, const struct blk_limits *limits);
+
+/*
+ * As block_resize(); the driver is told of the new capacity by a configuration interrupt.
+ * The device is paused, and vCPUs parked. 0, or -errno with the disk and the reason in @e.
+ */
+__must_check int blk_resize(struct virtio_dev *dev, uint64_t bytes, struct err *e);
+
 /* Counters since the device was made, summed over its queues. */
 struct blk_stats {
 	uint64_t ops[BLOCK_OP_MAX];
@@ -96,6 +112,10 @@ unsigned blk_nr_queues(struct virtio_dev *dev);
 
 /* The disk's size as the guest sees it. */
 uint64_t blk_capacity_bytes(struct virtio_dev *dev);
+
+/* Does it bypass the host's page cache? Are writes refused? */
+bool blk_is_direct(struct virtio_dev *dev);
+bool blk_is_readonly(struct virtio_dev *dev);
 
 /* What became of the choices left to ferry, for people: "io_uring, direct". */
 void blk_describe(struct virtio_dev *dev, char *buf, size_t len);

@@ -88,7 +88,7 @@ struct blk_queue {
 struct blk {
 	struct virtio_dev vdev;
 	struct block *block;
-	struct virtio_blk_config config; /* const, but for wce: see state */
+	struct virtio_blk_config config; /* const, but for capacity and, see state, wce */
 	uint8_t serial[BLK_SERIAL_BYTES];
 	struct blk_state state;
 	struct token_bucket iops, bps;

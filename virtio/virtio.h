@@ -102,7 +102,7 @@ struct virtio_dev {
 	const struct virtio_transport_ops *transport; /* const after attach */
 	void *transport_priv;
 
-	uint64_t offered;  /* features, const after set-up; the transport adds
+	uint64_t offered; /* features, const after set-up; the transport adds
 			    * VERSION_1, EVENT_IDX, INDIRECT_DESC, RING_RESET */
 	/* Negotiated; const between start and reset. Written by the transport, read by anyone. */
 	_Atomic uint64_t features;
@@ -170,7 +170,7 @@ void virtio_broken(struct virtio_dev *dev, const char *fmt, ...) __printf_like(2
 /*
  * Configuration space has changed: new generation, configuration interrupt.
  * Called after the change, which must look atomic to the driver: a field of at
- * most four bytes. Any thread.
+ * most four bytes, or a change while the vCPUs are parked. Any thread.
  */
 void virtio_config_changed(struct virtio_dev *dev);
 

@@ -47,6 +47,7 @@ def test_bad_values():
             ("queue-size: 100 is not a power of two", "--disk", "x,queue-size=100"),
             ("burst: 3600001 is out of range", "--disk", "x,iops=1,burst=3600001"),
             ("burst means nothing without", "--disk", "x,burst=5"),
+            ("size goes with overlay only", "--disk", "x,size=5M"),
             ("mtu: 67 is out of range: 68 to 65521", "--net", "user,mtu=67"),
             ("mtu: 65522 is out of range: 68 to 65521", "--net", "user,mtu=65522"),
             ("rx-bps: '1x' is not a rate", "--net", "user,rx-bps=1x"),

@@ -348,6 +348,99 @@ static void test_cancelled_requests_call_back_once(void **state)
 	test_free(iov);
 }
 
+/* --- other sizes ------------------------------------------------------------ */
+
+static void resize(struct fixture *f, uint64_t bytes)
+{
+	struct err e = { 0 };
+
+	if (block_resize(f->block, bytes, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static void check_resize_fails(struct fixture *f, uint64_t bytes, int rc, const char *why)
+{
+	uint64_t before = f->block->bytes;
+	struct err e = { 0 };
+
+	assert_int_equal(block_resize(f->block, bytes, &e), rc);
+	if (!strstr(e.text, why))
+		fail_msg("%s", e.text);
+	assert_int_equal(f->block->bytes, before);
+}
+
+/* What is new reads as zeroes, can be written, and what was there stays. */
+static void test_grows(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+
+	open_disk(f, false);
+	memset(f->buf, 0xaa, SECTOR);
+	assert_int_equal(transfer(f, BLOCK_WRITE, SECTORS - 1, f->buf, SECTOR), 0);
+	resize(f, 2 * DISK);
+	assert_int_equal(f->block->bytes, 2 * DISK);
+	assert_int_equal(transfer(f, BLOCK_READ, SECTORS - 2, f->buf, 4 * SECTOR), 0);
+	assert_true(tmpdisk_is_fresh(f->buf, SECTORS - 2));
+	assert_int_equal(f->buf[SECTOR], 0xaa);
+	for (unsigned i = 2 * SECTOR; i < 4 * SECTOR; i++)
+		assert_int_equal(f->buf[i], 0);
+	memset(f->buf, 0xbb, 4 * SECTOR);
+	assert_int_equal(transfer(f, BLOCK_WRITE, SECTORS - 2, f->buf, 4 * SECTOR), 0);
+	assert_int_equal(transfer(f, BLOCK_WRITE, 2 * SECTORS - 1, f->buf, SECTOR), 0);
+	memset(f->buf, 0, 4 * SECTOR);
+	assert_int_equal(transfer(f, BLOCK_READ, SECTORS - 3, f->buf, 4 * SECTOR), 0);
+	assert_true(tmpdisk_is_fresh(f->buf, SECTORS - 3));
+	assert_int_equal(f->buf[SECTOR], 0xbb);
+	assert_int_equal(f->buf[4 * SECTOR - 1], 0xbb);
+	assert_int_equal(stat(f->disk.path, &st), 0);
+	assert_int_equal(st.st_size, f->v.overlay ? DISK : 2 * DISK);
+	check_resize_fails(f, DISK, -EINVAL, "does not shrink");
+	check_resize_fails(f, 2 * DISK + 1, -EINVAL, "no whole sectors");
+	check_resize_fails(f, UINT64_MAX - 511, -EFBIG, "too many");
+}
+
+/* Somebody else has made the image larger. */
+static void test_looks_at_the_size(void **state)
+{
+	struct fixture *f = *state;
+
+	open_disk(f, true);
+	if (f->v.overlay) {
+		check_resize_fails(f, 0, -EINVAL, "missing");
+		return;
+	}
+	resize(f, 0);
+	assert_int_equal(f->block->bytes, DISK);
+	check_resize_fails(f, 2 * DISK, -EROFS, "for reading alone");
+	assert_int_equal(truncate(f->disk.path, 3 * DISK + 100), 0);
+	check_resize_fails(f, 2 * DISK, -EINVAL, "by now");
+	resize(f, 0);
+	assert_int_equal(f->block->bytes, 3 * DISK);
+	assert_int_equal(transfer(f, BLOCK_READ, 3 * SECTORS - 1, f->buf, SECTOR), 0);
+	assert_int_equal(truncate(f->disk.path, DISK), 0);
+	check_resize_fails(f, 0, -EIO, "shorter");
+}
+
+/* An overlay may be larger than its image from the start. */
+static void test_larger_overlay(void **state)
+{
+	struct fixture *f = *state;
+	struct block_image_config cfg = { .path = f->disk.path,
+					  .overlay = true,
+					  .overlay_bytes = DISK - SECTOR };
+	struct err e = { 0 };
+
+	assert_int_equal(block_image_new(&f->block, &cfg, &e), -EINVAL);
+	cfg.overlay_bytes = DISK + 1;
+	assert_int_equal(block_image_new(&f->block, &cfg, &e), -EINVAL);
+	cfg.overlay_bytes = 1ULL << 40;
+	assert_int_equal(block_image_new(&f->block, &cfg, &e), 0);
+	assert_int_equal(f->block->bytes, 1ULL << 40);
+	block_free(f->block);
+	f->block = NULL;
+}
+
 /* --- locks and opening ------------------------------------------------------ */
 
 static int try_open(const char *path, bool readonly, bool overlay, struct block **ret)
@@ -444,6 +537,8 @@ int main(void)
 							 variants),
 		cmocka_unit_test_prestate_setup_teardown(test_shared_base, setup, teardown,
 							 variants),
+		cmocka_unit_test_prestate_setup_teardown(test_larger_overlay, setup, teardown,
+							 variants),
 	};
 	int failed = cmocka_run_group_tests_name("block images", once, NULL, NULL);
 
@@ -455,6 +550,8 @@ int main(void)
 			DATA_TEST(test_readonly_refuses_writes),
 			DATA_TEST(test_file_that_became_shorter),
 			DATA_TEST(test_odd_size_is_cut),
+			DATA_TEST(test_grows),
+			DATA_TEST(test_looks_at_the_size),
 			DATA_TEST(test_no_space),
 			DATA_TEST(test_cancelled_requests_call_back_once),
 		};

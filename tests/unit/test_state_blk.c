@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "migration/vstate.h"
 #include "tests/unit/driver.h"
 #include "tests/unit/saved.h"
 #include "tests/unit/tmpdisk.h"
@@ -480,6 +481,34 @@ static void test_overlay_goes_along(void **state)
 	saved_free(&s);
 }
 
+/* One that was enlarged goes into one that is made as large. */
+static void test_larger_overlay_goes_along(void **state)
+{
+	const uint64_t larger = 2ULL * SECTORS * SECTOR;
+	struct fixture *f = *state;
+	struct err e = { 0 };
+	struct saved s;
+
+	MACHINE_OR_SKIP(&f->src.m);
+	open_side(f, &f->src, (struct blk_config){ .overlay = true });
+	open_side(
+		f, &f->dst,
+		(struct blk_config){ .overlay = true, .overlay_bytes = larger, .incoming = true });
+	assert_true(driver_bring_up(&f->src.d, FEATURES | ZEROES, 1, QSIZE));
+	write_sectors(&f->src, SECTORS - 1, 1, 0x57);
+	vm_pause(f->src.m.vm);
+	assert_int_equal(blk_resize(f->src.dev, larger, &e), 0);
+	vm_resume(f->src.m.vm);
+	assert_int_equal(blk_capacity_bytes(f->src.dev), larger);
+	write_sectors(&f->src, 2 * SECTORS - 1, 1, 0x58);
+	s = move(f);
+	check_fresh(&f->dst, SECTORS - 2);
+	check_sector(&f->dst, SECTORS - 1, 0x57);
+	check_sector(&f->dst, SECTORS, 0);
+	check_sector(&f->dst, 2 * SECTORS - 1, 0x58);
+	saved_free(&s);
+}
+
 static void test_overlay_refuses(void **state)
 {
 	static const struct saved_lie lies[] = {
@@ -487,6 +516,7 @@ static void test_overlay_refuses(void **state)
 		{ "overlay", 0, 2, 1, "size" },
 		{ "overlay", 0, 3, 3, "size" },
 		{ "overlay", 0, 3, 1U << 30, "nr_runs" },
+		{ "overlay", 0, 4 | VSTATE_OPTIONAL, 255 * SECTOR, "image" },
 		{ "virtio-blk", 0, 5, 0, "overlay" },
 	};
 	struct fixture *f = *state;
@@ -594,13 +624,21 @@ static void test_size_has_changed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_goes_on),          TEST(test_half_set_up),
-		TEST(test_pending_vector),   TEST(test_intx),
-		TEST(test_needs_reset),      TEST(test_ring_outside_of_memory),
-		TEST(test_refuses),          TEST(test_other_device),
-		TEST(test_limits),           TEST(test_overlay_goes_along),
-		TEST(test_overlay_refuses),  TEST(test_locks),
-		TEST(test_readers_share),    TEST(test_cache_is_dropped),
+		TEST(test_goes_on),
+		TEST(test_half_set_up),
+		TEST(test_pending_vector),
+		TEST(test_intx),
+		TEST(test_needs_reset),
+		TEST(test_ring_outside_of_memory),
+		TEST(test_refuses),
+		TEST(test_other_device),
+		TEST(test_limits),
+		TEST(test_overlay_goes_along),
+		TEST(test_overlay_refuses),
+		TEST(test_larger_overlay_goes_along),
+		TEST(test_locks),
+		TEST(test_readers_share),
+		TEST(test_cache_is_dropped),
 		TEST(test_size_has_changed),
 	};
 

@@ -116,6 +116,7 @@ struct block_ops {
 	 */
 	int (*take_lock)(struct block *b, struct err *e);
 	int (*release_lock)(struct block *b, struct err *e);
+	int (*resize)(struct block *b, uint64_t bytes, struct err *e);
 
 	/*
 	 * What must go with the guest of the disk's contents, as in struct
@@ -126,10 +127,10 @@ struct block_ops {
 	int (*load)(struct block *b, struct vstate_reader *r, struct err *e);
 };
 
-/* A disk; all const after it was made. */
+/* A disk; all const after it was made, but for its size. */
 struct block {
 	const struct block_ops *ops;
-	uint64_t bytes;             /* capacity: whole sectors */
+	uint64_t bytes;             /* capacity: whole sectors; see block_resize() */
 	bool readonly;              /* writes are refused, -EROFS */
 	bool can_discard;           /* and write zeroes */
 	bool direct;                /* O_DIRECT is in use */
@@ -145,6 +146,7 @@ struct block_image_config {
 	/* Its guest comes from elsewhere: neither locked nor used before block_take_lock(). */
 	bool incoming;
 	enum block_direct direct;
+	uint64_t overlay_bytes; /* of an overlay: its size; 0: the image's */
 };
 
 /*
@@ -182,6 +184,17 @@ static inline __must_check int block_release_lock(struct block *b, struct err *e
 static inline __must_check int block_take_lock(struct block *b, struct err *e)
 {
 	return b->ops->take_lock(b, e);
+}
+
+/*
+ * Enlarge the disk to @bytes, whole sectors; 0: to what its image has by now. A file grows
+ * as needed, of a device its size is looked up, and an overlay grows alone. No request is
+ * under way. 0, or -errno with the reason in @e: -EINVAL where it would shrink, or not a
+ * sector; -EROFS where the file of a read-only disk would have to grow. Any thread.
+ */
+static inline __must_check int block_resize(struct block *b, uint64_t bytes, struct err *e)
+{
+	return b->ops->resize(b, bytes, e);
 }
 
 static inline void block_free(struct block *b)

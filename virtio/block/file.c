@@ -174,6 +174,48 @@ static bool try_direct(int fd)
 	return ok;
 }
 
+/* Make a file that has @now as large as @bytes. */
+static int enlarge(const struct block_file *f, uint64_t now, uint64_t bytes, struct err *e)
+{
+	if (f->is_device)
+		return err_set(e, -EINVAL,
+			       "%s: the device has %llu bytes: enlarge it first, by what made it",
+			       f->path, (unsigned long long)now);
+	if (!f->writer)
+		return err_set(e, -EROFS, "%s: open for reading alone: it cannot be enlarged here",
+			       f->path);
+	if (ftruncate(f->fd, (off_t)bytes) < 0)
+		return err_set(e, -errno, "%s: cannot have %llu bytes: %s", f->path,
+			       (unsigned long long)bytes, strerror(errno));
+	return 0;
+}
+
+int block_file_resize(struct block_file *f, uint64_t bytes, struct err *e)
+{
+	uint64_t now = current_bytes(f);
+	int rc;
+
+	if (!block_file_is_locked(f))
+		return err_set(e, -ENOLCK, "%s: another process has the image", f->path);
+	if (now < f->bytes)
+		return err_set(e, -EIO,
+			       "%s: the image has had %llu bytes, and was made shorter by somebody",
+			       f->path, (unsigned long long)f->bytes);
+	if (bytes && bytes < now)
+		return err_set(e, -EINVAL,
+			       "%s: the image has %llu bytes by now: give no size, and the guest "
+			       "gets that",
+			       f->path, (unsigned long long)now);
+	if (bytes > now) {
+		rc = enlarge(f, now, bytes, e);
+		if (rc < 0)
+			return rc;
+		now = bytes;
+	}
+	f->bytes = now;
+	return 0;
+}
+
 static int set_direct(struct block_file *f, const struct block_image_config *cfg, struct err *e)
 {
 	int flags = fcntl(f->fd, F_GETFL) & ~O_NONBLOCK;

@@ -10,14 +10,14 @@
 #include "util/err.h"
 #include "virtio/block/block.h"
 
-/* All const after block_file_open(), but for locked. */
+/* All const after block_file_open(), but for locked and bytes. */
 struct block_file {
 	int fd;
 	char *path; /* for messages */
 	bool writer;
 	/* No request passes without it. Changed while none is under way, so relaxed. */
 	_Atomic bool locked;
-	uint64_t bytes; /* as found when opened */
+	uint64_t bytes; /* as found when opened, or as resized */
 	bool direct;    /* O_DIRECT: offsets, lengths and memory in whole sectors */
 	bool is_device;
 	bool can_punch; /* fallocate() can make holes */
@@ -47,6 +47,12 @@ void block_file_close(struct block_file *f);
 /* As block_take_lock() and block_release_lock(). */
 __must_check int block_file_take_lock(struct block_file *f, struct err *e);
 __must_check int block_file_release_lock(struct block_file *f, struct err *e);
+
+/*
+ * The size as it is by now, or @bytes after making a file larger; 0: only look. No request
+ * is under way. 0, or -errno with the reason in @e.
+ */
+__must_check int block_file_resize(struct block_file *f, uint64_t bytes, struct err *e);
 
 /* May requests pass? */
 static inline bool block_file_is_locked(const struct block_file *f)

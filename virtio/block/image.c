@@ -16,7 +16,7 @@
 //   it undoes them.)
 //
 // A read that hits the end of the file fails. The image has the size it had when
-// it was opened; if somebody makes it shorter, the data is lost, and zeroes in
+// it was opened, or resized; if somebody makes it shorter, the data is lost, and zeroes in
 // its place would be a lie that file systems in the guest act upon.
 #include <errno.h>
 #include <fcntl.h>
@@ -363,6 +363,39 @@ static int image_load(struct block *b, struct vstate_reader *r, struct err *e)
 	return overlay_load(container_of(b, struct image, block)->overlay, r, e);
 }
 
+static int check_growth(const struct image *img, uint64_t bytes, struct err *e)
+{
+	const struct block *b = &img->block;
+
+	if (bytes % BLOCK_SECTOR_BYTES)
+		return err_set(e, -EINVAL, "%llu bytes are no whole sectors of 512 bytes",
+			       (unsigned long long)bytes);
+	if (bytes && bytes < b->bytes)
+		return err_set(e, -EINVAL,
+			       "a disk of %llu bytes does not shrink to %llu: the guest would lose "
+			       "what lies there",
+			       (unsigned long long)b->bytes, (unsigned long long)bytes);
+	if (bytes > INT64_MAX)
+		return err_set(e, -EFBIG, "%llu bytes are too many", (unsigned long long)bytes);
+	return 0;
+}
+
+static int image_resize(struct block *b, uint64_t bytes, struct err *e)
+{
+	struct image *img = container_of(b, struct image, block);
+	int rc = check_growth(img, bytes, e);
+
+	if (rc < 0)
+		return rc;
+	if (img->overlay && !bytes)
+		return err_set(e, -EINVAL, "the size that the overlay shall have is missing");
+	rc = img->overlay ? overlay_resize(img->overlay, bytes, e)
+			  : block_file_resize(&img->base, bytes, e);
+	if (rc == 0)
+		b->bytes = bytes ? bytes : ALIGN_DOWN(img->base.bytes, BLOCK_SECTOR_BYTES);
+	return rc;
+}
+
 static const struct block_ops raw_ops = {
 	.name = "raw",
 	.attach = image_attach,
@@ -372,6 +405,7 @@ static const struct block_ops raw_ops = {
 	.free = image_free,
 	.take_lock = image_take_lock,
 	.release_lock = image_release_lock,
+	.resize = image_resize,
 };
 
 static const struct block_ops overlay_ops = {
@@ -383,6 +417,7 @@ static const struct block_ops overlay_ops = {
 	.free = image_free,
 	.take_lock = image_take_lock,
 	.release_lock = image_release_lock,
+	.resize = image_resize,
 	.can_save = image_can_save,
 	.save = image_save,
 	.load = image_load,
@@ -394,7 +429,8 @@ static void describe(struct image *img, const struct block_image_config *cfg)
 
 	img->block = (struct block){
 		.ops = img->overlay ? &overlay_ops : &raw_ops,
-		.bytes = ALIGN_DOWN(f->bytes, BLOCK_SECTOR_BYTES),
+		.bytes = img->overlay ? img->overlay->bytes
+				      : ALIGN_DOWN(f->bytes, BLOCK_SECTOR_BYTES),
 		.readonly = cfg->readonly,
 		.can_discard = img->overlay || f->can_punch,
 		.direct = f->direct,
@@ -402,6 +438,20 @@ static void describe(struct image *img, const struct block_image_config *cfg)
 		.discard_bytes = MAX(PHYSICAL_BYTES, f->block_bytes),
 		.max_discard_bytes = MAX_DISCARD_BYTES,
 	};
+}
+
+static int add_overlay(struct image *img, const struct block_image_config *cfg, struct err *e)
+{
+	uint64_t base_bytes = ALIGN_DOWN(img->base.bytes, BLOCK_SECTOR_BYTES);
+	uint64_t bytes = cfg->overlay_bytes ? cfg->overlay_bytes : base_bytes;
+
+	if (bytes < base_bytes || bytes % BLOCK_SECTOR_BYTES || bytes > INT64_MAX)
+		return err_set(
+			e, -EINVAL,
+			"%s: size: an overlay has whole sectors, and no fewer than its image's "
+			"%llu bytes",
+			cfg->path, (unsigned long long)base_bytes);
+	return overlay_new(&img->overlay, base_bytes, bytes, e);
 }
 
 int block_image_new(struct block **ret, const struct block_image_config *cfg, struct err *e)
@@ -415,7 +465,7 @@ int block_image_new(struct block **ret, const struct block_image_config *cfg, st
 	if (rc < 0)
 		goto err_free;
 	if (cfg->overlay) {
-		rc = overlay_new(&img->overlay, ALIGN_DOWN(img->base.bytes, BLOCK_SECTOR_BYTES), e);
+		rc = add_overlay(img, cfg, e);
 		if (rc < 0)
 			goto err_close;
 	}

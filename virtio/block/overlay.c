@@ -32,21 +32,22 @@ static int make_file(uint64_t bytes, struct err *e)
 	return rc;
 }
 
-int overlay_new(struct overlay **ret, uint64_t bytes, struct err *e)
+int overlay_new(struct overlay **ret, uint64_t base_bytes, uint64_t bytes, struct err *e)
 {
 	struct overlay *ov = calloc(1, sizeof(*ov));
 	int rc;
 
 	if (!ov)
 		return err_set(e, -ENOMEM, "overlay: %s", strerror(ENOMEM));
+	ov->base_bytes = base_bytes;
 	ov->bytes = bytes;
 	rc = ov->fd = make_file(bytes, e);
 	if (rc < 0)
 		goto err_free;
-	ov->map = bitmap_new(bytes / BLOCK_SECTOR_BYTES + 64);
+	ov->map = bitmap_new(base_bytes / BLOCK_SECTOR_BYTES + 64);
 	if (!ov->map) {
 		rc = err_set(e, -ENOMEM, "overlay: no memory for the map of %llu bytes",
-			     (unsigned long long)bytes);
+			     (unsigned long long)base_bytes);
 		goto err_close;
 	}
 	*ret = ov;
@@ -68,6 +69,15 @@ void overlay_free(struct overlay *ov)
 	free(ov);
 }
 
+int overlay_resize(struct overlay *ov, uint64_t bytes, struct err *e)
+{
+	if (ftruncate(ov->fd, (off_t)bytes) < 0)
+		return err_set(e, -errno, "overlay: its temporary file cannot have %llu bytes: %s",
+			       (unsigned long long)bytes, strerror(errno));
+	ov->bytes = bytes;
+	return 0;
+}
+
 /* The word with the bit of sector @at; one word more than there are is fine. */
 static uint64_t load_word(const struct overlay *ov, uint64_t at)
 {
@@ -76,11 +86,15 @@ static uint64_t load_word(const struct overlay *ov, uint64_t at)
 
 uint64_t overlay_run(const struct overlay *ov, uint64_t offset, uint64_t bytes, bool *ret_written)
 {
-	uint64_t at = offset / BLOCK_SECTOR_BYTES;
-	uint64_t end = (offset + bytes + BLOCK_SECTOR_BYTES - 1) / BLOCK_SECTOR_BYTES;
+	uint64_t at = offset / BLOCK_SECTOR_BYTES, end, word;
 
-	uint64_t word = load_word(ov, at);
-
+	if (offset >= ov->base_bytes) {
+		*ret_written = true;
+		return bytes;
+	}
+	bytes = MIN(bytes, ov->base_bytes - offset);
+	end = (offset + bytes + BLOCK_SECTOR_BYTES - 1) / BLOCK_SECTOR_BYTES;
+	word = load_word(ov, at);
 	*ret_written = word >> (at % 64) & 1;
 	for (; at < end; word = load_word(ov, at)) {
 		/* Those that are not as the first one was. */
@@ -97,5 +111,8 @@ uint64_t overlay_run(const struct overlay *ov, uint64_t offset, uint64_t bytes, 
 
 void overlay_mark(struct overlay *ov, uint64_t offset, uint64_t bytes)
 {
+	if (offset >= ov->base_bytes)
+		return;
+	bytes = MIN(bytes, ov->base_bytes - offset);
 	bitmap_set_range(ov->map, offset / BLOCK_SECTOR_BYTES, bytes / BLOCK_SECTOR_BYTES);
 }

@@ -10,8 +10,9 @@
 #include "util/err.h"
 
 /*
- * The temporary file is sparse, as large as the base, and each sector has the
- * same place in both; one bit per sector says which of them holds it. Requests
+ * The temporary file is sparse, at least as large as the base, and each sector has
+ * the same place in both; one bit per sector of the base says which of them holds
+ * it, and what lies beyond the base is in the file. Requests
  * are whole sectors, so nothing is ever copied up from the base, and queues
  * need no lock against each other. The map costs 1/4096 of what was written:
  * its memory is touched as bits are set.
@@ -21,19 +22,30 @@
  */
 struct overlay {
 	int fd;                /* const */
-	uint64_t bytes;        /* const: of the base */
-	_Atomic uint64_t *map; /* bit n: sector n is in fd */
+	uint64_t base_bytes;   /* const */
+	uint64_t bytes;        /* const but for overlay_resize(): no less than the base has */
+	_Atomic uint64_t *map; /* bit n: sector n of the base is in fd */
 };
 
-/* Make an empty overlay for a base of @bytes. 0, or -errno with the reason in @e. */
-__must_check int overlay_new(struct overlay **ret, uint64_t bytes, struct err *e);
+/*
+ * Make an empty overlay of @bytes for a base of @base_bytes, both in whole sectors; it may
+ * be larger than its base, then with zeroes. 0, or -errno with the reason in @e.
+ */
+__must_check int overlay_new(struct overlay **ret, uint64_t base_bytes, uint64_t bytes,
+			     struct err *e);
+
+/*
+ * Enlarge it to @bytes, whole sectors; what is new reads as zeroes. No request is under
+ * way. 0, or -errno with the reason in @e: it is as it was.
+ */
+__must_check int overlay_resize(struct overlay *ov, uint64_t bytes, struct err *e);
 
 /* Drop it and all that was written. NULL: no-op. */
 void overlay_free(struct overlay *ov);
 
 /*
- * How many of the @bytes at @offset are in the same file as the first one?
- * *ret_written: that is the temporary one. Any thread.
+ * How many of the @bytes at @offset are in the same file as the first one? No run goes
+ * beyond the end of the base. *ret_written: that is the temporary one. Any thread.
  */
 uint64_t overlay_run(const struct overlay *ov, uint64_t offset, uint64_t bytes, bool *ret_written);
 

@@ -22,6 +22,7 @@
 
 struct overlay_state {
 	uint64_t bytes; /* of the disk */
+	uint64_t base_bytes;
 	uint64_t data_bytes;
 	uint32_t nr_runs;
 };
@@ -39,6 +40,7 @@ static const struct vstate_field overlay_fields[] = {
 	VS_U64(1, struct overlay_state, bytes),
 	VS_U64(2, struct overlay_state, data_bytes),
 	VS_U32_MAX(3, struct overlay_state, nr_runs, MAX_RUNS),
+	VS_U64(4 | VSTATE_OPTIONAL, struct overlay_state, base_bytes),
 };
 
 const struct vstate_table overlay_vstate = {
@@ -199,7 +201,7 @@ static void put_runs(struct vstate_writer *w, struct collector *c)
 
 void overlay_save(const struct overlay *ov, struct vstate_writer *w)
 {
-	struct collector c = { .head.bytes = ov->bytes };
+	struct collector c = { .head = { .bytes = ov->bytes, .base_bytes = ov->base_bytes } };
 	int rc = collect(ov, &c);
 
 	if (rc < 0) {
@@ -303,7 +305,8 @@ static int fill(struct overlay *ov, const struct contents *c, struct err *e)
 
 int overlay_load(struct overlay *ov, struct vstate_reader *r, struct err *e)
 {
-	struct overlay_state head = { 0 };
+	/* Who does not say has an overlay as large as its base. */
+	struct overlay_state head = { .base_bytes = ov->bytes };
 	struct contents c = { 0 };
 	int rc = vstate_get(r, &overlay_vstate, 0, &head, e);
 
@@ -312,6 +315,10 @@ int overlay_load(struct overlay *ov, struct vstate_reader *r, struct err *e)
 	if (head.bytes != ov->bytes)
 		return err_set(e, -EINVAL, "overlay: of a disk of %llu bytes, but of %llu here",
 			       (unsigned long long)head.bytes, (unsigned long long)ov->bytes);
+	if (head.base_bytes != ov->base_bytes)
+		return err_set(e, -EINVAL, "overlay: over an image of %llu bytes, but of %llu here",
+			       (unsigned long long)head.base_bytes,
+			       (unsigned long long)ov->base_bytes);
 	rc = get_contents(r, &head, &c, e);
 	if (rc == 0)
 		rc = check_runs(ov, &c, e);

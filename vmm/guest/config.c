@@ -25,6 +25,8 @@
 
 #define MAX_QUEUES   16
 #define MAX_BURST_MS (60U * 60 * 1000)
+#define MAX_IOPS     (1000ULL * 1000 * 1000)
+#define MAX_BPS      (1024 * GIB)
 
 /* --- disks --- */
 
@@ -39,12 +41,14 @@ static const struct field disk_fields[] = {
 	{ "serial", &field_string, DISK(serial), .arg = "TEXT", .help = "serial number" },
 	{ "readonly", &field_flag, DISK(readonly), .help = "refuse writes" },
 	{ "overlay", &field_flag, DISK(overlay), .help = "forget writes at the end" },
+	{ "size", &field_bytes, DISK(size_bytes), .arg = "SIZE",
+	  .help = "of an overlay: what the guest sees (the image's)", .max = INT64_MAX },
 	{ "queues", &field_uint, DISK(queues), .arg = "N",
 	  .help = "virtqueues (one a vCPU, at most 4)", .min = 1, .max = MAX_QUEUES },
 	{ "iops", &field_number, DISK(iops), .arg = "N", .help = "most requests a second",
-	  .max = 1000 * 1000 * 1000 },
+	  .max = MAX_IOPS },
 	{ "bps", &field_bytes, DISK(bytes_per_s), .arg = "SIZE", .help = "most bytes a second",
-	  .max = 1024 * GIB },
+	  .max = MAX_BPS },
 	{ "direct", &field_choice, DISK(direct), .arg = "WHEN",
 	  .help = "bypass the page cache: auto, on or off", .choices = direct_choices },
 	{ "burst", &field_uint, DISK(burst_ms), .arg = "MS",
@@ -62,6 +66,18 @@ static int check_queue_size(unsigned size, struct err *e)
 	return 0;
 }
 
+int config_check_limits(const struct disk_config *disk, struct err *e)
+{
+	if (disk->iops > MAX_IOPS || disk->bytes_per_s > MAX_BPS || disk->burst_ms > MAX_BURST_MS)
+		return err_set(e, -ERANGE,
+			       "limits are at most %llu requests and %llu bytes a second, with a "
+			       "burst of %u ms",
+			       MAX_IOPS, (unsigned long long)MAX_BPS, MAX_BURST_MS);
+	if (disk->burst_ms && !disk->iops && !disk->bytes_per_s)
+		return err_set(e, -EINVAL, "burst means nothing without iops or bps");
+	return 0;
+}
+
 static int disk_check(void *item, struct err *e)
 {
 	const struct disk_config *disk = item;
@@ -70,8 +86,10 @@ static int disk_check(void *item, struct err *e)
 		return err_set(e, -EINVAL, "the path of the image is missing");
 	if (disk->readonly && disk->overlay)
 		return err_set(e, -EINVAL, "readonly and overlay exclude each other");
-	if (disk->burst_ms && !disk->iops && !disk->bytes_per_s)
-		return err_set(e, -EINVAL, "burst means nothing without iops or bps");
+	if (disk->size_bytes && !disk->overlay)
+		return err_set(e, -EINVAL, "size goes with overlay only: an image has its own");
+	if (config_check_limits(disk, e) < 0)
+		return -EINVAL;
 	return check_queue_size(disk->queue_size, e);
 }
 

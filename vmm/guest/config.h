@@ -32,6 +32,7 @@ struct disk_config {
 	char *id;
 	char *serial;
 	bool readonly, overlay;
+	uint64_t size_bytes;        /* of an overlay; 0: the image's */
 	unsigned queues;            /* 0: as many as are useful */
 	uint64_t iops, bytes_per_s; /* 0: no limit */
 	unsigned burst_ms;          /* 0: the default */
@@ -130,6 +131,9 @@ json_t *config_to_json_portable(const struct config *cfg);
  */
 __must_check int config_from_json(struct config *cfg, const json_t *obj, struct err *e);
 
+/* Do these limits of a disk make sense together? 0, -EINVAL or -ERANGE with @e. */
+__must_check int config_check_limits(const struct disk_config *disk, struct err *e);
+
 /* Parse what --net takes, without the defaults that a guest's number gives. */
 __must_check int config_parse_nic(struct nic_config *nic, const char *text, struct err *e);
 void config_free_nic(struct nic_config *nic);
@@ -138,7 +142,7 @@ void config_free_nic(struct nic_config *nic);
  * Parse "rx-bps=100M" and the like, what of --net can be changed while the guest runs.
  * @ret_name is the limit's name, a literal. 0, or -EINVAL or -ERANGE with @e.
  */
-__must_check int config_parse_nic_limit(const char *text, const char **ret_name,
-					uint64_t *ret_rate, struct err *e);
+__must_check int config_parse_nic_limit(const char *text, const char **ret_name, uint64_t *ret_rate,
+					struct err *e);
 
 #endif
