@@ -35,6 +35,7 @@ vmm_TOP := \
 		vmm/cli/cgroup.c \
 		vmm/cli/cli.c \
 		vmm/cli/console.c \
+		vmm/cli/disk.c \
 		vmm/cli/doctor.c \
 		vmm/cli/doctor_checks.c \
 		vmm/cli/dump.c \
@@ -69,6 +70,7 @@ vmm_TOP := \
 		vmm/control/client.c \
 		vmm/control/cmds.c \
 		vmm/control/control.c \
+		vmm/control/disks.c \
 		vmm/control/events.c \
 		vmm/control/fds.c \
 		vmm/control/ferry_client.c \
@@ -98,6 +100,7 @@ vmm_TOP := \
 		vmm/guest/disks.c \
 		vmm/guest/machine.c \
 		vmm/guest/machine_devices.c \
+		vmm/guest/machine_disks.c \
 		vmm/guest/machine_events.c \
 		vmm/guest/machine_nics.c \
 		vmm/guest/net_helper.c \

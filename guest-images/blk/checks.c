@@ -2,6 +2,8 @@
 /* Requests that a device must refuse, and go on working. */
 #include "work.h"
 
+#define GROWTH_NS (60 * NS_PER_S)
+
 #define ANY_STATUS BLK_NO_STATUS /* a discard may be ignored */
 
 struct check {
@@ -91,5 +93,57 @@ int checks_edges(struct work *work)
 	(void)checks_sum(work);
 	print("blk: edge %s checks=%u\n", failed ? "FAILED" : "ok",
 	      (unsigned int)ARRAY_SIZE(checks));
+	return failed ? EXIT_FAILED : EXIT_OK;
+}
+
+/* The device says that it has more sectors by now. Returns how many, once that is so. */
+static uint64_t checks_await_growth(struct blk *blk, uint64_t before)
+{
+	uint64_t end = clock_ns() + GROWTH_NS, capacity = before;
+
+	while (capacity == before) {
+		if (clock_ns() > end)
+			panic("blk: the disk does not grow");
+		virtio_wait(&blk->dev, end);
+		if (blk->irq_mode == VIRTIO_POLL || virtio_config_changed(&blk->dev))
+			virtio_config_read(&blk->dev, 0, &capacity, sizeof(capacity));
+	}
+	return capacity;
+}
+
+/* Reads the sector; counts words that are not as they should be. */
+static unsigned int checks_words(struct work *work, uint64_t sector, uint64_t want)
+{
+	struct blk_req *req = &work->slots[0];
+	const uint64_t *word = req->data;
+	unsigned int wrong = 0;
+
+	memset(req->data, 0x55, SECTOR_BYTES);
+	blk_prepare(req, BLK_IN, sector, 1);
+	if (blk_do(work->blk, req) != BLK_OK)
+		return 1;
+	for (unsigned int i = 0; i < SECTOR_BYTES / 8; i++)
+		wrong += word[i] != want;
+	return wrong;
+}
+
+int checks_growth(struct work *work)
+{
+	struct blk_req *req = &work->slots[0];
+	struct blk *blk = work->blk;
+	unsigned int failed = 0;
+	uint64_t before = blk->config.capacity, capacity, *word = req->data;
+
+	print("blk: growth waits capacity=%lu\n", before);
+	capacity = checks_await_growth(blk, before);
+	failed += checks_words(work, before, 0) + checks_words(work, capacity - 1, 0);
+	for (unsigned int i = 0; i < SECTOR_BYTES / 8; i++)
+		word[i] = capacity;
+	blk_prepare(req, BLK_OUT, capacity - 1, 1);
+	failed += blk_do(blk, req) != BLK_OK;
+	failed += checks_words(work, capacity - 1, capacity);
+	blk_prepare(req, BLK_IN, capacity, 1);
+	failed += blk_do(blk, req) != BLK_IOERR;
+	print("blk: growth %s capacity=%lu\n", failed ? "FAILED" : "ok", capacity);
 	return failed ? EXIT_FAILED : EXIT_OK;
 }

@@ -32,6 +32,8 @@ int guest_main(void)
 		return mistakes_run(&work);
 	if (param_is("expect", "edge"))
 		return checks_edges(&work);
+	if (param_is("expect", "growth"))
+		return checks_growth(&work);
 	if (param_get("pattern"))
 		return pattern_run(&work);
 	if (param_number("bench", 0))

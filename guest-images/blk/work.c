@@ -38,7 +38,8 @@ static void work_read_choices(struct work_params *p)
 	p->read_pct = read_pct[WORK_CHOICE("rw", "mix", "read", "write")];
 	p->sequential = WORK_CHOICE("mode", "rand", "seq");
 	p->queue_reset = WORK_CHOICE("reset", "device", "queue");
-	p->expect_ioerr = WORK_CHOICE("expect", "ok", "ioerr", "ro", "edge", "needs_reset") == 1;
+	p->expect_ioerr =
+		WORK_CHOICE("expect", "ok", "ioerr", "ro", "edge", "growth", "needs_reset") == 1;
 }
 
 static void work_read_params(struct work_params *p, const struct blk *blk)

@@ -81,8 +81,9 @@ int pattern_run(struct work *work);
 /* expect=needs_reset. */
 int mistakes_run(struct work *work);
 
-/* expect=ro and expect=edge. */
+/* expect=ro, expect=edge and expect=growth. */
 int checks_read_only(struct work *work);
+int checks_growth(struct work *work);
 int checks_edges(struct work *work);
 
 /* Counts a finished request. */

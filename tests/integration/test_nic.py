@@ -116,7 +116,7 @@ def test_limits_teleport():
                 control.execute("ferry-nic-limits", **{"id": "net0", "tx-pps": 8000})
                 raise AssertionError("limits changed on the way")
             except ControlError as error:
-                assert "being moved" in str(error)
+                assert "being saved, moved or dumped" in str(error)
             control.execute("set_link", name="net0", up=False)
         move.go_on()
         check_result(move.result())

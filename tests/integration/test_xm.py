@@ -86,6 +86,7 @@ def test_row(name):
         (folder / "web.conf").write_text(
             f"kernel = {guest_image('idle')}\nmemory = 64M\nnet = none\nconsole = stdio\n"
             "append = \"tick=50\"\n")
+        (folder / "web.img").write_bytes(bytes(4 << 20))
         env = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
         if name.startswith("vnet"):
             require_root()
@@ -94,7 +95,8 @@ def test_row(name):
                 host.net_command(*shlex.split(line)[2:])
             return
         guest = stack.enter_context(Guest("idle", name="web", net="none", balloon=True, vcpus=1,
-                                          memory="64M", runtime=folder, append="tick=50"))
+                                          memory="64M", runtime=folder, append="tick=50",
+                                          disk=folder / "web.img"))
         guest.wait_for("^idle ready")
         stack.enter_context(peer(name, env, folder))
         for line in ROWS[name][0]:

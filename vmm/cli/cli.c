@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vmm/cli/capture.h"
+#include "vmm/cli/disk.h"
 #include "vmm/cli/doctor.h"
 #include "vmm/cli/dump.h"
 #include "vmm/cli/plot.h"
@@ -69,6 +70,9 @@ const struct command cli_commands[] = {
 	{ "vcpu", "ACTION", CLI_ARG_REQUIRED, "show a guest's CPUs and pin them", plain_fields,
 	  &plain_nr_fields, .run = cli_vcpu, .arg2 = "NAME", .positional2 = CLI_ARG_REQUIRED,
 	  .more = "VALUE", .max_more = 2 },
+	{ "disk", "ACTION", CLI_ARG_REQUIRED, "show a guest's disks and change them",
+	  disk_cli_fields, &disk_cli_nr_fields, .run = cli_disk, .arg2 = "NAME",
+	  .positional2 = CLI_ARG_REQUIRED, .more = "WORD", .max_more = 4 },
 	{ "weight", "NAME", CLI_ARG_REQUIRED, "set and show a guest's share of busy CPUs",
 	  plain_fields, &plain_nr_fields, .run = cli_weight, .arg2 = "WEIGHT",
 	  .positional2 = CLI_ARG_OPTIONAL },

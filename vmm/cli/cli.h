@@ -114,6 +114,7 @@ int cli_nmi(const struct cli *cli);
 int cli_sysrq(const struct cli *cli);
 int cli_uptime(const struct cli *cli);
 int cli_rename(const struct cli *cli);
+int cli_disk(const struct cli *cli);
 int cli_memory(const struct cli *cli);
 int cli_vcpu(const struct cli *cli);
 int cli_log(const struct cli *cli);

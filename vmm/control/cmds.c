@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "vmm/control/capture.h"
+#include "vmm/control/disks.h"
 #include "vmm/control/migrate.h"
 #include "vmm/control/nics.h"
 #include "vmm/control/observe.h"
@@ -74,17 +75,28 @@ static const struct control_command commands[] = {
 		  "sent." },
 	{ "migrate-continue", control_cmd_migrate_continue,
 	  .help = "Go on from the phase where the migration is held, on either side." },
+	{ "query-block", control_cmd_query_block, .help = "The disks, as QMP's.",
+	  .returns =
+		  "for each disk `device`, `qdev`, `type`, `removable`, `locked`, `inserted` "
+		  "(`file`, `node-name`, `ro`, `drv`, `image`, `cache`, `bps`, `iops` and what "
+		  "else QMP has), and `ferry`: `slot` (its PCI device number), `overlay`, `how`, "
+		  "`burst`" },
+	{ "block_resize", control_cmd_block_resize, .args = control_block_resize_args,
+	  .help = "Enlarge a disk while the guest runs, and tell its driver. A file grows, a "
+		  "device's size is looked up, and an overlay grows alone.",
+	  .returns = "`size`: what the guest sees now, in bytes" },
+	{ "block_set_io_throttle", control_cmd_block_limits, .args = control_block_limits_args,
+	  .help = "Limit a disk otherwise; what is not given stays." },
 	{ "query-blockstats", control_cmd_blockstats, .help = "Counters of each disk, as QMP's.",
 	  .returns =
 		  "for each disk `device`, `qdev`, `stats` and `queues`: `stats` of each queue" },
 	{ "ferry-nics", control_cmd_nics, .help = "The nics, with their limits and counters.",
-	  .returns =
-		  "for each nic `id`, `backend` (`tap` or `user`), `host_interface`, `net` (as "
-		  "`--net` has it), `kind` (`user`, `tap`, `macvtap`, `network`), `network`, "
-		  "`bridge`, `mac`, `slot` (PCI device), `link` (`up`, `down`, or `failed`: its "
-		  "interface is gone), `limits` (`rx-bps`, `rx-pps`, `tx-bps`, `tx-pps`; 0: "
-		  "none), `stats` (`rx` is to the guest, `tx` from it) and `queues`: `stats` of "
-		  "each pair" },
+	  .returns = "for each nic `id`, `backend` (`tap` or `user`), `host_interface`, `net` (as "
+		     "`--net` has it), `kind` (`user`, `tap`, `macvtap`, `network`), `network`, "
+		     "`bridge`, `mac`, `slot` (PCI device), `link` (`up`, `down`, or `failed`: its "
+		     "interface is gone), `limits` (`rx-bps`, `rx-pps`, `tx-bps`, `tx-pps`; 0: "
+		     "none), `stats` (`rx` is to the guest, `tx` from it) and `queues`: `stats` of "
+		     "each pair" },
 	{ "ferry-nic-limits", control_cmd_nic_limits, .args = control_nic_limits_args,
 	  .help = "Other limits for a nic, from now on. Refused while the guest is being moved, "
 		  "saved or dumped." },

@@ -75,8 +75,8 @@ int control_cmd_nics(struct control_call *c)
 	c->ret = json_array();
 	for (size_t i = 0; i < machine_config(m)->nics.nr; i++) {
 		if (machine_nic(m, i))
-			(void)json_array_append_new(
-				c->ret, nic_json(machine_nic(m, i), settings_of(m, i)));
+			(void)json_array_append_new(c->ret,
+						    nic_json(machine_nic(m, i), settings_of(m, i)));
 	}
 	return 0;
 }
@@ -105,24 +105,13 @@ static uint64_t given_or(const json_t *args, const char *name, uint64_t before)
 	return value ? (uint64_t)json_integer_value(value) : before;
 }
 
-/* Settings must stay what they are while they are on their way elsewhere. */
-static int check_idle(const struct control_call *c)
-{
-	const struct run_mover *mv = run_mover(c->opaque);
-
-	if (!mv || !mv->busy)
-		return 0;
-	return err_set(c->e, -EBUSY,
-		       "the guest keeps its settings while it is being moved, saved or dumped");
-}
-
 int control_cmd_nic_limits(struct control_call *c)
 {
 	struct machine *m = run_machine(c->opaque);
 	int i = machine_find_nic(m, json_string_value(json_object_get(c->args, "id")), c->e);
 	const struct nic_config *nic;
 	struct net_rate rx, tx;
-	int rc = i < 0 ? i : check_idle(c);
+	int rc = i < 0 ? i : run_check_idle(c->opaque, c->e);
 
 	if (rc < 0)
 		return rc;

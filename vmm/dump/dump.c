@@ -259,12 +259,10 @@ json_t *dump_query(const struct run *run)
 int dump_start(struct run *run, const struct dump_params *params, struct err *e)
 {
 	struct dump *d;
-	int rc;
+	int rc = run_check_idle(run, e);
 
-	if (run_mover(run) && run_mover(run)->busy)
-		return err_set(e, -EBUSY, "the guest is being saved, moved or dumped already");
-	if (!run_machine(run) || run_is_ending(run))
-		return err_set(e, -EINVAL, "the guest is not here any more");
+	if (rc < 0)
+		return rc;
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return err_set(e, -ENOMEM, "out of memory");

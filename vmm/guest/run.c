@@ -196,6 +196,15 @@ struct run_mover *run_mover(const struct run *run)
 	return run->mover;
 }
 
+int run_check_idle(const struct run *run, struct err *e)
+{
+	if (run->mover && run->mover->busy)
+		return err_set(e, -EBUSY, "the guest is being saved, moved or dumped already");
+	if (!run->machine || run->ending)
+		return err_set(e, -EINVAL, "the guest is not here any more");
+	return 0;
+}
+
 void run_mover_idle(struct run *run)
 {
 	run->mover->busy = false;

@@ -44,6 +44,9 @@ void run_set_mover(struct run *run, struct run_mover *mv);
 /* The mover, or the last one; NULL: there was none. */
 struct run_mover *run_mover(const struct run *run);
 
+/* 0; -EBUSY with @e: somebody saves, moves or dumps the guest; -EINVAL: it is gone. */
+__must_check int run_check_idle(const struct run *run, struct err *e);
+
 /* Its thread is done, and joined. Main loop. */
 void run_mover_idle(struct run *run);
 

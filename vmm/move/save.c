@@ -251,12 +251,10 @@ static int prepare(struct save *s, const struct save_params *p, struct err *e)
 int save_start(struct run *run, const struct save_params *params, struct err *e)
 {
 	struct save *s;
-	int rc;
+	int rc = run_check_idle(run, e);
 
-	if (run_mover(run) && run_mover(run)->busy)
-		return err_set(e, -EBUSY, "the guest is being saved, moved or dumped already");
-	if (!run_machine(run) || run_is_ending(run))
-		return err_set(e, -EINVAL, "the guest is not here any more");
+	if (rc < 0)
+		return rc;
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_set(e, -ENOMEM, "out of memory");
