@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """`ferry top`: what it shows is so, and the terminal is as it was afterwards."""
 import contextlib
+import fcntl
 import json
 import re
 import signal
+import struct
+import termios
 
 from ferrytest import Guest, each, tmp_dir
 
@@ -67,7 +70,11 @@ def test_guest_that_hangs():
         with top(busy, "--json", "-n", 1, "-d", 1) as done:
             assert done.wait() == 0, done.err.text
             rows = {row["name"]: row for row in json.loads(done.out.text)}
+        with top(busy, "--batch", "-n", 1, "-d", 1) as done:
+            assert done.wait() == 0, done.err.text
+            text = done.out.text
         lazy.signal(signal.SIGCONT)
+    assert re.search(r"^lazy +no answer +- +- .* -$", text, re.M), text
     assert rows["lazy"]["state"] == "no answer" and rows["busy"]["state"] == "running"
 
 
@@ -76,8 +83,9 @@ def test_keys():
         with top(busy, "-d", 1, tty=True) as screen:
             screen.wait_for(r"3 guests, by NAME;")
             screen.wait_for(r"busy .*\n.*disk .*\n.*lazy ")
-            for key, said in ("i", "by IOPS;"), ("R", "by IOPS reversed;"), ("?", None), \
-                    ("\x1b[A", None), ("n", "by NAME reversed;"):
+            for key, said in ("i", "by IOPS;"), ("R", "by IOPS reversed;"), ("x", None), \
+                    ("\x1b[A", None), ("?", "i       sort by IOPS"), \
+                    ("?", "by IOPS reversed;"), ("n", "by NAME reversed;"):
                 screen.write(key)
                 if said:
                     screen.wait_for(said)
@@ -85,6 +93,26 @@ def test_keys():
             assert screen.wait() == 0
             assert screen.out.text.count(ENTER) == screen.out.text.count(LEAVE) == 1
             assert screen.out.text.endswith(LEAVE)
+
+
+def test_small_terminal():
+    """What does not fit is a key away, and where a column sorts it is seen."""
+    with tmp_dir() as folder, guests(folder) as (busy, _, _), \
+            top(busy, "-d", 1, tty=True) as screen:
+        fcntl.ioctl(screen.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 5, 70, 0, 0))
+        screen.signal(signal.SIGWINCH)
+        screen.wait_for("arrows show more")
+        screen.wait_for(r"NAME STATE .* RX/s +TX/s\x1b.*\n.*busy .*\n.*disk .*\n[^a-z]*$")
+        screen.write("\x1b[B")
+        screen.wait_for(r"NAME STATE .*\n.*disk .*\n.*lazy .*\n[^a-z]*$")
+        screen.write("\x1b[C")
+        screen.wait_for(r"NAME +CPU\(s\) .* WR/s\x1b")
+        screen.write("y")
+        screen.wait_for(r"NAME .*WR/s +IOPS DIRTY/s\x1b")
+        screen.write("s")
+        screen.wait_for(r"NAME STATE ")
+        screen.write("q")
+        assert screen.wait() == 0
 
 
 @each(how=[signal.SIGTERM, signal.SIGINT, "ctrl-c"])

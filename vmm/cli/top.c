@@ -52,8 +52,12 @@ const size_t top_nr_fields = ARRAY_SIZE(top_fields);
 
 struct top {
 	const struct top_options *o;
-	unsigned column;
+	unsigned column; /* that sorts */
 	bool reverse;
+	bool help;      /* tell the keys, rather than what guests do */
+	unsigned first; /* of the columns after the name that are seen */
+	bool follow;    /* show the column that sorts */
+	size_t skip;    /* so many guests are above the screen */
 	struct top_sample sample;
 	int signal_fd;
 	bool quit;
@@ -64,13 +68,33 @@ struct top {
 static void on_key(struct top *t, char key)
 {
 	int column = top_column_by_key(key);
+	bool help = t->help;
 
+	t->help = false;
 	if (key == 'q' || key == CTRL_C)
 		t->quit = true;
+	else if (key == '?' || key == 'h')
+		t->help = !help;
 	else if (key == 'R')
 		t->reverse = !t->reverse;
-	else if (column >= 0)
+	else if (column >= 0) {
 		t->column = (unsigned)column;
+		t->follow = true;
+	}
+}
+
+/* Another part of the table; draw() keeps it where there is something. */
+static void on_arrow(struct top *t, char key)
+{
+	t->follow = false;
+	if (key == 'A' && t->skip > 0)
+		t->skip--;
+	else if (key == 'B')
+		t->skip++;
+	else if (key == 'C' && t->first + 1 < top_nr_columns)
+		t->first++;
+	else if (key == 'D' && t->first > 1)
+		t->first--;
 }
 
 static void on_signal(struct top *t)
@@ -90,11 +114,11 @@ static void read_keys(struct top *t)
 	if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
 		t->quit = true;
 	for (ssize_t i = 0; i < n; i++) {
-		/* An arrow, say, is "ESC [ A": not a handful of keys. */
-		if (keys[i] == '\033')
-			i += 2;
-		else
+		/* An arrow is "ESC [ A" or "ESC O A": not a handful of keys. */
+		if (keys[i] != '\033')
 			on_key(t, keys[i]);
+		else if ((i += 2) < n)
+			on_arrow(t, keys[i]);
 	}
 }
 
@@ -144,12 +168,13 @@ static bool print_json(struct top *t)
 
 static bool print_table(struct top *t, bool first)
 {
+	struct top_view view = top_fit(&t->sample, 0, 1, 0);
 	char line[MAX_LINE_BYTES];
 
-	top_show_heading(line, sizeof(line));
+	top_show_heading(line, sizeof(line), &view);
 	(void)printf("%s%s\n", first ? "" : "\n", line);
 	for (size_t i = 0; i < t->sample.nr; i++) {
-		top_show_guest(line, sizeof(line), &t->sample.guests[i]);
+		top_show_guest(line, sizeof(line), &t->sample.guests[i], &view);
 		(void)printf("%s\n", line);
 	}
 	return fflush(stdout) == 0;
@@ -193,28 +218,63 @@ static void put_line(const char *before, const char *line, unsigned columns, con
 	(void)printf("%s%.*s%s" CLEAR_LINE "\r\n", before, (int)columns, line, after);
 }
 
-static void draw(struct top *t)
+/* What each key does, as far as there is room. */
+static void draw_help(unsigned rows, unsigned columns)
 {
-	const struct top_column *by = &top_columns[t->column];
-	unsigned rows, columns;
+	static const char *const lines[] = {
+		"ferry top: any key goes back, q quits",
+		"?       this",
+		"R       sort the other way",
+		"arrows  other columns, other guests",
+	};
 	char line[MAX_LINE_BYTES];
 
-	screen_size(&rows, &columns);
-	top_sort(&t->sample, t->column, t->reverse);
-	(void)snprintf(line, sizeof(line),
-		       "ferry top: %zu guest%s, by %s%s; q quits, R reverses, and a letter sorts: "
-		       "n s u c v m e r t d w i y",
-		       t->sample.nr, t->sample.nr == 1 ? "" : "s", by->title,
-		       t->reverse ? " reversed" : "");
-	(void)fputs(SCREEN_HOME, stdout);
-	put_line("", line, columns, "");
-	top_show_heading(line, sizeof(line));
-	put_line(REVERSE, line, columns, NORMAL);
-	/* The last line stays empty: what ends there would scroll the screen. */
-	for (size_t i = 0; i < t->sample.nr && i + 3 < rows; i++) {
-		top_show_guest(line, sizeof(line), &t->sample.guests[i]);
+	for (unsigned i = 0; i < ARRAY_SIZE(lines) && i + 1 < rows; i++)
+		put_line("", lines[i], columns, "");
+	for (unsigned i = 0; i < top_nr_columns && i + ARRAY_SIZE(lines) + 1 < rows; i++) {
+		(void)snprintf(line, sizeof(line), "%c       sort by %s", top_columns[i].key,
+			       top_columns[i].title);
 		put_line("", line, columns, "");
 	}
+}
+
+static void draw_table(struct top *t, unsigned rows, unsigned columns)
+{
+	const struct top_column *by = &top_columns[t->column];
+	unsigned room = rows > 3 ? rows - 3 : 0;
+	struct top_view view;
+	char line[MAX_LINE_BYTES];
+
+	top_sort(&t->sample, t->column, t->reverse);
+	view = top_fit(&t->sample, columns, t->first, t->follow ? t->column : 0);
+	t->first = view.first;
+	t->skip = MIN(t->skip, t->sample.nr > room ? t->sample.nr - room : 0);
+	(void)snprintf(line, sizeof(line), "ferry top: %zu guest%s, by %s%s; q quits, ? helps%s",
+		       t->sample.nr, t->sample.nr == 1 ? "" : "s", by->title,
+		       t->reverse ? " reversed" : "",
+		       view.first > 1 || view.end < top_nr_columns || t->sample.nr > room
+			       ? ", arrows show more"
+			       : "");
+	put_line("", line, columns, "");
+	top_show_heading(line, sizeof(line), &view);
+	put_line(REVERSE, line, columns, NORMAL);
+	/* The last line stays empty: what ends there would scroll the screen. */
+	for (size_t i = 0; i < room && t->skip + i < t->sample.nr; i++) {
+		top_show_guest(line, sizeof(line), &t->sample.guests[t->skip + i], &view);
+		put_line("", line, columns, "");
+	}
+}
+
+static void draw(struct top *t)
+{
+	unsigned rows, columns;
+
+	screen_size(&rows, &columns);
+	(void)fputs(SCREEN_HOME, stdout);
+	if (t->help)
+		draw_help(rows, columns);
+	else
+		draw_table(t, rows, columns);
 	(void)fputs(CLEAR_BELOW, stdout);
 	(void)fflush(stdout);
 }
@@ -273,7 +333,7 @@ static int show(struct top *t, struct err *e)
 
 static int top(const struct cli *cli, const struct top_options *o)
 {
-	struct top t = { .o = o, .reverse = o->reverse };
+	struct top t = { .o = o, .reverse = o->reverse, .first = 1, .follow = true };
 	int column = o->sort ? top_column_by_name(o->sort) : 0;
 	struct err e;
 	int rc;

@@ -65,9 +65,23 @@ int top_column_by_name(const char *name);
 /* Sort by a column: text from A, numbers from the largest; @reverse: the other way. */
 void top_sort(struct top_sample *sample, unsigned column, bool reverse);
 
+/* What of the table is seen: names whole, then the columns from @first to below @end. */
+struct top_view {
+	int name_width;
+	unsigned first, end;
+};
+
+/*
+ * A view of @sample for a screen of @width characters (0: there is no limit), moved from
+ * @first no further than that column @wanted is in it (0, the name, always is). At least
+ * one column is.
+ */
+struct top_view top_fit(const struct top_sample *sample, unsigned width, unsigned first,
+			unsigned wanted);
+
 /* The heading, and one guest, as a line without its end. @buf is cut at @len. */
-void top_show_heading(char *buf, size_t len);
-void top_show_guest(char *buf, size_t len, const struct top_guest *g);
+void top_show_heading(char *buf, size_t len, const struct top_view *view);
+void top_show_guest(char *buf, size_t len, const struct top_guest *g, const struct top_view *view);
 
 /* All of it as an array; NULL: no memory. */
 json_t *top_json(const struct top_sample *sample);

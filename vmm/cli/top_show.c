@@ -104,6 +104,8 @@ static void show_cell(char *buf, size_t len, const struct top_guest *g,
 {
 	if (col->is_text)
 		(void)snprintf(buf, len, "%s", text_at(g, col));
+	else if (!g->pid)
+		(void)snprintf(buf, len, "-"); /* it has not told */
 	else if (col->unit == TOP_BYTES)
 		show_bytes(buf, len, number_at(g, col));
 	else
@@ -111,32 +113,87 @@ static void show_cell(char *buf, size_t len, const struct top_guest *g,
 			       number_at(g, col));
 }
 
-/* Text is cut to its column, numbers push what comes after them. */
-static size_t put_cell(char *buf, size_t len, const struct top_column *col, const char *text)
+/* --- what fits --- */
+
+static unsigned width_of(unsigned column)
 {
-	int width = col->width;
-	int n = snprintf(buf, len, "%*.*s ", width, width < 0 ? -width : 32, text);
+	int width = top_columns[column].width;
+
+	return (unsigned)(width < 0 ? -width : width) + 1;
+}
+
+/* The end of those from @first on that fit into @left characters. */
+static unsigned end_of(unsigned first, unsigned left)
+{
+	unsigned end = first;
+
+	while (end < top_nr_columns && width_of(end) <= left)
+		left -= width_of(end++);
+	return end > first ? end : first + 1;
+}
+
+struct top_view top_fit(const struct top_sample *sample, unsigned width, unsigned first,
+			unsigned wanted)
+{
+	size_t longest = strlen(top_columns[0].title);
+	struct top_view view = { .first = first, .end = top_nr_columns };
+	unsigned left;
+
+	for (size_t i = 0; i < sample->nr; i++)
+		longest = MAX(longest, strlen(sample->guests[i].name));
+	if (width)
+		longest = MIN(longest, (size_t)width / 4);
+	view.name_width = -(int)longest;
+	if (!width)
+		return view;
+	left = width - (unsigned)longest;
+	if (wanted && wanted < view.first)
+		view.first = wanted;
+	while (wanted >= end_of(view.first, left))
+		view.first++;
+	/* No empty place at the right for what is hidden at the left. */
+	while (view.first > 1 && end_of(view.first - 1, left) == top_nr_columns)
+		view.first--;
+	view.end = end_of(view.first, left);
+	return view;
+}
+
+/* --- lines --- */
+
+/* Text is cut to its column, numbers push what comes after them. */
+static size_t put_cell(char *buf, size_t len, int width, const char *text)
+{
+	int n = snprintf(buf, len, "%*.*s", width, width < 0 ? -width : 32, text);
 
 	return n < 0 || (size_t)n >= len ? len : (size_t)n;
 }
 
-void top_show_heading(char *buf, size_t len)
+/* A cell for each column that is seen, by what @g has there, or the columns' titles. */
+static void show_line(char *buf, size_t len, const struct top_guest *g, const struct top_view *view)
 {
+	char text[TOP_NAME_BYTES];
 	size_t at = 0;
 
-	for (unsigned i = 0; i < top_nr_columns && at < len; i++)
-		at += put_cell(buf + at, len - at, &top_columns[i], top_columns[i].title);
+	for (unsigned i = 0; i < view->end && at < len; i = i ? i + 1 : view->first) {
+		const struct top_column *col = &top_columns[i];
+
+		if (i)
+			at += put_cell(buf + at, len - at, 1, "");
+		if (g)
+			show_cell(text, sizeof(text), g, col);
+		at += put_cell(buf + at, len - at, i ? col->width : view->name_width,
+			       g ? text : col->title);
+	}
 }
 
-void top_show_guest(char *buf, size_t len, const struct top_guest *g)
+void top_show_heading(char *buf, size_t len, const struct top_view *view)
 {
-	size_t at = 0;
-	char text[TOP_NAME_BYTES];
+	show_line(buf, len, NULL, view);
+}
 
-	for (unsigned i = 0; i < top_nr_columns && at < len; i++) {
-		show_cell(text, sizeof(text), g, &top_columns[i]);
-		at += put_cell(buf + at, len - at, &top_columns[i], text);
-	}
+void top_show_guest(char *buf, size_t len, const struct top_guest *g, const struct top_view *view)
+{
+	show_line(buf, len, g, view);
 }
 
 json_t *top_json(const struct top_sample *sample)
