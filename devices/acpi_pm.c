@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "devices/acpi_impl.h"
 #include "devices/isa.h"
 #include "devices/vstate.h"
 #include "util/clock.h"
@@ -30,27 +31,10 @@
 
 #define PM_TIMER_HZ 3579545ULL
 
-struct acpi_pm_state {
-	uint16_t sts, en, cnt;
-	uint8_t sci_level;
-	uint64_t timer_ns; /* what the PM timer counts; as of the last pause */
-};
-
-struct acpi_pm {
-	struct device device;
-	struct vm *vm;     /* const */
-	struct mutex lock; /* protects: state; order: before irq */
-	struct acpi_pm_state state;
-	bool paused; /* the line stays as it is */
-	bool loaded; /* the timer starts at the resume, with the guest's other clocks */
-	/* The timer minus the host's clock, modulo 2^64; const while vCPUs run. */
-	uint64_t offset_ns;
-};
-
-static void update_sci_locked(struct acpi_pm *pm)
+void acpi_update_sci_locked(struct acpi_pm *pm)
 {
 	struct acpi_pm_state *st = &pm->state;
-	bool level = st->sts & st->en & PM1_EN_MASK;
+	bool level = (st->sts & st->en & PM1_EN_MASK) || acpi_hotplug_sci_locked(pm);
 
 	if (level == st->sci_level || pm->paused)
 		return;
@@ -84,7 +68,7 @@ static void evt_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
 	mutex_lock(&pm->lock);
 	pm->state.sts &= (uint16_t)~bits; /* write 1 to clear */
 	pm->state.en = (uint16_t)((pm->state.en & ~(mask >> 16)) | (bits >> 16 & PM1_EN_MASK));
-	update_sci_locked(pm);
+	acpi_update_sci_locked(pm);
 	mutex_unlock(&pm->lock);
 }
 
@@ -141,7 +125,7 @@ void acpi_pm_power_button(struct acpi_pm *pm)
 {
 	mutex_lock(&pm->lock);
 	pm->state.sts |= PM1_PWRBTN;
-	update_sci_locked(pm);
+	acpi_update_sci_locked(pm);
 	mutex_unlock(&pm->lock);
 }
 
@@ -151,7 +135,9 @@ static void acpi_pm_reset(struct device *dev)
 
 	mutex_lock(&pm->lock);
 	irq_set_line(&pm->vm->irq, GSI_SCI, false);
-	pm->state = (struct acpi_pm_state){ 0 };
+	pm->state = (struct acpi_pm_state){
+		.hotplug = acpi_hotplug_after_reset(&pm->state.hotplug),
+	};
 	mutex_unlock(&pm->lock);
 }
 
@@ -183,16 +169,19 @@ static void acpi_pm_resume(struct device *dev)
 		pm->offset_ns = pm->state.timer_ns + pm->vm->clock_forward_ns - clock_now_ns();
 	pm->loaded = false;
 	pm->paused = false;
-	update_sci_locked(pm);
+	acpi_update_sci_locked(pm);
 	mutex_unlock(&pm->lock);
 }
 
 /* --- saved state ------------------------------------------------------------- */
 
 static const struct vstate_field acpi_pm_fields[] = {
-	VS_U16(1, struct acpi_pm_state, sts),      VS_U16(2, struct acpi_pm_state, en),
-	VS_U16(3, struct acpi_pm_state, cnt),      VS_U8_MAX(4, struct acpi_pm_state, sci_level, 1),
+	VS_U16(1, struct acpi_pm_state, sts),
+	VS_U16(2, struct acpi_pm_state, en),
+	VS_U16(3, struct acpi_pm_state, cnt),
+	VS_U8_MAX(4, struct acpi_pm_state, sci_level, 1),
 	VS_U64(5, struct acpi_pm_state, timer_ns),
+	VS_STRUCT(6 | VSTATE_OPTIONAL, struct acpi_pm_state, hotplug, &acpi_hotplug_vstate),
 };
 
 static int check_state(const void *state, struct err *e)
@@ -239,6 +228,7 @@ static void acpi_pm_free(struct device *dev)
 	bus_remove(&pm->vm->pio, PORT_PM1A_EVT, pm);
 	bus_remove(&pm->vm->pio, PORT_PM1A_CNT, pm);
 	bus_remove(&pm->vm->pio, PORT_PM_TMR, pm);
+	acpi_hotplug_fini(pm);
 	mutex_fini(&pm->lock);
 	free(pm);
 }
@@ -266,7 +256,7 @@ int acpi_pm_new(struct vm *vm, struct acpi_pm **ret)
 	if ((rc = bus_add(&vm->pio, PORT_PM1A_EVT, EVT_BYTES, &evt_ports, pm)) < 0 ||
 	    (rc = bus_add(&vm->pio, PORT_PM1A_CNT, CNT_BYTES, &cnt_ports, pm)) < 0 ||
 	    (rc = bus_add(&vm->pio, PORT_PM_TMR, TMR_BYTES, &tmr_ports, pm)) < 0 ||
-	    (rc = vm_add_device(vm, &pm->device)) < 0) {
+	    (rc = acpi_hotplug_init(pm)) < 0 || (rc = vm_add_device(vm, &pm->device)) < 0) {
 		acpi_pm_free(&pm->device);
 		return rc;
 	}

@@ -1,4 +1,5 @@
 FERRY_SRCS += \
+	devices/acpi_hotplug.c \
 	devices/acpi_pm.c \
 	devices/debug_exit.c \
 	devices/i8042.c \

@@ -110,9 +110,10 @@ int pci_add_msix(struct pci_func *f, unsigned bar, unsigned nr_vectors)
 
 static unsigned find_device(const struct pci_host *host)
 {
+	uint32_t slots = host->vm->started ? PCI_HOT_SLOTS : UINT32_MAX;
 	unsigned d = 1;
 
-	while (d < PCI_MAX_DEVICES && host->funcs[d])
+	while (d < PCI_MAX_DEVICES && (host->funcs[d] || !(slots >> d & 1)))
 		d++;
 	return d;
 }
@@ -144,6 +145,9 @@ int pci_add(struct pci_host *host, struct pci_func *f, unsigned device)
 		f->writable[PCI_INTERRUPT_LINE] = 0xff;
 	}
 	memcpy(f->state.cfg, f->power_on, sizeof(f->state.cfg));
+	/* No firmware has seen to it; its addresses may be in use by now. */
+	if (host->vm->started)
+		cfg_set16(f->state.cfg, PCI_COMMAND, 0);
 	pci_apply_master_locked(f);
 	pci_map_bars_locked(host);
 	return 0;
@@ -161,9 +165,28 @@ void pci_remove(struct pci_func *f)
 	pci_unmap_bars_locked(f);
 	host->funcs[f->device] = NULL;
 	f->host = NULL;
+	f->hidden = false;
 	/* Its place may be what another one waits for. */
 	pci_map_bars_locked(host);
 	mutex_unlock(&host->lock);
+}
+
+uint32_t pci_hide(struct pci_host *host, uint32_t slots)
+{
+	uint32_t there = 0;
+
+	MUTEX_SCOPE(&host->lock);
+	for (unsigned d = 1; d < PCI_MAX_DEVICES; d++) {
+		struct pci_func *f = host->funcs[d];
+
+		if (!f || !(slots >> d & 1))
+			continue;
+		there |= 1U << d;
+		f->hidden = true;
+		pci_update_intx_locked(f);
+		pci_unmap_bars_locked(f);
+	}
+	return there;
 }
 
 void pci_reset(struct pci_func *f)
@@ -190,7 +213,7 @@ bool pci_count_intx_locked(struct pci_func *f)
 	uint32_t *users = &f->host->line_users[f->device % GSI_PCI_COUNT];
 	uint32_t before = *users;
 
-	if ((cfg_get16(cfg, PCI_STATUS) & PCI_STATUS_INTERRUPT) &&
+	if (!f->hidden && (cfg_get16(cfg, PCI_STATUS) & PCI_STATUS_INTERRUPT) &&
 	    !(cfg_get16(cfg, PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE))
 		*users |= 1U << f->device;
 	else

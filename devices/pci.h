@@ -59,6 +59,7 @@ struct pci_func {
 	struct vm *vm;          /* const */
 	struct pci_host *host;  /* const while on the bus */
 	unsigned device;        /* const while on the bus: device number, function 0 */
+	bool hidden;            /* host.lock: the guest has ejected it */
 	struct pci_state state; /* host.lock */
 	/* const after set-up: the bits that the guest may write, and power-on values */
 	uint8_t writable[PCI_CFG_BYTES];
@@ -117,12 +118,21 @@ __must_check int pci_add_msix(struct pci_func *f, unsigned bar, unsigned nr_vect
 
 /*
  * Put @f on the bus at @device (1-31), or at the first free one if it is 0:
- * BARs get addresses in the PCI window and are decoded at once. 0, -ENOSPC,
- * -EEXIST or -errno. Main thread, vCPUs parked or not yet started.
+ * BARs get addresses in the PCI window and are decoded at once. In a guest that was
+ * started only PCI_HOT_SLOTS count as free, and the function comes as hardware does:
+ * nothing is decoded before the guest wants that. vCPUs may run, and find it
+ * before this returns. 0, -ENOSPC, -EEXIST or -errno. Main thread.
  */
 __must_check int pci_add(struct pci_host *host, struct pci_func *f, unsigned device);
-/* Take it off the bus again: ranges and interrupts are gone. Not there: no-op. */
+/* Take it off the bus again: ranges and interrupts are gone. Not there: no-op. vCPUs parked. */
 void pci_remove(struct pci_func *f);
+
+/*
+ * The guest has ejected devices: of those in @slots that are there it sees nothing any
+ * more, whatever becomes of them; a reset does not change that. Returns which
+ * were there. Any thread.
+ */
+uint32_t pci_hide(struct pci_host *host, uint32_t slots);
 
 /*
  * Power-on values: BARs where ferry put them and decoded, MSI-X off with

@@ -66,7 +66,7 @@ static uint64_t wanted_addr(const struct pci_func *f, unsigned n)
 	unsigned reg = PCI_BASE_ADDRESS_0 + 4 * n;
 	uint64_t addr = cfg_get32(cfg, reg) & ~0xfU;
 
-	if (!f->bars[n].bytes || !(cfg_get16(cfg, PCI_COMMAND) & PCI_COMMAND_MEMORY))
+	if (f->hidden || !f->bars[n].bytes || !(cfg_get16(cfg, PCI_COMMAND) & PCI_COMMAND_MEMORY))
 		return 0;
 	if (f->bars[n].is_64bit)
 		addr |= (uint64_t)cfg_get32(cfg, reg + 4) << 32;

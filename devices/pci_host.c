@@ -26,7 +26,10 @@ static const struct pci_ids bridge_ids = {
 	.class_code = 0x06, /* bridge; subclass 0: host */
 };
 
-/* The function at bus/device/function number @bdf, or NULL; gone only while vCPUs are parked. */
+/*
+ * The function at bus/device/function number @bdf, or NULL: not there, or hidden. It goes
+ * only while vCPUs are parked.
+ */
 static struct pci_func *find_func(struct pci_host *host, unsigned bdf)
 {
 	struct pci_func *f;
@@ -35,6 +38,8 @@ static struct pci_func *find_func(struct pci_host *host, unsigned bdf)
 		return NULL;
 	mutex_lock(&host->lock);
 	f = host->funcs[bdf / 8];
+	if (f && f->hidden)
+		f = NULL;
 	mutex_unlock(&host->lock);
 	return f;
 }

@@ -330,6 +330,40 @@ static void offer_features(struct virtio_dev *dev)
 			1ULL << VIRTIO_RING_F_EVENT_IDX | 1ULL << VIRTIO_RING_F_INDIRECT_DESC;
 }
 
+/* --- where it is -------------------------------------------------------------------- */
+
+static bool is_virtio(const struct device *device)
+{
+	return device->ops->free == device_free;
+}
+
+unsigned virtio_pci_slot(struct device *device)
+{
+	return is_virtio(device) ? from_device(device)->func.device : 0;
+}
+
+struct device *virtio_pci_find(struct vm *vm, unsigned slot)
+{
+	struct device *device;
+
+	TAILQ_FOREACH(device, &vm->devices, link)
+	{
+		if (is_virtio(device) && virtio_pci_slot(device) == slot)
+			return device;
+	}
+	return NULL;
+}
+
+void virtio_pci_take_out(struct device *device)
+{
+	pci_remove(&from_device(device)->func);
+}
+
+int virtio_pci_put_in(struct device *device, struct pci_host *host, unsigned slot)
+{
+	return pci_add(host, &from_device(device)->func, slot);
+}
+
 int virtio_pci_attach(struct virtio_dev *dev, struct pci_host *host, unsigned slot)
 {
 	struct virtio_pci *p = new_transport(dev);
@@ -346,10 +380,14 @@ int virtio_pci_attach(struct virtio_dev *dev, struct pci_host *host, unsigned sl
 	rc = init_func(p);
 	if (rc < 0)
 		goto err_free;
+	/* A guest that runs may find it at once. */
+	mutex_lock(&p->lock);
 	rc = pci_add(host, &p->func, slot);
+	if (rc == 0)
+		clear_locked(p);
+	mutex_unlock(&p->lock);
 	if (rc < 0)
 		goto err_func;
-	clear_locked(p);
 	rc = vm_add_device(dev->vm, &dev->device);
 	if (rc < 0)
 		goto err_remove;
@@ -364,11 +402,4 @@ err_free:
 	mutex_fini(&p->lock);
 	free(p);
 	return rc;
-}
-
-unsigned virtio_pci_slot(const struct virtio_dev *dev)
-{
-	const struct virtio_pci *p = dev->transport_priv;
-
-	return p->func.device;
 }

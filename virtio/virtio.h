@@ -183,7 +183,17 @@ struct pci_host;
  */
 __must_check int virtio_pci_attach(struct virtio_dev *dev, struct pci_host *host, unsigned slot);
 
-/* The PCI device number that it has there. */
-unsigned virtio_pci_slot(const struct virtio_dev *dev);
+/* The slot of a device; 0: it is none behind virtio-pci. Main thread. */
+unsigned virtio_pci_slot(struct device *device);
+
+/* What is in @slot; NULL: no virtio device. Main thread. */
+struct device *virtio_pci_find(struct vm *vm, unsigned slot);
+
+/*
+ * Before the guest has run: out of its slot, and into another one, with power-on values. 0 or
+ * -errno, as pci_add(); without a slot it can only be freed. Main thread.
+ */
+void virtio_pci_take_out(struct device *device);
+__must_check int virtio_pci_put_in(struct device *device, struct pci_host *host, unsigned slot);
 
 #endif

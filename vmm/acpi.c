@@ -212,6 +212,8 @@ static void fill_fadt(struct fadt *t, gpa_t facs, gpa_t dsdt)
 	t->pm1a_evt_blk = PORT_PM1A_EVT;
 	t->pm1a_cnt_blk = PORT_PM1A_CNT;
 	t->pm_tmr_blk = PORT_PM_TMR;
+	t->gpe0_blk = PORT_GPE0;
+	t->gpe0_blk_len = 2;
 	t->pm1_evt_len = 4;
 	t->pm1_cnt_len = 2;
 	t->pm_tmr_len = 4;
@@ -227,6 +229,7 @@ static void fill_fadt(struct fadt *t, gpa_t facs, gpa_t dsdt)
 	t->x_pm1a_evt_blk = io_port(PORT_PM1A_EVT, 4);
 	t->x_pm1a_cnt_blk = io_port(PORT_PM1A_CNT, 2);
 	t->x_pm_tmr_blk = io_port(PORT_PM_TMR, 4);
+	t->x_gpe0_blk = io_port(PORT_GPE0, 2);
 	seal(&t->h, "FACP", 6, sizeof(*t));
 }
 

@@ -42,6 +42,8 @@
 #define PORT_PM1A_EVT     0x600
 #define PORT_PM1A_CNT     0x604
 #define PORT_PM_TMR       0x608
+#define PORT_GPE0         0x620
+#define PORT_HOTPLUG      0x640
 #define PORT_RESET        0xcf9
 #define PORT_DEBUG_EXIT   0xf4
 #define PORT_PVPANIC      0x505
@@ -51,6 +53,9 @@
 #define GSI_SCI       9
 #define GSI_PCI_FIRST 16 /* INTx of PCI device n: 16 + n % 8 */
 #define GSI_PCI_COUNT 8
+/* PCI devices that can come and go while the guest runs: bit n, device n. As in dsdt.asl. */
+#define PCI_HOT_SLOTS 0x1fffeU
+
 #define GSI_MSI_FIRST 24 /* beyond the IOAPIC's inputs */
 
 #endif

@@ -252,6 +252,8 @@ int vm_add_device(struct vm *vm, struct device *dev)
 	if (vm_find_device(vm, dev->id))
 		return -EEXIST;
 	TAILQ_INSERT_TAIL(&vm->devices, dev, link);
+	if (vm->devices_paused && dev->ops->pause)
+		dev->ops->pause(dev);
 	return 0;
 }
 
@@ -300,14 +302,26 @@ static void wait_parked_locked(struct vm *vm)
 		(void)pthread_cond_wait(&vm->parked, &vm->lock.m);
 }
 
-void vm_pause(struct vm *vm)
+void vm_park(struct vm *vm)
 {
-	struct device *dev;
-
 	mutex_lock(&vm->lock);
 	park_vcpus_locked(vm);
 	wait_parked_locked(vm);
 	mutex_unlock(&vm->lock);
+}
+
+void vm_unpark(struct vm *vm)
+{
+	mutex_lock(&vm->lock);
+	release_vcpus_locked(vm);
+	mutex_unlock(&vm->lock);
+}
+
+void vm_pause(struct vm *vm)
+{
+	struct device *dev;
+
+	vm_park(vm);
 	if (vm->devices_paused++ > 0)
 		return;
 	vm->paused_at_ns = clock_now_ns();
@@ -332,9 +346,7 @@ void vm_resume(struct vm *vm)
 		for (unsigned i = 0; i < vm->nr_vcpus; i++)
 			(void)kvm_clock_was_stopped(&vm->vcpus[i]->kvm);
 	}
-	mutex_lock(&vm->lock);
-	release_vcpus_locked(vm);
-	mutex_unlock(&vm->lock);
+	vm_unpark(vm);
 }
 
 bool vm_is_paused(struct vm *vm)

@@ -131,7 +131,10 @@ __must_check int vm_new(struct vm **ret, const struct vm_params *params, struct 
 /* Stop the vCPUs, free all devices, then the machine. NULL: no-op. */
 void vm_free(struct vm *vm);
 
-/* Hand @dev over to the machine. Its id must be unique: -EEXIST. */
+/*
+ * Hand @dev over to the machine. Its id must be unique: -EEXIST. While the machine is
+ * paused the device is, too. Main thread.
+ */
 __must_check int vm_add_device(struct vm *vm, struct device *dev);
 struct device *vm_find_device(struct vm *vm, const char *id);
 
@@ -147,6 +150,13 @@ __must_check int vm_start(struct vm *vm);
  */
 void vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
+
+/*
+ * The vCPUs alone: no device callback of theirs is under way, while devices work on. Counts
+ * with the pauses. Main thread.
+ */
+void vm_park(struct vm *vm);
+void vm_unpark(struct vm *vm);
 bool vm_is_paused(struct vm *vm);
 
 /*

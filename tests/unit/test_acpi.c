@@ -129,9 +129,11 @@ static void test_fadt(void **state)
 		{ 60, 4, 0 },      /* PM1b_EVT_BLK */
 		{ 64, 4, 0x604 },  /* PM1a_CNT_BLK */
 		{ 76, 4, 0x608 },  /* PM_TMR_BLK */
+		{ 80, 4, 0x620 },  /* GPE0_BLK */
 		{ 88, 1, 4 },      /* PM1_EVT_LEN */
 		{ 89, 1, 2 },      /* PM1_CNT_LEN */
 		{ 91, 1, 4 },      /* PM_TMR_LEN */
+		{ 92, 1, 2 },      /* GPE0_BLK_LEN */
 		{ 108, 1, 0x32 },  /* CENTURY */
 		{ 116, 1, 1 },     /* RESET_REG: I/O space, */
 		{ 117, 1, 8 },     /* 8 bits, */
@@ -142,6 +144,7 @@ static void test_fadt(void **state)
 		{ 152, 8, 0x600 }, /* */
 		{ 176, 8, 0x604 }, /* X_PM1a_CNT_BLK */
 		{ 212, 8, 0x608 }, /* X_PM_TMR_BLK */
+		{ 224, 8, 0x620 }, /* X_GPE0_BLK */
 	};
 	struct fixture *f = *state;
 	gpa_t fadt, facs, dsdt;

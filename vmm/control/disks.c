@@ -50,7 +50,7 @@ static json_t *own_json(struct virtio_dev *dev, const struct disk_config *disk)
 	char how[64];
 
 	blk_describe(dev, how, sizeof(how));
-	return json_pack("{s:i, s:b, s:s, s:i}", "slot", virtio_pci_slot(dev), "overlay",
+	return json_pack("{s:i, s:b, s:s, s:i}", "slot", virtio_pci_slot(&dev->device), "overlay",
 			 disk->overlay, "how", how, "burst",
 			 disk->burst_ms ? disk->burst_ms : BLK_DEFAULT_BURST_MS);
 }

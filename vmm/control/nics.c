@@ -58,7 +58,7 @@ static json_t *nic_json(struct virtio_dev *dev, const struct nic_config *nic)
 			 *nd->host_if ? nd->host_if : NULL, "net", nic->backend, "kind",
 			 kinds[nic->kind], "network",
 			 nic->kind == NIC_NETWORK ? nic->backend : NULL, "bridge", nic->bridge,
-			 "mac", nic->mac, "slot", (int)virtio_pci_slot(dev), "link",
+			 "mac", nic->mac, "slot", (int)virtio_pci_slot(&dev->device), "link",
 			 links[net_get_link(dev)], "limits", limits_json(nic), "stats", both(&s),
 			 "queues", queues_json(dev));
 }
