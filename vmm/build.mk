@@ -74,6 +74,7 @@ vmm_TOP := \
 		vmm/control/events.c \
 		vmm/control/fds.c \
 		vmm/control/ferry_client.c \
+		vmm/control/hotplug.c \
 		vmm/control/info.c \
 		vmm/control/log.c \
 		vmm/control/migrate.c \
@@ -97,11 +98,13 @@ vmm_TOP := \
 		vmm/guest/config_field.c \
 		vmm/guest/config_file.c \
 		vmm/guest/config_json.c \
+		vmm/guest/config_plug.c \
 		vmm/guest/disks.c \
 		vmm/guest/machine.c \
 		vmm/guest/machine_devices.c \
 		vmm/guest/machine_disks.c \
 		vmm/guest/machine_events.c \
+		vmm/guest/machine_hotplug.c \
 		vmm/guest/machine_nics.c \
 		vmm/guest/net_helper.c \
 		vmm/guest/nic_host.c \
@@ -111,6 +114,7 @@ vmm_TOP := \
 		vmm/guest/run_signals.c \
 		vmm/guest/runtime.c \
 		vmm/guest/runtime_list.c \
+		vmm/guest/slots.c \
 		vmm/guest/spec.c \
 		vmm/guest/state.c \
 		vmm/metrics/metrics.c \

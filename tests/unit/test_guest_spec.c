@@ -137,7 +137,15 @@ static void test_refuses(void **state)
 static void test_refuses_values(void **state)
 {
 	static const char *const cases[][3] = {
-		{ "'format':1", "'format':2", "format 2" },
+		{ "'format':1", "'format':3", "format 3" },
+		{ "'format':1", "'format':2", "slots" },
+		{ "'format':1", "'format':2,'slots':{}", "slots" },
+		{ "'format':1", "'format':2,'slots':[1]", "slots" },
+		{ "'format':1", "'format':2,'slots':{'root':0}", "slots" },
+		{ "'format':1", "'format':2,'slots':{'root':32}", "slots" },
+		{ "'format':1", "'format':2,'slots':{'root':'1'}", "slots" },
+		{ "'format':1", "'format':2,'slots':{'a2345678901234567890123456789012':1}",
+		  "slots" },
 		{ "'version':'0.1.0'", "'version':'\\u001b[2J'", "version" },
 		{ "'version':'0.1.0'", "'version':7", "version" },
 		{ "'memory':67108864", "'memory':67108865", "memory" },

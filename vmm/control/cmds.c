@@ -62,6 +62,11 @@ static const struct control_command commands[] = {
 	  .returns = "`actual`: bytes" },
 	{ "balloon", control_cmd_balloon, .args = control_balloon_args,
 	  .help = "Ask the guest to live with less memory, or more." },
+	{ "device_add", control_cmd_device_add, .args = control_device_add_args,
+	  .help = "Add a device while the guest runs." },
+	{ "device_del", control_cmd_device_del, .args = control_device_del_args,
+	  .help = "Ask the guest to let go of a device; `DEVICE_DELETED` follows when it has. "
+		  "Asking again reminds it." },
 	{ "migrate", control_cmd_migrate, .args = control_migrate_args,
 	  .help = "Begin to move the guest to another host: see below, `query-migrate` and "
 		  "`MIGRATION`." },

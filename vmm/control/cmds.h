@@ -30,6 +30,8 @@ int control_cmd_balloon(struct control_call *c);
 int control_cmd_console(struct control_call *c);
 int control_cmd_save(struct control_call *c);
 int control_cmd_info(struct control_call *c);
+int control_cmd_device_add(struct control_call *c);
+int control_cmd_device_del(struct control_call *c);
 
 extern const struct control_arg control_cont_args[];
 extern const struct control_arg control_balloon_args[];
@@ -38,5 +40,7 @@ extern const struct control_arg control_console_args[];
 extern const struct control_arg control_sysrq_args[];
 extern const struct control_arg control_pin_args[];
 extern const struct control_arg control_rename_args[];
+extern const struct control_arg control_device_add_args[];
+extern const struct control_arg control_device_del_args[];
 
 #endif

@@ -16,6 +16,12 @@ static const struct control_arg panic_data[] = {
 	{ 0 },
 };
 
+static const struct control_arg deleted_data[] = {
+	{ "device", JSON_STRING, false, .help = "its id" },
+	{ "path", JSON_STRING, false, .help = "as QMP has it: `/machine/peripheral/` and the id" },
+	{ 0 },
+};
+
 static const struct control_arg saved_data[] = {
 	{ "pages", JSON_INTEGER, false, .help = "of memory that are in the file" },
 	{ "data-bytes", JSON_INTEGER, false, .help = "of them, as they were" },
@@ -61,6 +67,7 @@ const struct control_event_info control_guest_events[] = {
 	{ "POWERDOWN", .help = "The power button was pressed." },
 	{ "RESET", .help = "The guest was reset.", .data = reset_data },
 	{ "GUEST_PANICKED", .help = "The guest has crashed.", .data = panic_data },
+	{ "DEVICE_DELETED", .help = "A device is gone, and its id is free.", .data = deleted_data },
 	{ "SAVE_COMPLETED",
 	  "The guest has been saved: the file is complete, durable and has its name.",
 	  .data = saved_data },

@@ -134,6 +134,21 @@ __must_check int config_from_json(struct config *cfg, const json_t *obj, struct 
 /* Do these limits of a disk make sense together? 0, -EINVAL or -ERANGE with @e. */
 __must_check int config_check_limits(const struct disk_config *disk, struct err *e);
 
+/* --- devices that come and go: the list "disk" or "net" --- */
+
+/*
+ * Append what --@list takes, with an id and a MAC address of its own; *@ret_index is
+ * where. A nic takes the place of "none". 0, or -errno with @e and nothing changed.
+ */
+__must_check int config_plug(struct config *cfg, const char *list, const char *text,
+			     size_t *ret_index, struct err *e);
+
+/*
+ * Forget item @index; those behind it move up. The last nic leaves a "none", which means
+ * the same at another host.
+ */
+void config_unplug(struct config *cfg, const char *list, size_t index);
+
 /* Parse what --net takes, without the defaults that a guest's number gives. */
 __must_check int config_parse_nic(struct nic_config *nic, const char *text, struct err *e);
 void config_free_nic(struct nic_config *nic);

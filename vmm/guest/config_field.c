@@ -392,6 +392,16 @@ void field_list_drop(const struct field *f, struct field_list *list)
 	fields_free(f->record->fields, f->record->nr_fields, list_item(f, list, list->nr));
 }
 
+void field_list_remove(const struct field *f, struct field_list *list, size_t index)
+{
+	char *item = list_item(f, list, index);
+	size_t behind = list->nr - index - 1;
+
+	fields_free(f->record->fields, f->record->nr_fields, item);
+	memmove(item, item + f->record->bytes, behind * f->record->bytes);
+	list->nr--;
+}
+
 static int list_parse(const struct field *f, void *p, const char *text, struct err *e)
 {
 	void *item = NULL;

@@ -114,6 +114,9 @@ __must_check int field_list_add(const struct field *f, struct field_list *list, 
 				struct err *e);
 void field_list_drop(const struct field *f, struct field_list *list);
 
+/* Forget item @index; those behind it move up. */
+void field_list_remove(const struct field *f, struct field_list *list, size_t index);
+
 /*
  * Parse "HEAD[,key=value|,flag]..." into a record. The head is the value of the
  * record's first field. A comma in a value is written twice. 0 or -errno.

@@ -195,6 +195,8 @@ static int add_all(struct machine *m, struct err *e)
 
 	m->vm->on_event = machine_on_event;
 	m->vm->on_event_opaque = m;
+	if (rc == 0)
+		machine_hotplug_init(m);
 	return rc < 0 ? rc : machine_add_devices(m, e);
 }
 
@@ -274,6 +276,8 @@ static int assemble_incoming(struct machine *m, const struct machine_incoming *i
 
 	if (rc == 0)
 		rc = add_all(m, e);
+	if (rc == 0)
+		rc = guest_slots_apply(m, &in->spec->slots, e);
 	if (rc == 0)
 		rc = check_disks(m, in->spec, e);
 	if (rc == 0)
@@ -385,6 +389,7 @@ int machine_start(struct machine *m, struct err *e)
 	m->start_ns = m->boot_ns = clock_now_ns();
 	m->started = true;
 	m->arriving = false;
+	machine_hotplug_start(m);
 	rc = machine_prepare(m, e);
 	if (rc < 0)
 		return rc;
@@ -410,6 +415,7 @@ void machine_free(struct machine *m)
 		return;
 	loop_disarm(m->loop, &m->restart);
 	vm_free(m->vm);
+	machine_hotplug_fini(m); /* no vCPU is left that could eject anything */
 	/* Their taps are gone. The last comes first: what it found made was made for others. */
 	for (unsigned i = CONFIG_MAX_NICS; i > 0; i--)
 		net_helper_end(&m->nic_hosts[i - 1].helper);

@@ -50,8 +50,8 @@ struct machine_listener {
 
 /*
  * Make everything that @cfg asks for, and load the boot image; nothing runs
- * yet. @cfg, @con and @loop must outlive the machine, and @cfg changes with what is
- * changed of it while it runs. 0, or -errno with the
+ * yet. @cfg, @con and @loop must outlive the machine, which changes @cfg when devices come or
+ * go (vmm/guest/hotplug.h). 0, or -errno with the
  * setting and the reason in @e. Main thread, as are all functions here.
  */
 __must_check int machine_new(struct machine **ret, struct config *cfg, struct loop *loop,
@@ -174,12 +174,12 @@ enum machine_state machine_state(const struct machine *m);
 /* "running", "paused", ...: QMP's RunState names. */
 const char *machine_status(const struct machine *m);
 
-/* Its parts; const. */
+/* Its parts; const, but for devices in the settings. */
 struct vm *machine_vm(const struct machine *m);
 const struct config *machine_config(const struct machine *m);
 struct console *machine_console(const struct machine *m);
 
-/* Disk or nic number @i of the settings; NULL: none was made for it. */
+/* Disk or nic number @i of the settings; NULL: none was made for it. See hotplug.h. */
 struct virtio_dev *machine_disk(const struct machine *m, size_t i);
 struct virtio_dev *machine_nic(const struct machine *m, size_t i);
 

@@ -33,8 +33,9 @@ int machine_add_platform(struct machine *m, struct err *e)
 	return rc < 0 ? err_set(e, rc, "platform devices: %s", strerror(-rc)) : 0;
 }
 
-static int add_disk(struct machine *m, const struct disk_config *disk, size_t i, struct err *e)
+int machine_add_disk(struct machine *m, size_t i, struct err *e)
 {
+	const struct disk_config *disk = (const struct disk_config *)m->cfg->disks.items + i;
 	static const enum block_direct direct[] = {
 		[DISK_DIRECT_AUTO] = BLOCK_DIRECT_AUTO,
 		[DISK_DIRECT_ON] = BLOCK_DIRECT_ON,
@@ -133,39 +134,58 @@ static int add_nic(struct machine *m, const struct nic_config *nic, unsigned ind
 	return net_new(m->vm, m->pci, &cfg, &m->nics[index], e);
 }
 
-/* Seldom busy, so one thread works all of them. */
-static int add_small_devices(struct machine *m, struct err *e)
+int machine_add_nic(struct machine *m, size_t i, struct err *e)
+{
+	const struct nic_config *nic = (const struct nic_config *)m->cfg->nics.items + i;
+
+	return add_nic(m, nic, (unsigned)i, e) < 0 ? err_prefix(e, "%s", nic->id) : 0;
+}
+
+/* Small devices are seldom busy, so one thread works all of them. 0 or -errno. */
+static int need_io_loop(struct machine *m)
 {
 	int rc;
 
-	if (!m->cfg->rng && !m->cfg->balloon && !m->cfg->virtio_console)
+	if (m->io_loop)
 		return 0;
 	rc = loop_new(&m->io_loop, 0);
+	return rc < 0 ? rc : loop_start(m->io_loop, THREAD_IO, "io");
+}
+
+int machine_add_rng(struct machine *m, struct err *e)
+{
+	int rc = need_io_loop(m);
+
 	if (rc == 0)
-		rc = loop_start(m->io_loop, THREAD_IO, "io");
-	if (rc == 0 && m->cfg->rng)
-		rc = rng_new(m->vm, m->pci, "rng", m->io_loop);
+		rc = rng_new(m->vm, m->pci, MACHINE_RNG, m->io_loop);
+	return rc < 0 ? err_set(e, rc, "rng: %s", strerror(-rc)) : 0;
+}
+
+static int add_small_devices(struct machine *m, struct err *e)
+{
+	int rc = 0;
+
+	if (m->cfg->rng && machine_add_rng(m, e) < 0)
+		return e->code;
+	if (m->cfg->balloon || m->cfg->virtio_console)
+		rc = need_io_loop(m);
 	if (rc == 0 && m->cfg->balloon)
-		rc = balloon_new(m->vm, m->pci, "balloon", m->io_loop, &m->balloon);
+		rc = balloon_new(m->vm, m->pci, MACHINE_BALLOON, m->io_loop, &m->balloon);
 	if (rc == 0 && m->cfg->virtio_console)
-		rc = vcon_new(m->vm, m->pci, "console", m->io_loop, m->con);
-	return rc < 0 ? err_set(e, rc, "rng, balloon and console: %s", strerror(-rc)) : 0;
+		rc = vcon_new(m->vm, m->pci, MACHINE_CONSOLE, m->io_loop, m->con);
+	return rc < 0 ? err_set(e, rc, "balloon and console: %s", strerror(-rc)) : 0;
 }
 
 int machine_add_devices(struct machine *m, struct err *e)
 {
-	const struct disk_config *disks = m->cfg->disks.items;
 	const struct nic_config *nics = m->cfg->nics.items;
 	int rc = 0;
 
-	for (unsigned i = 0; rc == 0 && i < m->cfg->disks.nr; i++)
-		rc = add_disk(m, &disks[i], i, e);
-	for (unsigned i = 0; rc == 0 && i < m->cfg->nics.nr; i++) {
-		if (nics[i].kind == NIC_NONE)
-			continue;
-		rc = add_nic(m, &nics[i], i, e);
-		if (rc < 0)
-			(void)err_prefix(e, "%s", nics[i].id);
+	for (size_t i = 0; rc == 0 && i < m->cfg->disks.nr; i++)
+		rc = machine_add_disk(m, i, e);
+	for (size_t i = 0; rc == 0 && i < m->cfg->nics.nr; i++) {
+		if (nics[i].kind != NIC_NONE)
+			rc = machine_add_nic(m, i, e);
 	}
 	return rc < 0 ? rc : add_small_devices(m, e);
 }

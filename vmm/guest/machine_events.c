@@ -53,7 +53,10 @@ bool machine_boot_again(struct machine *m, enum machine_reset_by by)
 		[MACHINE_RESET_AFTER_CRASH] = "guest-panic",
 	};
 	struct err e = { 0 };
-	int rc = vm_reset(m->vm);
+	int rc;
+
+	machine_hotplug_reset(m);
+	rc = vm_reset(m->vm);
 
 	if (rc < 0)
 		(void)err_set(&e, rc, "reset: %s", strerror(-rc));

@@ -17,8 +17,7 @@ struct machine_nic_host {
 };
 
 struct machine {
-	struct config *cfg; /* main thread changes it */
-
+	struct config *cfg; /* its devices: main thread; the rest const after machine_new() */
 	/* const after machine_new() */
 	struct loop *loop;
 	struct console *con;
@@ -27,9 +26,9 @@ struct machine {
 	struct vm *vm;
 	struct pci_host *pci; /* the vm's */
 	struct acpi_pm *pm;   /* the vm's */
-	struct loop *io_loop; /* works the small virtio devices; NULL: there are none */
+	struct loop *io_loop; /* works the small virtio devices; NULL: there were none yet */
 
-	/* the vm's, const after machine_new(); NULL: not there */
+	/* the vm's, in the order of the settings; NULL: not there. See hotplug.h */
 	struct virtio_dev *disks[CONFIG_MAX_DISKS];
 	struct virtio_dev *nics[CONFIG_MAX_NICS];
 	struct virtio_dev *balloon;
@@ -38,8 +37,10 @@ struct machine {
 
 	struct vm_state *state; /* what was loaded; NULL after the start */
 	enum machine_clock clock;
-	bool arriving;    /* its state comes from elsewhere, and has not been started */
-	const char *held; /* why nobody may touch it now: it is being saved; NULL: not held */
+	bool arriving;      /* its state comes from elsewhere, and has not been started */
+	const char *held;   /* why nobody may touch it now: it is being saved; NULL: not held */
+	const char *moving; /* why no device may come or go; NULL: one may */
+	struct loop_work ejected_work;
 	bool started, ended;
 	bool over;      /* off or crashed: an event of the VM stands until it is reset */
 	bool crashed;   /* over by a crash */
@@ -85,5 +86,21 @@ __must_check int machine_add_platform(struct machine *m, struct err *e);
 
 /* The devices that the settings ask for. 0 or -errno with @e. */
 __must_check int machine_add_devices(struct machine *m, struct err *e);
+
+/* One of them: disk or nic number @i of the settings, the entropy device. 0 or -errno with @e. */
+__must_check int machine_add_disk(struct machine *m, size_t i, struct err *e);
+__must_check int machine_add_nic(struct machine *m, size_t i, struct err *e);
+__must_check int machine_add_rng(struct machine *m, struct err *e);
+
+/* Ids of those that have no settings. */
+#define MACHINE_RNG     "rng"
+#define MACHINE_BALLOON "balloon"
+#define MACHINE_CONSOLE "console"
+
+/* Hotplug: the platform is there; the end; before the guest runs; its reset, vCPUs parked. */
+void machine_hotplug_init(struct machine *m);
+void machine_hotplug_fini(struct machine *m);
+void machine_hotplug_start(struct machine *m);
+void machine_hotplug_reset(struct machine *m);
 
 #endif

@@ -23,6 +23,7 @@
 #include "vmm/control/control.h"
 #include "vmm/gdb/server.h"
 #include "vmm/guest/config.h"
+#include "vmm/guest/hotplug.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/run_core.h"
 #include "vmm/guest/run_signals.h"
@@ -189,6 +190,7 @@ void run_set_mover(struct run *run, struct run_mover *mv)
 		run->mover->ops->free(run->mover);
 	run->mover = mv;
 	mv->busy = true;
+	machine_set_moving(run->machine, "the guest is being moved, saved or dumped");
 }
 
 struct run_mover *run_mover(const struct run *run)
@@ -208,6 +210,8 @@ int run_check_idle(const struct run *run, struct err *e)
 void run_mover_idle(struct run *run)
 {
 	run->mover->busy = false;
+	if (run->machine)
+		machine_set_moving(run->machine, NULL);
 	if (run->ending)
 		loop_stop(run->loop);
 }

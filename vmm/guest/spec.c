@@ -17,7 +17,8 @@
 #include "vmm/vm.h"
 
 /* What the keys of CONFIG mean; a reader refuses a number that it does not know. */
-#define FORMAT 1
+#define FORMAT       1
+#define FORMAT_SLOTS 2 /* with "slots", which a reader must not overlook */
 
 #define CPUID_WORDS 7 /* of one entry */
 
@@ -88,22 +89,35 @@ static json_t *msrs_json(const struct kvm_msr_list *list)
 	return array;
 }
 
-int guest_config_encode(const struct machine *m, char **ret, size_t *ret_len, struct err *e)
+/* Everything; NULL: no memory, or not UTF-8. */
+static json_t *root_json(const struct machine *m)
 {
 	const struct vm *vm = machine_vm(m);
 	const struct config *cfg = machine_config(m);
-	json_t *settings = config_to_json_portable(cfg);
+	json_t *slots = NULL;
 	json_t *root;
-	char *text = NULL;
 
-	if (!settings)
-		return err_set(e, -ENOMEM, "out of memory");
-	root = json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "format", FORMAT,
-			 "version", FERRY_VERSION, "config", settings, "disk_bytes", disks_json(m),
-			 "disk_features", features_json(m, cfg->disks.nr, machine_disk),
-			 "nic_features", features_json(m, cfg->nics.nr, machine_nic), "cpuid",
+	if (guest_slots_json(m, &slots) < 0)
+		return NULL;
+	root = json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "format",
+			 slots ? FORMAT_SLOTS : FORMAT, "version", FERRY_VERSION, "config",
+			 config_to_json_portable(cfg), "disk_bytes", disks_json(m), "disk_features",
+			 features_json(m, cfg->disks.nr, machine_disk), "nic_features",
+			 features_json(m, cfg->nics.nr, machine_nic), "cpuid",
 			 cpuid_json(vm->cpuid), "msrs", msrs_json(vm->msr_list), "tsc_khz",
 			 (json_int_t)vm->tsc_khz);
+	if (slots && json_object_set_new(root, "slots", slots) < 0) {
+		json_decref(root);
+		return NULL;
+	}
+	return root;
+}
+
+int guest_config_encode(const struct machine *m, char **ret, size_t *ret_len, struct err *e)
+{
+	json_t *root = root_json(m);
+	char *text = NULL;
+
 	if (root)
 		text = json_dumps(root, JSON_COMPACT);
 	json_decref(root);
@@ -233,6 +247,9 @@ static int parse_rest(struct guest_spec *spec, const json_t *root, struct err *e
 		return err_set(e, -EPROTO, "msrs: not a list of MSR numbers");
 	if (get_u32(json_object_get(root, "tsc_khz"), &spec->tsc_khz) < 0)
 		return err_set(e, -EPROTO, "tsc_khz: not a frequency");
+	if (json_integer_value(json_object_get(root, "format")) == FORMAT_SLOTS &&
+	    guest_slots_parse(&spec->slots, json_object_get(root, "slots")) < 0)
+		return err_set(e, -EPROTO, "slots: not numbers of slots");
 	return 0;
 }
 
@@ -243,11 +260,11 @@ static int parse_root(struct guest_spec *spec, const json_t *root, struct err *e
 
 	if (parse_version(spec, json_object_get(root, "version")) < 0)
 		return err_set(e, -EPROTO, "version: not a version of ferry");
-	if (format != FORMAT)
+	if (format != FORMAT && format != FORMAT_SLOTS)
 		return err_set(e, -EPROTONOSUPPORT,
 			       "ferry %s wrote it, in format %" JSON_INTEGER_FORMAT
-			       "; ferry " FERRY_VERSION " reads format %d",
-			       spec->version, format, FORMAT);
+			       "; ferry " FERRY_VERSION " reads formats %d and %d",
+			       spec->version, format, FORMAT, FORMAT_SLOTS);
 	rc = config_from_json(&spec->cfg, json_object_get(root, "config"), e);
 	/* A directory of the host that it comes from; and no peer chooses one of ours. */
 	free(spec->cfg.dump_dir);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "devices/pci.h"
 #include "migration/section.h"
 #include "util/compiler.h"
 #include "util/err.h"
@@ -41,6 +42,15 @@ struct vstate_table;
 #define GUEST_MAX_CPUID          256U
 #define GUEST_MAX_MSRS           1024U
 
+/* Where its PCI devices are; nr 0: where the settings lead to. */
+struct guest_slots {
+	unsigned nr;
+	struct guest_slot {
+		char id[32];
+		unsigned slot;
+	} items[PCI_MAX_DEVICES];
+};
+
 /* A guest that comes from a file or a peer. */
 struct guest_spec {
 	struct config cfg; /* kernel and initrd: for messages, they need not exist here */
@@ -48,6 +58,7 @@ struct guest_spec {
 	/* What the guest's drivers had negotiated when CONFIG was written; 0: nothing yet,
 	 * or it is not told. What its state says later counts. */
 	uint64_t disk_features[CONFIG_MAX_DISKS], nic_features[CONFIG_MAX_NICS];
+	struct guest_slots slots;
 	struct kvm_cpuid2 *cpuid; /* of vCPU 0 */
 	uint32_t *msrs;           /* the MSRs that the source saves */
 	uint32_t nr_msrs;
@@ -81,6 +92,16 @@ __must_check int guest_config_encode(const struct machine *m, char **ret, size_t
  */
 __must_check int guest_spec_parse(struct guest_spec **ret, const void *data, size_t len,
 				  struct err *e);
+
+/*
+ * The part of it about slots: the object for *@ret, or NULL where the settings say as much;
+ * read from an object, which is hostile; and applied to a machine that has its devices,
+ * but no state yet. 0 or -errno, with @e where there is one. Main thread.
+ */
+__must_check int guest_slots_json(const struct machine *m, json_t **ret);
+__must_check int guest_slots_parse(struct guest_slots *slots, const json_t *obj);
+__must_check int guest_slots_apply(struct machine *m, const struct guest_slots *slots,
+				   struct err *e);
 
 /* NULL: no-op. */
 void guest_spec_free(struct guest_spec *spec);
