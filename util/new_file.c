@@ -46,12 +46,15 @@ static int check_target(const struct new_file *f, struct err *e)
 
 static int open_unnamed(struct new_file *f, struct err *e)
 {
-	f->fd = open(f->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	bool can_be_named = access("/proc/self/fd", F_OK) == 0; /* not in a jail */
+
+	if (can_be_named)
+		f->fd = open(f->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (f->fd >= 0)
 		return 0;
-	if (errno != EOPNOTSUPP && errno != EISDIR)
+	if (can_be_named && errno != EOPNOTSUPP && errno != EISDIR)
 		return new_file_fail(f, -errno, e);
-	/* A file system that cannot do that: a name of our own, removed at the end. */
+	/* Where that cannot be done: a name of our own, removed at the end. */
 	(void)snprintf(f->temp, sizeof(f->temp), "%s/.ferry-save-XXXXXX", f->dir);
 	f->fd = mkostemp(f->temp, O_CLOEXEC);
 	if (f->fd < 0) {

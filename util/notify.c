@@ -10,7 +10,7 @@
 
 #include "util/io.h"
 
-void notify_manager(const char *state)
+int notify_open(void)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
@@ -18,12 +18,19 @@ void notify_manager(const char *state)
 	size_t len = path ? strlen(path) : 0;
 
 	if (len < 2 || len >= sizeof(sun.sun_path) || (*path != '/' && *path != '@'))
-		return;
+		return -1;
 	memcpy(sun.sun_path, path, len);
 	if (*path == '@')
 		sun.sun_path[0] = '\0'; /* abstract */
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&sun,
+			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+		return -1;
+	return take_fd(&fd);
+}
+
+void notify_manager(int fd, const char *state)
+{
 	if (fd >= 0)
-		(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&sun,
-			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+		(void)!send(fd, state, strlen(state), MSG_NOSIGNAL);
 }

@@ -3,10 +3,13 @@
 #ifndef FERRY_UTIL_NOTIFY_H
 #define FERRY_UTIL_NOTIFY_H
 
+/* A socket to the one that NOTIFY_SOCKET names; -1: it names none, or there is nobody. */
+int notify_open(void);
+
 /*
- * Send @state ("READY=1") to the socket that NOTIFY_SOCKET names, if it names one. Never
- * waits; what cannot be sent is not. Any thread.
+ * Send @state ("READY=1") to @fd, from notify_open(). Never waits; what cannot be sent is
+ * not. -1: no-op. Any thread.
  */
-void notify_manager(const char *state);
+void notify_manager(int fd, const char *state);
 
 #endif

@@ -110,6 +110,7 @@ vmm_TOP := \
 		vmm/guest/nic_host.c \
 		vmm/guest/nets.c \
 		vmm/guest/run.c \
+		vmm/guest/run_confine.c \
 		vmm/guest/run_core.c \
 		vmm/guest/run_signals.c \
 		vmm/guest/runtime.c \
@@ -137,6 +138,11 @@ vmm_TOP := \
 		vmm/network/attach_msg.c \
 		vmm/network/options.c \
 		vmm/sandbox/caps.c \
+		vmm/sandbox/identity.c \
+		vmm/sandbox/jail.c \
+		vmm/sandbox/keeper.c \
+		vmm/sandbox/limits.c \
+		vmm/sandbox/resolver.c \
 		vmm/sandbox/landlock.c \
 		vmm/sandbox/sandbox.c \
 		vmm/sandbox/seccomp.c

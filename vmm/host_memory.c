@@ -54,19 +54,15 @@ int host_check_memory(uint64_t bytes, bool hugepages, struct err *e)
 		       bytes >> 20, available >> 20);
 }
 
-uint64_t host_resident_bytes(void)
+uint64_t host_resident_bytes(int fd)
 {
-	FILE *file = fopen("/proc/self/statm", "re");
-	uint64_t pages = 0;
-	char line[128], *rest;
+	char text[128], *rest;
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
 
-	if (!file)
+	if (n <= 0)
 		return 0;
+	text[n] = '\0';
 	/* proc(5): the size of all mappings, then what is resident. */
-	if (fgets(line, sizeof(line), file)) {
-		(void)strtoull(line, &rest, 10);
-		pages = strtoull(rest, NULL, 10);
-	}
-	(void)fclose(file);
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	(void)strtoull(text, &rest, 10);
+	return strtoull(rest, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }

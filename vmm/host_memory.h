@@ -22,7 +22,13 @@ uint64_t host_resident_memory(pid_t pid);
  */
 __must_check int host_check_memory(uint64_t bytes, bool hugepages, struct err *e);
 
-/* Memory of this process that is in RAM now, shared pages included; 0: unknown. */
-uint64_t host_resident_bytes(void);
+/* Where host_resident_bytes() reads. */
+#define HOST_STATM_PATH "/proc/self/statm"
+
+/*
+ * Memory of the process that is in RAM now, shared pages included; 0: unknown. @fd is
+ * of HOST_STATM_PATH, which may be out of reach by the time of the call. Any thread.
+ */
+uint64_t host_resident_bytes(int fd);
 
 #endif

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Tries what a confined thread must not be able to do. For tests: never part of ferry.
 //
-//   ferry-probe MODE WHEN CLASS ACTION
+//   ferry-probe MODE WHEN CLASS ACTION [jail] [jail-net] [user=USER] [chroot=DIR]
 //
 // MODE: on, log, off. WHEN: "early" threads start before the main thread is confined, "late"
-// ones after. Prints "ACTION: done", or "ACTION: " and why it failed; or dies.
+// ones after. "connect" goes to port PROBE_PORT of 127.0.0.1. Prints "ACTION: done", or
+// "ACTION: " and why it failed; or dies.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -130,6 +132,34 @@ static long try_tcp_socket(void)
 	return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 }
 
+static long try_connect(void)
+{
+	const char *port = getenv("PROBE_PORT");
+	const struct sockaddr_in sin = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)strtoul(port ? port : "1", NULL, 10)),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? fd : connect(fd, (const struct sockaddr *)&sin, sizeof(sin));
+}
+
+static long try_list_root(void)
+{
+	return open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static long try_climb(void)
+{
+	return open("/../../../../etc/passwd", O_RDONLY | O_CLOEXEC);
+}
+
+static long try_write_root(void)
+{
+	return open("/probe", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+
 static const struct {
 	const char *name;
 	long (*fn)(void);
@@ -139,6 +169,10 @@ static const struct {
 	{ "packet-socket", try_packet_socket },
 	{ "netlink-socket", try_netlink_socket },
 	{ "tcp-socket", try_tcp_socket },
+	{ "connect", try_connect },
+	{ "list-root", try_list_root },
+	{ "climb", try_climb },
+	{ "write-root", try_write_root },
 	{ "execve", try_execve },
 	{ "fork", try_fork },
 	{ "ptrace", try_ptrace },
@@ -214,13 +248,25 @@ static int run(struct probe *p, const struct sandbox_options *o, bool early)
 	return pthread_join(thread, NULL);
 }
 
+static void read_word(struct sandbox_options *o, char *word)
+{
+	o->jail |= !strcmp(word, "jail");
+	o->jail_net |= !strcmp(word, "jail-net");
+	if (!strncmp(word, "user=", 5))
+		o->user = word + 5;
+	if (!strncmp(word, "chroot=", 7))
+		o->chroot_dir = word + 7;
+}
+
 int main(int argc, char **argv)
 {
 	struct sandbox_options o = { .seccomp = SANDBOX_SECCOMP_ON };
 	struct probe p = { .class = THREAD_NR_CLASSES };
 
-	if (argc != 5)
+	if (argc < 5)
 		return 2;
+	for (int i = 5; i < argc; i++)
+		read_word(&o, argv[i]);
 	for (unsigned i = 0; sandbox_seccomp_choices[i]; i++) {
 		if (!strcmp(sandbox_seccomp_choices[i], argv[1]))
 			o.seccomp = i;

@@ -22,6 +22,7 @@
 #include "vmm/dirty_log.h"
 #include "vmm/guest/runtime.h"
 #include "vmm/kvm.h"
+#include "vmm/sandbox/jail.h"
 #include "vmm/sandbox/sandbox.h"
 
 static __printf_like(2, 3) void detail(struct doctor_finding *f, const char *fmt, ...)
@@ -302,6 +303,18 @@ static void check_landlock(struct doctor_finding *f)
 		"run a kernel with CONFIG_SECURITY_LANDLOCK, and with landlock in its lsm=");
 }
 
+static void check_jail(struct doctor_finding *f)
+{
+	int rc = jail_check();
+
+	if (rc == 0) {
+		detail(f, "works");
+		return;
+	}
+	detail(f, "%s", strerror(-rc));
+	missing(f, DOCTOR_MISSING_OPTIONAL, "%s", jail_remedy(rc));
+}
+
 static void check_user_namespaces(struct doctor_finding *f)
 {
 	unsigned long max = read_number("/proc/sys/user/max_user_namespaces");
@@ -324,6 +337,7 @@ const struct doctor_check doctor_checks[] = {
 	{ "net", "tap", "--net tap", check_tap },
 	{ "confine", "seccomp", "lists of system calls", check_seccomp },
 	{ "confine", "landlock", "files out of reach", check_landlock },
+	{ "confine", "jail", "--jail, --jail-net", check_jail },
 	{ "user", "runtime directory", "names and control sockets", check_runtime_dir },
 	{ "user", "user namespaces", "tests without root", check_user_namespaces },
 };

@@ -52,6 +52,7 @@ struct client {
 struct control {
 	struct control_params p;
 	struct acceptor acceptor;
+	uid_t owner; /* who made it: it is his, whoever the process becomes */
 	TAILQ_HEAD(, client) clients;
 	struct loop_work reaper;     /* frees dead clients */
 	void (*alone)(void *opaque); /* NULL: nobody waits for that */
@@ -391,13 +392,13 @@ static void on_client(void *opaque, unsigned events)
 
 /* --- connections --- */
 
-static bool peer_allowed(int fd)
+static bool peer_allowed(const struct control *ctl, int fd)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
-	       (cred.uid == geteuid() || cred.uid == 0);
+	       (cred.uid == ctl->owner || cred.uid == 0);
 }
 
 static int add_client(void *opaque, int fd)
@@ -406,7 +407,7 @@ static int add_client(void *opaque, int fd)
 	struct client *c;
 	int rc;
 
-	if (!peer_allowed(fd))
+	if (!peer_allowed(ctl, fd))
 		return -EPERM;
 	c = calloc(1, sizeof(*c));
 	if (!c)
@@ -436,6 +437,7 @@ int control_new(struct control **ret, const struct control_params *params)
 	if (!ctl)
 		return -ENOMEM;
 	ctl->p = *params;
+	ctl->owner = geteuid();
 	TAILQ_INIT(&ctl->clients);
 	ctl->reaper = (struct loop_work){ .fn = reap_clients, .opaque = ctl };
 	ctl->acceptor = (struct acceptor){

@@ -159,9 +159,9 @@ int control_cmd_info(struct control_call *c)
 			   "vcpus", cfg->vcpus, "ephemeral", cfg->ephemeral, "uptime_s",
 			   (double)up_ns / NSEC_PER_SEC, "cpu_s",
 			   (double)clock_process_cpu_ns() / NSEC_PER_SEC, "resident_bytes",
-			   (json_int_t)host_resident_bytes(), "console", console_json(c), "exits",
-			   exits_json(machine_vm(m)), "disks", disks_json(m), "nics", nics_json(m),
-			   "balloon", balloon_json(m), "config", config_to_json(cfg));
+			   (json_int_t)run_resident_bytes(c->opaque), "console", console_json(c),
+			   "exits", exits_json(machine_vm(m)), "disks", disks_json(m), "nics",
+			   nics_json(m), "balloon", balloon_json(m), "config", config_to_json(cfg));
 	(void)json_object_set_new(c->ret, "confinement", sandbox_json());
 	(void)json_object_set_new(c->ret, "log", log_json());
 	return 0;

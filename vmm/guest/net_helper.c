@@ -16,12 +16,13 @@
 #include "util/helper.h"
 #include "util/io.h"
 #include "util/log.h"
+#include "vmm/sandbox/keeper.h"
 
 /* It may have to wait for others who change networks, and to make one. */
 #define ANSWER_MS 60000
 #define END_MS    10000
 
-static int spawn(struct net_helper *h, const char *path, int its_end)
+int net_helper_spawn(const char *path, int its_end, pid_t *ret)
 {
 	char name[] = "ferry-net", action[] = "attach";
 	char *const argv[] = { name, action, NULL };
@@ -36,11 +37,11 @@ static int spawn(struct net_helper *h, const char *path, int its_end)
 	(void)posix_spawnattr_init(&attr);
 	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
 	(void)posix_spawnattr_setsigmask(&attr, &none);
-	rc = posix_spawn(&h->pid, path, &actions, &attr, argv, environ);
+	rc = posix_spawn(ret, path, &actions, &attr, argv, environ);
 	(void)posix_spawnattr_destroy(&attr);
 	(void)posix_spawn_file_actions_destroy(&actions);
 	if (rc != 0)
-		h->pid = 0;
+		*ret = 0;
 	return -rc;
 }
 
@@ -53,7 +54,8 @@ static int start(struct net_helper *h, struct err *e)
 		return rc;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_set(e, -errno, "socketpair: %s", strerror(errno));
-	rc = spawn(h, path, pair[1]);
+	rc = keeper_exists() ? keeper_spawn(path, pair[1])
+			     : net_helper_spawn(path, pair[1], &h->pid);
 	(void)close(pair[1]);
 	if (rc < 0) {
 		(void)close(pair[0]);

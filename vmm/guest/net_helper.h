@@ -16,7 +16,7 @@
  */
 struct net_helper {
 	int sock;  /* -1: not running */
-	pid_t pid; /* 0: it is somebody else's child */
+	pid_t pid; /* 0: it is somebody else's child: the keeper's */
 	int lock;  /* of the nic's journal: who holds it lives; -1: there is none */
 };
 
@@ -31,6 +31,12 @@ static inline void net_helper_init(struct net_helper *h)
  */
 __must_check int net_helper_attach(struct net_helper *h, const struct attach_request *req,
 				   struct attach_answer *answer, struct err *e);
+
+/*
+ * Start the program at @path as ferry-net for a guest, with @its_end, the caller's, as its
+ * standard input. 0 with its process in *@ret, or -errno.
+ */
+__must_check int net_helper_spawn(const char *path, int its_end, pid_t *ret);
 
 /*
  * Let it take everything back; the nic's descriptors are closed. When @sock is readable

@@ -3,8 +3,8 @@
 #include "vmm/guest/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,12 +25,14 @@
 #include "vmm/guest/config.h"
 #include "vmm/guest/hotplug.h"
 #include "vmm/guest/machine.h"
+#include "vmm/guest/run_confine.h"
 #include "vmm/guest/run_core.h"
 #include "vmm/guest/run_signals.h"
 #include "vmm/guest/runtime.h"
 #include "vmm/host_memory.h"
 #include "vmm/loop.h"
 #include "vmm/move/run_mover.h"
+#include "vmm/sandbox/keeper.h"
 #include "vmm/sandbox/sandbox.h"
 
 /* How long the last output may wait for its reader. */
@@ -53,7 +55,8 @@ struct run {
 	struct machine *machine; /* NULL: it has moved */
 	struct run_mover *mover; /* NULL: there was none */
 	char moved_to[256];
-	struct loop_fd logged; /* an eventfd: there are new lines */
+	int notify_fd, statm_fd; /* of what may be out of reach later; -1: none */
+	struct loop_fd logged;   /* an eventfd: there are new lines */
 	struct loop_timer farewell;
 	struct loop_timer timeout;
 	struct loop_timer kill_timer;
@@ -72,7 +75,7 @@ static void finish(struct run *run, int status, const char *reason)
 	run->ending = true;
 	run->status = status;
 	run->reason = reason;
-	notify_manager("STOPPING=1");
+	notify_manager(run->notify_fd, "STOPPING=1");
 	if (run->mover && run->mover->busy) {
 		run_signals_end_within(&run->signals, RUN_GRACE_S, status);
 		run->mover->ops->end(run->mover);
@@ -397,38 +400,14 @@ static int open_gdb(struct run *run, struct err *e)
 	return rc < 0 ? rc : gdb_server_new(&run->gdb, run, &spec, e);
 }
 
-/* NOLINTBEGIN(clang-analyzer-unix.Malloc): it does not know cleanup attributes */
-/* The folder of a file of ours, which goes with the guest. */
-static int allow_removal_beside(const char *path, struct err *e)
-{
-	_cleanup_free_ char *copy = strdup(path);
-
-	return copy ? sandbox_allow_removal(dirname(copy), e)
-		    : err_set(e, -ENOMEM, "out of memory");
-}
-/* NOLINTEND(clang-analyzer-unix.Malloc) */
-
-/* Before there is a thread; the folders must be there by now. */
-static int plan_confinement(const struct run *run, struct err *e)
-{
-	struct console_spec spec;
-	char dir[128];
-	int rc = console_parse_spec(run->cfg->console, &spec, e);
-
-	if (rc == 0 && spec.kind == CONSOLE_UNIX)
-		rc = allow_removal_beside(spec.path, e);
-	if (rc < 0 || run->cfg->ephemeral)
-		return rc;
-	rc = runtime_dir(dir, sizeof(dir), true, e);
-	return rc < 0 ? rc : sandbox_allow_removal(dir, e);
-}
-
 static int set_up(struct run *run, struct err *e)
 {
 	int rc = open_loop(run, e);
 
+	run->notify_fd = notify_open();
+	run->statm_fd = open(HOST_STATM_PATH, O_RDONLY | O_CLOEXEC);
 	if (rc == 0)
-		rc = plan_confinement(run, e);
+		rc = run_plan_confinement(run->cfg, e);
 	if (rc == 0) {
 		rc = run_signals_init(&run->signals);
 		if (rc < 0)
@@ -493,6 +472,9 @@ static void tear_down(struct run *run)
 	control_free(run->control);
 	runtime_release(&run->claim);
 	loop_free(run->loop);
+	close_fd(&run->notify_fd);
+	close_fd(&run->statm_fd);
+	keeper_end();
 }
 
 int run_start(struct run *run, struct err *e)
@@ -508,7 +490,7 @@ int run_start(struct run *run, struct err *e)
 		run_signals_end_within(&run->signals, run->cfg->timeout_s + RUN_GRACE_S,
 				       RUN_STATUS_TIMEOUT);
 	}
-	notify_manager("READY=1");
+	notify_manager(run->notify_fd, "READY=1");
 	report(run, json_pack("{s:s, s:s, s:i, s:s, s:s?}", "event", "started", "name",
 			      run->cfg->name, "pid", getpid(), "control", run->claim.path,
 			      "console", run_console_path(run)));
@@ -533,6 +515,7 @@ int run_new(struct run **ret, struct config *cfg, const struct machine_incoming 
 	}
 	run->cfg = cfg;
 	run->incoming = in;
+	run->notify_fd = run->statm_fd = -1;
 	runtime_claim_init(&run->claim);
 	raise_limits();
 	rc = set_up(run, e);
@@ -588,6 +571,11 @@ void run_event(struct run *run, const char *name, json_t *data)
 	on_event(run, name, data);
 }
 
+uint64_t run_resident_bytes(const struct run *run)
+{
+	return host_resident_bytes(run->statm_fd);
+}
+
 const char *run_console_path(const struct run *run)
 {
 	return run->host ? console_host_path(run->host) : NULL;
@@ -612,6 +600,10 @@ int run_rename(struct run *run, const char *name, struct err *e)
 
 	if (rc < 0)
 		return rc;
+	if (keeper_exists())
+		return err_set(e, -EBUSY,
+			       "a guest with --user, --jail or --chroot keeps its name: its "
+			       "process cannot make another socket");
 	if (name_is_elsewhere(run) || (run->mover && run->mover->busy))
 		return err_set(e, -EBUSY,
 			       "the guest keeps its name while it is on a managed network, has a "
@@ -640,13 +632,18 @@ int run_rename(struct run *run, const char *name, struct err *e)
 
 int run_check(const struct config *cfg, struct err *e)
 {
-	struct run run = { .cfg = (struct config *)(uintptr_t)cfg };
+	struct run run = {
+		.cfg = (struct config *)(uintptr_t)cfg,
+		.notify_fd = -1,
+		.statm_fd = -1,
+	};
 	struct console_spec spec;
 	int rc;
 
 	runtime_claim_init(&run.claim);
 	raise_limits();
-	if ((rc = runtime_check_free(cfg->name, e)) < 0 ||
+	if ((rc = sandbox_check(&cfg->sandbox, e)) < 0 ||
+	    (rc = runtime_check_free(cfg->name, e)) < 0 ||
 	    (rc = console_parse_spec(cfg->console, &spec, e)) < 0 ||
 	    (rc = console_check_spec(&spec, e)) < 0 ||
 	    (rc = host_check_memory(cfg->memory_bytes, cfg->hugepages, e)) < 0)

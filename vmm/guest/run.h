@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "util/compiler.h"
 #include "util/err.h"
@@ -61,6 +62,9 @@ struct loop *run_loop(const struct run *run);
 
 /* Tell the control socket's clients; takes over @data (NULL: none). */
 void run_event(struct run *run, const char *name, json_t *data);
+
+/* Memory of the guest's process that is in RAM now; 0: unknown. */
+uint64_t run_resident_bytes(const struct run *run);
 
 /* The pty's device or the console's socket; NULL: neither. */
 const char *run_console_path(const struct run *run);

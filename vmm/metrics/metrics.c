@@ -76,7 +76,7 @@ static void write_memory(struct out *o)
 
 static void write_resident(struct out *o)
 {
-	put(o, "", host_resident_bytes());
+	put(o, "", run_resident_bytes(o->run));
 }
 
 static void write_cpu(struct out *o)

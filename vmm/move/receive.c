@@ -14,6 +14,7 @@
 #include "util/clock.h"
 #include "util/io.h"
 #include "vmm/move/receive_impl.h"
+#include "vmm/sandbox/sandbox.h"
 
 /* --- what it tells --- */
 
@@ -245,7 +246,10 @@ int receive(const struct receive_options *o, struct err *e)
 	TAILQ_INIT(&r.ready);
 	TAILQ_INIT(&r.sessions);
 	TAILQ_INIT(&r.helpers);
-	rc = open_security(&r, e);
+	/* Here, and not to the first guest. */
+	rc = sandbox_check(&o->sandbox, e);
+	if (rc == 0)
+		rc = open_security(&r, e);
 	if (rc == 0)
 		rc = open_address(&r, e);
 	if (rc == 0)

@@ -40,6 +40,7 @@ struct child {
 	struct channel *control;
 	struct receive_streams *streams; /* locks itself */
 	int sock;
+	int null_fd; /* of /dev/null, which a jail hides */
 	pthread_t thread;
 
 	struct mutex lock; /* protects: what follows; order: a leaf */
@@ -135,12 +136,11 @@ static void on_memory(struct child *c, const struct receive_msg *msg)
  */
 static void leave_pipe(struct child *c)
 {
-	_cleanup_close_ int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	struct stat st;
 
 	MUTEX_SCOPE(&c->lock);
-	if (!c->over && fd >= 0 && fstat(STDERR_FILENO, &st) == 0 && S_ISFIFO(st.st_mode))
-		(void)dup2(fd, STDERR_FILENO);
+	if (!c->over && c->null_fd >= 0 && fstat(STDERR_FILENO, &st) == 0 && S_ISFIFO(st.st_mode))
+		(void)dup2(c->null_fd, STDERR_FILENO);
 }
 
 /* Ends when the listener's end is closed, or ours shut down. */
@@ -307,6 +307,7 @@ static int receive_one(const struct receive_options *o, const struct tls_credent
 	struct err e;
 	int rc;
 
+	c.null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	mutex_init(&c.lock);
 	cond_init(&c.changed);
 	rc = open_channel(&c, task->fd, &c.control, &e);
@@ -323,6 +324,7 @@ static int receive_one(const struct receive_options *o, const struct tls_credent
 	(void)pthread_cond_destroy(&c.changed);
 	mutex_fini(&c.lock);
 	(void)close(c.sock);
+	close_fd(&c.null_fd);
 	return rc < 0 ? 1 : rc;
 }
 

@@ -15,6 +15,7 @@
 #include "vmm/guest/machine.h"
 #include "vmm/guest/run.h"
 #include "vmm/move/teleport_impl.h"
+#include "vmm/sandbox/sandbox.h"
 #include "vmm/vm.h"
 
 /* --- the peer --- */
@@ -280,6 +281,21 @@ static const struct run_mover_ops mover_ops = {
 
 /* --- the start --- */
 
+/* What its confinement has left of the host. */
+static int check_reach(const struct address *a, struct err *e)
+{
+	if (a->kind == ADDRESS_TCP && sandbox_hides_net())
+		return err_set(e, -EPERM,
+			       "the guest runs with --jail-net: its process has no network by "
+			       "which it could leave; --jail alone keeps it");
+	if (a->kind == ADDRESS_UNIX && sandbox_hides_files())
+		return err_set(e, -EPERM,
+			       "the guest runs with --jail or --chroot: its process does not see "
+			       "the socket %s; give a TCP address",
+			       a->path);
+	return 0;
+}
+
 static int set_target(struct teleport *t, const struct teleport_options *o, struct err *e)
 {
 	int rc = address_parse(&t->target.address, o->dest, e);
@@ -287,6 +303,8 @@ static int set_target(struct teleport *t, const struct teleport_options *o, stru
 	if (rc == 0)
 		rc = address_set_numbers(&t->target.address,
 					 o->numbers ? o->numbers : t->target.address.host, e);
+	if (rc == 0)
+		rc = check_reach(&t->target.address, e);
 	if (rc == 0)
 		rc = preamble_new_session(t->target.session);
 	if (rc < 0)

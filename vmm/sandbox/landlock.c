@@ -5,12 +5,13 @@
 #include <limits.h>
 #include <linux/landlock.h>
 #include <stdint.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "util/io.h"
+#include "vmm/sandbox/resolver.h"
 #include "vmm/sandbox/sandbox.h"
 #include "vmm/sandbox/sandbox_impl.h"
 
@@ -87,22 +88,25 @@ static int allow(int ruleset_fd, const char *path, uint64_t access)
 		       : 0;
 }
 
-/*
- * libslirp reads the name servers again when they change. Where the file is a link
- * to one that a program writes, into a folder of its own below /run, that folder is
- * readable: such programs replace the file.
- */
 static int allow_resolver(int ruleset_fd)
 {
-	_cleanup_free_ char *real = realpath("/etc/resolv.conf", NULL);
-	char *slash;
+	char real[PATH_MAX], tree[PATH_MAX];
 
-	if (!real)
+	if (resolver_find(real, tree) < 0)
 		return 0; /* nothing to read */
-	slash = strrchr(real, '/');
-	if (!strncmp(real, "/run/", strlen("/run/")) && slash > real + strlen("/run/"))
-		*slash = '\0';
-	return allow(ruleset_fd, real, LANDLOCK_ACCESS_FS_READ_FILE);
+	return allow(ruleset_fd, tree, LANDLOCK_ACCESS_FS_READ_FILE);
+}
+
+int landlock_allow_resolver_in(const struct landlock *l, const char *root)
+{
+	char path[PATH_MAX];
+	int rc;
+
+	if (!l->abi)
+		return 0;
+	(void)snprintf(path, sizeof(path), "%s" RESOLVER_PATH, root);
+	rc = allow(l->fds[THREAD_NET], path, LANDLOCK_ACCESS_FS_READ_FILE);
+	return rc == -ENOENT ? 0 : rc;
 }
 
 int landlock_init(struct landlock *l)

@@ -11,7 +11,7 @@ from .leaks import fds, links, memory_of, no_leaks, unix_sockets, vanishes
 from .linux import BOOT_S, PROMPT, READY, booted_linux, linux_guest
 from .nethost import NetHost
 from .netns import NetNs, free_port
-from .proc import Proc, descendants, run
+from .proc import Proc, descendants, run, wait_end
 from .receive import Receive
 
 __all__ = [
@@ -19,5 +19,5 @@ __all__ = [
     "Qemu", "QemuPC", "READY", "Receive", "Restored", "Skip", "alone", "booted_linux",
     "descendants", "each", "fds", "free_port", "guest_image", "links", "linux_guest",
     "memory_of", "no_leaks", "require_file", "require_kvm", "require_root", "require_tool", "run",
-    "timeout", "tmp_dir", "unix_sockets", "vanishes",
+    "timeout", "tmp_dir", "unix_sockets", "vanishes", "wait_end",
 ]

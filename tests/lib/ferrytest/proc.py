@@ -51,6 +51,13 @@ def kill_tree(pid):
             os.kill(victim, signal.SIGKILL)
 
 
+def wait_end(pidfd, timeout_s=WAIT_S):
+    """Wait until that process has ended, whose child it ever is; closes the descriptor."""
+    ended = select.select([pidfd], [], [], timeout_s)[0]
+    os.close(pidfd)
+    assert ended, f"a process is still there after {timeout_s:g} s"
+
+
 def run(*argv, check=True, timeout_s=WAIT_S, **kwargs):
     """Run a command to its end; returns its output. Raises if it fails."""
     done = subprocess.run([str(arg) for arg in argv], stdin=subprocess.DEVNULL,
