@@ -5,7 +5,15 @@
 #include "devices/pci_impl.h"
 #include "vmm/vm.h"
 
-/* Does [addr, addr + bytes) meet the home of some BAR? Then *ret_end is that BAR's end. */
+static bool meets(uint64_t addr, uint64_t bytes, uint64_t other, uint64_t other_bytes)
+{
+	return other && addr < other + other_bytes && other < addr + bytes;
+}
+
+/*
+ * Does [addr, addr + bytes) meet the home of some BAR, or the place where the guest has
+ * it? Then *ret_end is the end of that.
+ */
 static bool is_taken(const struct pci_host *host, uint64_t addr, uint64_t bytes, uint64_t *ret_end)
 {
 	for (unsigned d = 0; d < PCI_MAX_DEVICES; d++) {
@@ -14,11 +22,13 @@ static bool is_taken(const struct pci_host *host, uint64_t addr, uint64_t bytes,
 		for (unsigned n = 0; f && n < PCI_NR_BARS; n++) {
 			const struct pci_bar *b = &f->bars[n];
 
-			if (b->home_addr && addr < b->home_addr + b->bytes &&
-			    b->home_addr < addr + bytes) {
+			if (meets(addr, bytes, b->home_addr, b->bytes))
 				*ret_end = b->home_addr + b->bytes;
-				return true;
-			}
+			else if (meets(addr, bytes, b->addr, b->bytes))
+				*ret_end = b->addr + b->bytes;
+			else
+				continue;
+			return true;
 		}
 	}
 	return false;

@@ -44,9 +44,13 @@ struct acpi_fadt {
 	uint32_t pm1b_event;
 	uint32_t pm1a_control;
 	uint32_t pm1b_control;
-	uint8_t unused3[16];
+	uint8_t unused3[8];
+	uint32_t gpe0;
+	uint32_t gpe1;
 	uint8_t pm1_event_bytes;
-	uint8_t unused4[23];
+	uint8_t unused4[3];
+	uint8_t gpe0_bytes;
+	uint8_t unused6[19];
 	uint32_t flags;
 	struct acpi_address reset_register;
 	uint8_t reset_value;

@@ -87,7 +87,7 @@ void pci_write(const struct pci_dev *dev, unsigned int offset, unsigned int size
 		gpa ? mmio_write32(gpa, value) : out32(port, value);
 }
 
-static bool pci_probe(struct pci_dev *dev, unsigned int bdf)
+bool pci_probe(struct pci_dev *dev, unsigned int bdf)
 {
 	*dev = (struct pci_dev){ .bdf = (uint16_t)bdf };
 	dev->vendor = (uint16_t)pci_read(dev, PCI_VENDOR_ID, 2);

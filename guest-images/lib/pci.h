@@ -45,6 +45,9 @@ void pci_write(const struct pci_dev *dev, unsigned int offset, unsigned int size
 /* Finds the @nth function of bus 0 with these numbers. */
 bool pci_find(struct pci_dev *dev, uint16_t vendor, uint16_t device, unsigned int nth);
 
+/* Finds the function with this number; false if there is none. */
+bool pci_probe(struct pci_dev *dev, unsigned int bdf);
+
 /* The next capability @id after the one at offset @after (0: the first); 0 if there is none. */
 uint8_t pci_next_cap(const struct pci_dev *dev, uint8_t id, uint8_t after);
 

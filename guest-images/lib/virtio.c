@@ -86,14 +86,25 @@ static void virtio_map_cap(struct virtio_dev *dev, uint8_t cap)
 		dev->notify_multiplier = pci_read(&dev->pci, cap + CAP_NOTIFY_MULTIPLIER, 4);
 }
 
-bool virtio_find(struct virtio_dev *dev, unsigned int type, unsigned int nth)
+static bool virtio_map(struct virtio_dev *dev)
 {
-	memset(dev, 0, sizeof(*dev));
-	if (!pci_find(&dev->pci, VIRTIO_VENDOR, (uint16_t)(VIRTIO_DEVICE_BASE + type), nth))
-		return false;
 	for (uint8_t cap = 0; (cap = pci_next_cap(&dev->pci, PCI_CAP_VENDOR, cap));)
 		virtio_map_cap(dev, cap);
 	return dev->common_gpa && dev->notify_gpa && dev->isr_gpa;
+}
+
+bool virtio_find(struct virtio_dev *dev, unsigned int type, unsigned int nth)
+{
+	memset(dev, 0, sizeof(*dev));
+	return pci_find(&dev->pci, VIRTIO_VENDOR, (uint16_t)(VIRTIO_DEVICE_BASE + type), nth) &&
+	       virtio_map(dev);
+}
+
+bool virtio_open(struct virtio_dev *dev, unsigned int bdf)
+{
+	memset(dev, 0, sizeof(*dev));
+	return pci_probe(&dev->pci, bdf) && dev->pci.vendor == VIRTIO_VENDOR &&
+	       dev->pci.device >= VIRTIO_DEVICE_BASE && virtio_map(dev);
 }
 
 void virtio_reset(struct virtio_dev *dev)

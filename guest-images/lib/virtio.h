@@ -56,6 +56,9 @@ struct virtio_dev {
 /* Finds the @nth device of this type on bus 0 and maps its registers. */
 bool virtio_find(struct virtio_dev *dev, unsigned int type, unsigned int nth);
 
+/* The same with what is at @bdf; false if that is no modern virtio device. */
+bool virtio_open(struct virtio_dev *dev, unsigned int bdf);
+
 /* Reset, ACKNOWLEDGE, DRIVER, features, FEATURES_OK (3.1.1, steps 1 to 6). Accepts what is both
  * @wanted and offered; VERSION_1 always. Ends the guest if the device refuses. */
 void virtio_negotiate(struct virtio_dev *dev, uint64_t wanted, enum virtio_irq_mode mode);

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "devices/acpi_hotplug.h"
 #include "devices/isa.h"
 #include "devices/serial.h"
 #include "tests/fuzz/round_trip.h"
@@ -30,10 +31,42 @@ struct rig {
 static const struct {
 	uint16_t base, ports;
 } ranges[] = {
-	{ PORT_SERIAL, 9 },   { PORT_RTC, 3 },        { PORT_I8042_DATA, 6 },
-	{ PORT_PM1A_EVT, 5 }, { PORT_PM1A_CNT, 3 },   { PORT_PM_TMR, 5 },
-	{ PORT_PVPANIC, 2 },  { PORT_DEBUG_EXIT, 2 }, { PORT_RESET - 1, 9 },
+	{ PORT_SERIAL, 9 },    { PORT_RTC, 3 },    { PORT_I8042_DATA, 6 }, { PORT_PM1A_EVT, 5 },
+	{ PORT_PM1A_CNT, 3 },  { PORT_PM_TMR, 5 }, { PORT_PVPANIC, 2 },    { PORT_DEBUG_EXIT, 2 },
+	{ PORT_RESET - 1, 9 }, { PORT_GPE0, 3 },   { PORT_HOTPLUG, 13 },
 };
+
+/* Devices are not told of slots that they do not have. */
+static void on_ejected(void *opaque, uint32_t slots)
+{
+	const struct rig *r = opaque;
+
+	fuzz_require(slots && !(slots & ~PCI_HOT_SLOTS));
+	for (; slots; slots &= slots - 1)
+		acpi_hotplug_set_ejected(r->pm, (unsigned)__builtin_ctz(slots));
+}
+
+static const struct acpi_hotplug_ops hotplug_ops = { .ejected = on_ejected };
+
+/* The machine's side: a device comes, is to go, has gone. */
+static void hotplug(const struct rig *r, uint32_t data)
+{
+	unsigned slot = 1 + data / 4 % 16;
+
+	switch (data % 4) {
+	case 0:
+		acpi_hotplug_added(r->pm, slot);
+		break;
+	case 1:
+		acpi_hotplug_request(r->pm, slot);
+		break;
+	default:
+		acpi_hotplug_removed(r->pm, slot, data % 4 == 3);
+		fuzz_require(!(acpi_hotplug_requested(r->pm) & 1U << slot));
+		fuzz_require(!(acpi_hotplug_ejected(r->pm) & 1U << slot));
+		break;
+	}
+}
 
 static void stop_loop(void *opaque)
 {
@@ -54,6 +87,7 @@ static void set_up(struct rig *r)
 	fuzz_require(rtc_new(&r->vm) == 0);
 	fuzz_require(i8042_new(&r->vm) == 0);
 	fuzz_require(acpi_pm_new(&r->vm, &r->pm) == 0);
+	acpi_hotplug_set_ops(r->pm, &hotplug_ops, r);
 	fuzz_require(pvpanic_new(&r->vm) == 0);
 	fuzz_require(debug_exit_new(&r->vm) == 0);
 	fuzz_require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
@@ -99,6 +133,7 @@ static void do_step(struct rig *r, const struct step *s)
 	case 5:
 		acpi_pm_power_button(r->pm);
 		(void)serial_send_break(r->serial, (uint8_t)data);
+		hotplug(r, data);
 		break;
 	case 6:
 		(void)!write(r->input, &data, size);
