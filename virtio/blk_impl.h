@@ -35,6 +35,18 @@ struct blk_counters {
 struct blk;
 struct blk_queue;
 
+/*
+ * Buffers may overlap, so the guest's memory does not bound what a request asks for. No
+ * driver comes near this; more is refused.
+ */
+#define BLK_MAX_DATA_BYTES (32 * MIB)
+
+/*
+ * Data under way of one queue, from which on no more is taken from the ring: a pause waits
+ * for it, and with the pause the control socket.
+ */
+#define BLK_BUSY_BYTES (64 * MIB)
+
 /* One request of the guest, from the ring and back to it. */
 struct blk_slot {
 	struct blk_slot *next_free;
@@ -69,6 +81,7 @@ struct blk_queue {
 	struct iovec *iovs; /* max_size for each slot */
 	struct blk_slot *free;
 	unsigned nr_slots, nr_free;
+	uint64_t busy_bytes; /* that requests under way may have to move */
 
 	bool active;              /* may take requests */
 	bool dropping;            /* the driver does not want them back (reset) */

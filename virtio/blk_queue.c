@@ -118,12 +118,19 @@ static void count(struct blk_slot *s, int res)
 	counter_add(&c->latency[op][counter_bucket(took_ns)], 1);
 }
 
+/* What the host may have to move for it. */
+static uint64_t bytes_to_move(const struct block_request *rq)
+{
+	return rq->op == BLOCK_FLUSH || rq->op == BLOCK_DISCARD ? 0 : rq->bytes;
+}
+
 static void request_done(struct block_request *rq, int res)
 {
 	struct blk_slot *s = container_of(rq, struct blk_slot, rq);
 	struct blk *blk = s->q->blk;
 
 	s->submitted = NULL;
+	s->q->busy_bytes -= bytes_to_move(rq);
 	count(s, res);
 	if (res < 0 && res != -ECANCELED)
 		log_limited(&blk->io_log, LOG_ERROR, "%s: %s of %llu bytes at byte %llu: %s",
@@ -141,6 +148,7 @@ static void submit(struct blk_slot *s, uint64_t now_ns)
 	token_bucket_charge(&q->blk->iops, 1, now_ns);
 	if (s->rq.op == BLOCK_READ || s->rq.op == BLOCK_WRITE)
 		token_bucket_charge(&q->blk->bps, s->rq.bytes, now_ns);
+	q->busy_bytes += bytes_to_move(&s->rq);
 	s->start_ns = now_ns;
 	s->rq.done = request_done;
 	blk_merge_add(s);
@@ -233,6 +241,11 @@ static bool put_off_kicks(struct blk_queue *q)
 	return true;
 }
 
+static bool may_take(const struct blk_queue *q)
+{
+	return q->nr_free > 0 && q->busy_bytes < BLK_BUSY_BYTES;
+}
+
 /* Take what is there. True: there may be more. */
 static bool drain_ring(struct blk_queue *q, uint64_t now_ns)
 {
@@ -240,7 +253,7 @@ static bool drain_ring(struct blk_queue *q, uint64_t now_ns)
 	/* A ring full at a time: then others on this loop, a reset say, have their turn. */
 	unsigned budget = ring->state.size;
 
-	while (budget-- > 0 && q->nr_free > 0) {
+	while (budget-- > 0 && may_take(q)) {
 		int rc;
 
 		if (wait_for_limit(q, now_ns))
@@ -255,8 +268,8 @@ static bool drain_ring(struct blk_queue *q, uint64_t now_ns)
 		if (rc == 0 && !look_out(q) && !vq_enable_kicks(ring))
 			return false;
 	}
-	/* Without a free slot, the next completion comes back here. */
-	return q->nr_free > 0;
+	/* Otherwise the next completion comes back here. */
+	return may_take(q);
 }
 
 static void pump(struct blk_queue *q)

@@ -67,7 +67,8 @@ static int parse_in(struct blk_slot *s, const struct header *h)
 {
 	uint64_t bytes = data_in_bytes(s);
 
-	if (data_out_bytes(s) > 0 || !range_is_valid(s, h->sector, bytes))
+	if (data_out_bytes(s) > 0 || bytes > BLK_MAX_DATA_BYTES ||
+	    !range_is_valid(s, h->sector, bytes))
 		return VIRTIO_BLK_S_IOERR;
 	/* A status byte in a buffer of its own is not part of the data. */
 	s->rq.iov = s->chain.iov + s->chain.nr_out;
@@ -97,7 +98,7 @@ static int parse_out(struct blk_slot *s, const struct header *h)
 {
 	uint64_t bytes = data_out_bytes(s);
 
-	if (blk_of(s)->block->readonly || data_in_bytes(s) > 0 ||
+	if (blk_of(s)->block->readonly || data_in_bytes(s) > 0 || bytes > BLK_MAX_DATA_BYTES ||
 	    !range_is_valid(s, h->sector, bytes))
 		return VIRTIO_BLK_S_IOERR;
 	skip_header(s);

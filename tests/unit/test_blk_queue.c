@@ -12,6 +12,69 @@
 #include "util/bitmap.h"
 #include "util/clock.h"
 
+/* --- much at once --------------------------------------------------------------- */
+
+#define LARGE_DISK (64 * MIB)
+#define PIECE      (3 * MIB)
+#define PIECES     10U /* below BLK_MAX_DATA_BYTES */
+
+/* A read into the same buffer again and again. */
+static uint16_t offer_large_read(struct blkdev *f, unsigned nr_pieces)
+{
+	struct piece p[PIECES + 3];
+	unsigned d = f->next_desc % QSIZE;
+
+	blkdev_put_header(f, HEADERS, VIRTIO_BLK_T_IN, 0);
+	p[0] = (struct piece){ HEADERS, 16, false };
+	for (unsigned i = 1; i <= nr_pieces; i++)
+		p[i] = (struct piece){ DATA, PIECE, true };
+	p[nr_pieces + 1] = (struct piece){ STATUSES + d, 1, true };
+	ring_offer(&f->rings[0], blkdev_chain(f, 0, p, nr_pieces + 2));
+	return (uint16_t)d;
+}
+
+static void test_largest_request(void **state)
+{
+	struct blkdev *f = *state;
+	unsigned head;
+
+	assert_int_equal(truncate(f->disk.path, LARGE_DISK), 0);
+	blkdev_new(f, (struct blk_config){ 0 });
+	for (unsigned more = 0; more < 2; more++) {
+		head = offer_large_read(f, PIECES + more);
+		blkdev_kick(f, 0);
+		(void)blkdev_take_used(f, 0);
+		assert_int_equal(blkdev_status(f, 0, head),
+				 more ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
+	}
+}
+
+static void run_and_pause(void *opaque)
+{
+	struct virtio_queue *q = opaque;
+
+	q->dev->cls->run(q);
+	q->dev->cls->quiesce(q, false);
+}
+
+/* What a pause waits for has a bound, whatever the driver has offered. */
+static void test_pause_leaves_the_rest(void **state)
+{
+	struct blkdev *f = *state;
+	struct virtio_queue *q;
+	unsigned done;
+
+	assert_int_equal(truncate(f->disk.path, LARGE_DISK), 0);
+	blkdev_new(f, (struct blk_config){ 0 });
+	q = &f->blk->vdev.queues[0];
+	for (unsigned i = 0; i < 5; i++)
+		(void)offer_large_read(f, PIECES);
+	loop_call_sync(q->loop, run_and_pause, q);
+	done = q->ring.state.used_idx;
+	assert_int_equal(done, (BLK_BUSY_BYTES + PIECES * PIECE - 1) / (PIECES * PIECE));
+	assert_int_equal(q->ring.state.last_avail, done);
+}
+
 /* --- many at once --------------------------------------------------------------- */
 
 #define DEPTH (QSIZE / 3)
@@ -292,6 +355,8 @@ static void test_full_disk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		BLK_TEST(test_largest_request),
+		BLK_TEST(test_pause_leaves_the_rest),
 		BLK_TEST(test_batch),
 		BLK_TEST(test_two_queues),
 		BLK_TEST(test_more_than_there_are_slots),
