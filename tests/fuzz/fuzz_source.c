@@ -92,6 +92,12 @@ static void nothing(void *opaque)
 	(void)opaque;
 }
 
+static bool has_locks(void *opaque)
+{
+	(void)opaque;
+	return true;
+}
+
 static int ram_start(void *opaque, struct channel *const *streams, unsigned nr,
 		     const struct ram_options *options, struct err *e)
 {
@@ -129,7 +135,9 @@ static const struct source_guest_ops guest = {
 	.save_boot = save_nothing,
 	.pause = pause_guest,
 	.resume = resume_guest,
+	.begin_save = nothing,
 	.save = save_nothing,
+	.has_locks = has_locks,
 	.release_locks = release_locks,
 	.take_locks = take_locks,
 	.throttle = throttle,
