@@ -1,7 +1,7 @@
 # The freestanding guests: one folder each, on the runtime in lib/.
 # Their flags have nothing in common with the host programs'.
 
-GUEST_NAMES := blk dirty hello hotplug idle net small smp
+GUEST_NAMES := blk chaos dirty hello hotplug idle net small smp
 GUEST_LIB   := acpi.c clock.c console.c entry.S format.c irq.c memory.c param.c pci.c power.c runtime.c \
                smp.c text.c trap.S virtio.c virtq.c
 

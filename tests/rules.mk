@@ -74,6 +74,11 @@ fuzz-merge: $(FUZZ_BINS) ## keep what long fuzzing found, in tests/fuzz/corpus
 	$(Q)for bin in $(FUZZ_BINS); do name=$${bin##*/}; seeds=tests/fuzz/corpus/$${name#fuzz_}; \
 	  mkdir -p $$seeds && $$bin -merge=1 $$seeds $(O)/fuzz/corpus/$$name || exit 1; done
 
+CHAOS ?= 60
+chaos: $(PROGRAMS) $(GUESTS) ## CHAOS=60 seconds of a hostile driver for each device
+	$(Q)CHAOS=$(CHAOS) FERRY=$(O)/ferry BUILD=$(O) tests/run -v integration \
+	  -k '$(or $(T),test_chaos)' $(if $(J),-j $(J))
+
 test: ## install what is missing, build, run every test
 	$(Q)scripts/install-deps.sh build test linux-guest
 	$(Q)$(MAKE) --no-print-directory all-tests
@@ -118,4 +123,4 @@ $(O)/bench/ram: $(O)/bench/ram.o $(LIB)
 bench-ram: $(O)/bench/ram ## memory streams against iperf3 over loopback
 	$(Q)BUILD=$(O) bench/ram-streams $(BENCH)
 
-.PHONY: soak bench-teleport bench-ram unit integration e2e fuzz fuzz-merge test all-tests test-programs asan tsan sanitized-tests bench uncounted
+.PHONY: soak chaos bench-teleport bench-ram unit integration e2e fuzz fuzz-merge test all-tests test-programs asan tsan sanitized-tests bench uncounted
