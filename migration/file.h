@@ -73,7 +73,8 @@ struct file_chunk {
 struct file_writer;
 
 struct file_options {
-	const char *path; /* absolute */
+	const char *path; /* absolute; NULL: the file that @fd is open on */
+	int fd;           /* stays the caller's, who gives it its name */
 	bool force;       /* replace a file that is there */
 	bool zstd;
 	int zstd_level; /* 0: the default */
@@ -104,8 +105,8 @@ struct section_sink file_writer_sink(struct file_writer *w);
 __must_check int file_writer_ram(struct file_writer *w, struct gmem *gm, struct err *e);
 
 /*
- * Make it durable and give it its name. 0 or -errno with @e: then there is
- * no such file, or still the one that was there.
+ * Make it durable and give it its name, if it was begun by one. 0 or -errno with @e: then
+ * there is no such file, or still the one that was there.
  */
 __must_check int file_writer_commit(struct file_writer *w, struct err *e);
 

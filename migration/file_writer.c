@@ -28,7 +28,8 @@ int file_writer_new(struct file_writer **ret, const struct file_options *options
 		return err_set(e, -ENOMEM, "out of memory");
 	w->zstd = options->zstd;
 	w->zstd_level = options->zstd_level;
-	rc = new_file_open(&w->file, options->path, options->force, e);
+	rc = options->path ? new_file_open(&w->file, options->path, options->force, e)
+			   : new_file_adopt(&w->file, options->fd, e);
 	if (rc < 0) {
 		file_writer_free(w);
 		return rc;
@@ -83,8 +84,11 @@ static int copy_part(struct file_writer *w, const struct boot_part *part, struct
 int file_writer_boot(struct file_writer *w, const struct boot_part parts[BOOT_NR_PARTS],
 		     struct err *e)
 {
-	int rc = copy_part(w, &parts[BOOT_PART_KERNEL], &w->header.kernel);
+	/* What is adopted need not be empty, and what is zero is not written. */
+	int rc = ftruncate(w->file.fd, 0) < 0 ? -errno : 0;
 
+	if (rc == 0)
+		rc = copy_part(w, &parts[BOOT_PART_KERNEL], &w->header.kernel);
 	if (rc == 0)
 		rc = copy_part(w, &parts[BOOT_PART_INITRD], &w->header.initrd);
 	return rc < 0 ? fail(w, rc, e) : 0;

@@ -17,15 +17,16 @@ int new_file_fail(const struct new_file *f, int rc, struct err *e)
 	return err_set(e, rc, "%s: %s", f->path, strerror(-rc));
 }
 
-/* "/a/b" has the directory "/a", "/b" the directory "/". */
+/* "/a/b" has the directory "/a", "/b" the directory "/", "b" this one. */
 static int split_path(struct new_file *f, const char *path, struct err *e)
 {
 	const char *slash = strrchr(path, '/');
 
-	if (!slash || !slash[1] || strlen(path) >= sizeof(f->path))
+	if (!(slash ? slash[1] : *path) || strlen(path) >= sizeof(f->path))
 		return err_set(e, -EINVAL, "%s: not the path of a file", path);
 	(void)snprintf(f->path, sizeof(f->path), "%s", path);
-	(void)snprintf(f->dir, sizeof(f->dir), "%.*s", (int)MAX(slash - path, 1), path);
+	(void)snprintf(f->dir, sizeof(f->dir), "%.*s", slash ? (int)MAX(slash - path, 1) : 1,
+		       slash ? path : ".");
 	return 0;
 }
 
@@ -79,6 +80,25 @@ int new_file_open(struct new_file *f, const char *path, bool force, struct err *
 	if (rc == 0)
 		rc = check_target(f, e);
 	return rc < 0 ? rc : open_unnamed(f, e);
+}
+
+int new_file_adopt(struct new_file *f, int fd, struct err *e)
+{
+	int flags = fcntl(fd, F_GETFL);
+	struct stat st;
+
+	new_file_init(f);
+	(void)snprintf(f->path, sizeof(f->path), "the file");
+	if (flags < 0 || fstat(fd, &st) < 0)
+		return new_file_fail(f, -errno, e);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, -EINVAL, "the descriptor is not of a file");
+	if ((flags & O_ACCMODE) == O_RDONLY || (flags & (O_APPEND | O_PATH)))
+		return err_set(e, -EINVAL,
+			       "the descriptor must be open for writing, without "
+			       "O_APPEND");
+	f->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return f->fd < 0 ? new_file_fail(f, -errno, e) : 0;
 }
 
 void new_file_cancel(struct new_file *f)
@@ -155,11 +175,13 @@ int new_file_commit(struct new_file *f, struct err *e)
 		return err_set(e, -ECANCELED, "cancelled");
 	if (fsync(f->fd) < 0)
 		return new_file_fail(f, -errno, e);
-	rc = check_target(f, e);
+	rc = f->dir[0] ? check_target(f, e) : 0;
 	if (rc < 0)
 		return rc;
 	if (atomic_load(&f->cancelled))
 		return err_set(e, -ECANCELED, "cancelled");
+	if (!f->dir[0])
+		return 0;
 	rc = give_name(f);
 	if (rc < 0)
 		return new_file_fail(f, rc, e);

@@ -16,10 +16,10 @@
  * at a time; @cancelled from anywhere.
  */
 struct new_file {
-	/* const after new_file_open() */
+	/* const after new_file_open() or new_file_adopt() */
 	char path[PATH_MAX];
-	char dir[PATH_MAX];
-	bool force; /* replace a file that is there */
+	char dir[PATH_MAX]; /* empty: it is for somebody else to name it */
+	bool force;         /* replace a file that is there */
 	int fd;
 
 	char temp[PATH_MAX + 64]; /* a name that it has for the time being; empty: none */
@@ -30,13 +30,19 @@ struct new_file {
 void new_file_init(struct new_file *f);
 
 /*
- * Begin the file @path, which is absolute. 0, or -errno with @e: -EEXIST where
+ * Begin the file @path. 0, or -errno with @e: -EEXIST where
  * something is there that is no regular file, or is one without @force.
  */
 __must_check int new_file_open(struct new_file *f, const char *path, bool force, struct err *e);
 
 /*
- * Make it durable and give it its name. 0 or -errno with @e, then there is no such
+ * Write to what @fd is open on, which stays the caller's: he gives it its name. 0, or
+ * -errno with @e: no regular file, not open for writing, or one that is appended to.
+ */
+__must_check int new_file_adopt(struct new_file *f, int fd, struct err *e);
+
+/*
+ * Make it durable and give it its name, unless it was adopted. 0 or -errno with @e, then there is no such
  * file, or still the one that was there; -ECANCELED after new_file_cancel().
  */
 __must_check int new_file_commit(struct new_file *f, struct err *e);

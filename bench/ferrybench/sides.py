@@ -117,7 +117,8 @@ class FerrySide:
             guest.wait_for("^idle ready", 60)
             with guest.control() as control:
                 start_s = time.monotonic()
-                control.execute("ferry-save", file=str(path), force=True)
+                control.pass_fd("file", path, mode="wb")
+                control.execute("ferry-save", file="fd:file", **{"keep-running": True})
                 control.wait_event("SAVE_COMPLETED", 120)
                 return time.monotonic() - start_s
 

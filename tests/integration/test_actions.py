@@ -24,8 +24,8 @@ def test_preserve(crash):
         guest.wait_for("^hello vcpus")
         while status(control) != "shutdown":
             assert guest.running()
-        control.execute("dump-guest-memory", protocol=f"file:{folder}/core", detach=True,
-                        paging=False)
+        control.pass_fd("core", folder / "core", mode="wb")
+        control.execute("dump-guest-memory", protocol="fd:core", detach=True, paging=False)
         assert control.wait_event("DUMP_COMPLETED")["data"]["result"]["status"] == "completed"
         assert status(control) == "shutdown"
         control.send_raw(b'{"execute":"stop"}\n')

@@ -196,10 +196,11 @@ def test_bad_requests():
         guest.wait_for("^smp started")
         for reason, arguments in [
                 ("'protocol' is missing", {}),
-                ("must be file: and an absolute path", {"protocol": "fd:3"}),
-                ("must be file: and an absolute path", {"protocol": "file:core"}),
-                ("'format' must be elf", {"protocol": "file:/tmp/core", "format": "kdump-zlib"}),
-                ("'begin' is unexpected", {"protocol": "file:/tmp/core", "begin": 0})]:
+                ("'protocol' must be fd:NAME", {"protocol": "file:/tmp/core"}),
+                ("named '3' has not been found", {"protocol": "fd:3"}),
+                ("named '' has not been found", {"protocol": "fd:"}),
+                ("'format' must be elf", {"protocol": "fd:x", "format": "kdump-zlib"}),
+                ("'begin' is unexpected", {"protocol": "fd:x", "begin": 0})]:
             try:
                 control.execute("dump-guest-memory", **arguments)
             except ControlError as error:
@@ -207,3 +208,38 @@ def test_bad_requests():
             else:
                 raise AssertionError(arguments)
         assert control.execute("query-dump")["status"] == "none"
+
+
+@each(command=[("ferry-save", "file"), ("dump-guest-memory", "protocol")])
+def test_bad_descriptors(command):
+    """Only a file that can be written to, and at any place, will do; what is not taken is gone."""
+    name, argument = command
+    with tmp_dir() as folder, smp() as guest, guest.control() as control:
+        guest.wait_for("^smp started")
+        (folder / "file").write_text("mine")
+        for path, mode, reason in [(folder / "file", "rb", "must be open for writing"),
+                                   (folder / "file", "ab", "must be open for writing"),
+                                   ("/dev/null", "wb", "is not of a file")]:
+            control.pass_fd("x", path, mode=mode)
+            for expected in reason, "named 'x' has not been found":
+                try:
+                    control.execute(name, **{argument: "fd:x"})
+                except ControlError as error:
+                    assert expected in str(error), error
+                else:
+                    raise AssertionError(path)
+        assert (folder / "file").read_text() == "mine"
+        assert control.execute("query-status")["status"] == "running"
+
+
+def test_file_that_is_not_empty():
+    """What was in a file that a client brings is no part of the core."""
+    with tmp_dir() as folder, smp() as guest, guest.control() as control:
+        guest.wait_for("^smp started")
+        (folder / "core").write_bytes(b"\xff" * (80 * MIB))
+        control.pass_fd("core", folder / "core", mode="r+b")
+        control.execute("dump-guest-memory", protocol="fd:core")
+        data = control.wait_event("DUMP_COMPLETED")["data"]
+        assert data["result"]["status"] == "completed", data
+        assert data["data-bytes"] < 8 * MIB
+        assert "$1 = 2" in gdb("smp", folder / "core", "p cpu_count")

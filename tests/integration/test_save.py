@@ -12,6 +12,7 @@ import subprocess
 
 from ferrytest import (Guest, NetNs, Receive, Restored, each, guest_image, no_leaks,
                        require_root, run, timeout, tmp_dir)
+from ferrytest.control import ControlError
 from ferrytest.hungfs import libc, mount
 from ferrytest.paths import FERRY
 
@@ -380,8 +381,9 @@ def test_save_refuses():
         fails("No such file", folder / "none" / "x")
         assert (folder / "there").read_text() == "mine"
         with guest.control() as control:
-            for arguments in ({"file": "relative"}, {"file": f"{folder}/x", "compress": "lzma"}):
-                with contextlib.suppress(AssertionError):
+            for arguments in ({"file": f"{folder}/x"}, {"file": "fd:x"},
+                              {"file": "fd:x", "compress": "lzma"}):
+                with contextlib.suppress(ControlError):
                     control.execute("ferry-save", **arguments)
                     raise RuntimeError("accepted")
         guest.save(folder / "there", "--force")
@@ -504,6 +506,55 @@ def test_cancelled():
         assert proc.wait() == 1 and "cancelled" in proc.err.text
         assert not list(folder.iterdir())
         goes_on(guest)
+
+
+@contextlib.contextmanager
+def written(folder):
+    """A guest that was saved and waits to be told to end, and the client who may tell it."""
+    with dirty() as guest:
+        guest.wait_for(PASS)
+        with guest.control() as control:
+            control.pass_fd("file", folder / "g", mode="wb")
+            control.execute("ferry-save", file="fd:file")
+            control.wait_event("SAVE_WRITTEN")
+            assert control.execute("query-status")["status"] == "save-vm"
+            yield guest, control
+
+
+def test_ends_when_it_is_told():
+    with tmp_dir() as folder:
+        with written(folder) as (guest, control):
+            with guest.control() as other:
+                for command in "ferry-save-finish", "cont", "ferry-save":
+                    with contextlib.suppress(ControlError):
+                        other.execute(command, **({"file": "fd:x"} if "save" in command[-4:]
+                                                  else {}))
+                        raise RuntimeError(f"{command}: accepted")
+            control.execute("ferry-save-finish")
+            assert guest.wait() == 0
+        with Restored(folder / "g") as again:
+            goes_on(again)
+
+
+@each(how=["hang-up", "cancel", "quit", "SIGTERM"])
+def test_is_not_told_to_end(how):
+    """Nobody says that the file has its name: the guest goes on, or ends as it is told."""
+    with tmp_dir() as folder, written(folder) as (guest, control):
+        if how == "quit":
+            control.execute("quit")
+        elif how == "cancel":
+            control.execute("migrate_cancel")
+            assert control.wait_event("SAVE_FAILED")["data"]["desc"] == "cancelled"
+        elif how == "SIGTERM":
+            guest.signal(signal.SIGTERM)
+            guest.err.wait_for("being saved", 20)
+            control.close()
+        else:
+            control.close()
+        if how == "quit":
+            assert guest.wait() == 0
+        else:
+            goes_on(guest)
 
 
 @timeout(90)

@@ -79,12 +79,6 @@ __must_check int cli_apply(const struct cli *cli, void *base, struct err *e);
 int cli_fail(const struct cli *cli, const struct err *e);
 int cli_usage(const struct command *cmd, const struct err *e);
 
-/*
- * @path as a guest's process understands it, which has another working directory. The
- * caller frees *@ret. 0 or -errno.
- */
-__must_check int cli_absolute_path(const char *path, char **ret);
-
 /* Print @json and a newline, and release it. CLI_OK, or CLI_FAILED. */
 int cli_print_json(json_t *json);
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "util/io.h"
+#include "util/new_file.h"
 #include "vmm/cli/cli.h"
 #include "vmm/control/client.h"
 
@@ -27,20 +27,18 @@ const struct field dump_fields[] = {
 };
 const size_t dump_nr_fields = ARRAY_SIZE(dump_fields);
 
-static int begin(struct control_client *c, const char *path, const struct dump_options *o,
-		 struct err *e)
+/* The guest's process opens no files: it writes to ours. */
+static int begin(struct control_client *c, const struct new_file *file,
+		 const struct dump_options *o, struct err *e)
 {
-	_cleanup_free_ char *absolute = NULL;
-	int rc = cli_absolute_path(path, &absolute);
-	json_t *args;
+	json_t *args = json_pack("{s:s, s:b, s:b, s:b}", "protocol", "fd:file", "live", o->live,
+				 "paging", o->paging, "detach", 1);
+	int rc = client_pass_fd(c, "file", file->fd, e);
 
-	if (rc < 0)
-		return err_set(e, rc, "%s: %s", path, strerror(-rc));
-	args = json_pack("{s:s++, s:b, s:b, s:b, s:b}", "protocol", "file:", absolute, "", "live",
-			 o->live, "paging", o->paging, "force", o->force, "detach", 1);
-	if (!args)
-		return err_set(e, -EINVAL, "%s: the name is not UTF-8", path);
-	return client_execute_with(c, "dump-guest-memory", args, NULL, e);
+	if (rc == 0)
+		return client_execute_with(c, "dump-guest-memory", args, NULL, e);
+	json_decref(args);
+	return rc;
 }
 
 /* The data of DUMP_COMPLETED, a new reference, or NULL with @e. */
@@ -66,6 +64,18 @@ static json_t *wait_dumped(struct control_client *c, struct err *e)
 	return NULL;
 }
 
+/* What has been dumped: a new reference, or NULL with @e. */
+static json_t *dump(struct control_client *c, struct new_file *file, const struct dump_options *o,
+		    struct err *e)
+{
+	json_t *data = begin(c, file, o, e) == 0 ? wait_dumped(c, e) : NULL;
+
+	if (!data || new_file_commit(file, e) == 0)
+		return data;
+	json_decref(data);
+	return NULL;
+}
+
 static int print_dumped(const struct cli *cli, const struct dump_options *o, json_t *data)
 {
 	json_int_t bytes = json_integer_value(json_object_get(data, "data-bytes"));
@@ -82,6 +92,7 @@ int cli_dump_core(const struct cli *cli)
 {
 	struct dump_options o = { 0 };
 	struct control_client c;
+	struct new_file file;
 	json_t *data = NULL;
 	struct err e;
 
@@ -89,8 +100,9 @@ int cli_dump_core(const struct cli *cli)
 		return cli_usage(cli->cmd, &e);
 	if (client_open(&c, cli->arg, REPLY_TIMEOUT_S, &e) < 0)
 		return cli_fail(cli, &e);
-	if (begin(&c, cli->arg2, &o, &e) == 0)
-		data = wait_dumped(&c, &e);
+	if (new_file_open(&file, cli->arg2, o.force, &e) == 0)
+		data = dump(&c, &file, &o, &e);
+	new_file_drop(&file);
 	client_close(&c);
 	return data ? print_dumped(cli, &o, data) : cli_fail(cli, &e);
 }

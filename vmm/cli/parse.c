@@ -134,21 +134,6 @@ int cli_apply(const struct cli *cli, void *base, struct err *e)
 	return 0;
 }
 
-/* NOLINTBEGIN(clang-analyzer-unix.Malloc): it does not know cleanup attributes */
-int cli_absolute_path(const char *path, char **ret)
-{
-	_cleanup_free_ char *cwd = *path == '/' ? strdup("") : realpath(".", NULL);
-
-	if (!cwd)
-		return -errno;
-	if (asprintf(ret, "%s%s%s", cwd, *path == '/' ? "" : "/", path) < 0) {
-		*ret = NULL;
-		return -ENOMEM;
-	}
-	return 0;
-}
-/* NOLINTEND(clang-analyzer-unix.Malloc) */
-
 /* --- output --- */
 
 int cli_fail(const struct cli *cli, const struct err *e)

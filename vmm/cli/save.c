@@ -4,9 +4,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "util/io.h"
 #include "util/log.h"
+#include "util/new_file.h"
 #include "vmm/cli/cli.h"
 #include "vmm/control/client.h"
 #include "vmm/move/restore.h"
@@ -30,47 +31,78 @@ const struct field save_fields[] = {
 };
 const size_t save_nr_fields = ARRAY_SIZE(save_fields);
 
-static int begin(struct control_client *c, const char *path, const struct save_options *o,
-		 struct err *e)
+/*
+ * The guest's process opens no files: it writes to ours, which gets its name when it is
+ * complete, and only then may a guest end that shall not go on.
+ */
+static int begin(struct control_client *c, const struct new_file *file,
+		 const struct save_options *o, struct err *e)
 {
-	_cleanup_free_ char *absolute = NULL;
-	int rc = cli_absolute_path(path, &absolute);
-	json_t *args;
+	json_t *args =
+		json_pack("{s:s, s:b, s:s*}", "file", "fd:file", "keep-running", o->keep_running,
+			  "compress", o->compress ? compress_choices[o->compress] : NULL);
+	int rc = client_pass_fd(c, "file", file->fd, e);
 
-	if (rc < 0)
-		return err_set(e, rc, "%s: %s", path, strerror(-rc));
-	args = json_pack("{s:s, s:b, s:b, s:s*}", "file", absolute, "keep-running", o->keep_running,
-			 "force", o->force, "compress",
-			 o->compress ? compress_choices[o->compress] : NULL);
-	if (!args)
-		return err_set(e, -EINVAL, "%s: the name is not UTF-8", path);
-	return client_execute_with(c, "ferry-save", args, NULL, e);
+	if (rc == 0)
+		return client_execute_with(c, "ferry-save", args, NULL, e);
+	json_decref(args);
+	return rc;
 }
 
-/* Until the save has succeeded or failed. The event's data, a new reference, or NULL with @e. */
-static json_t *wait_saved(struct control_client *c, struct err *e)
+/* The data of event @name, or of the one before that tells that it will not come, with @e. */
+static json_t *wait_for(struct control_client *c, const char *name, struct err *e)
 {
-	for (;;) {
-		json_t *event, *data;
-		const char *name;
-		bool failed, completed;
+	json_t *found = NULL;
+	bool failed = false;
+
+	while (!found) {
+		json_t *event;
+		const char *is;
 
 		if (client_next_event(c, &event, e) < 0)
 			return NULL;
-		name = json_string_value(json_object_get(event, "event"));
-		failed = !strcmp(name, "SAVE_FAILED");
-		completed = !strcmp(name, "SAVE_COMPLETED");
-		data = json_incref(json_object_get(event, "data"));
+		is = json_string_value(json_object_get(event, "event"));
+		failed = !strcmp(is, "SAVE_FAILED");
+		if (failed || !strcmp(is, name))
+			found = json_incref(json_object_get(event, "data"));
 		json_decref(event);
-		if (completed)
-			return data;
-		if (failed)
-			(void)err_set(e, -EIO, "%s",
-				      json_string_value(json_object_get(data, "desc")));
-		json_decref(data);
-		if (failed)
-			return NULL;
 	}
+	if (!failed)
+		return found;
+	(void)err_set(e, -EIO, "%s", json_string_value(json_object_get(found, "desc")));
+	json_decref(found);
+	return NULL;
+}
+
+/* Whoever goes on must not be in a file as well, as if he had not. */
+static int finish(struct control_client *c, const struct new_file *file, struct err *e)
+{
+	int rc = client_execute(c, "ferry-save-finish", NULL, e);
+
+	if (rc == -EREMOTEIO)
+		(void)unlink(file->path);
+	return rc;
+}
+
+/* What has been saved: a new reference, or NULL with @e. */
+static json_t *save(struct control_client *c, struct new_file *file, const struct save_options *o,
+		    struct err *e)
+{
+	json_t *data = NULL;
+	int rc = begin(c, file, o, e);
+
+	if (rc == 0)
+		data = wait_for(c, o->keep_running ? "SAVE_COMPLETED" : "SAVE_WRITTEN", e);
+	rc = data ? new_file_commit(file, e) : -EIO;
+	if (rc == 0 && !o->keep_running)
+		rc = finish(c, file, e);
+	/* It is saved; its name is free when its process has gone. */
+	if (rc == 0 && !o->keep_running)
+		rc = client_wait_end(c, 0, e);
+	if (rc == 0)
+		return data;
+	json_decref(data);
+	return NULL;
 }
 
 static int print_saved(const struct cli *cli, const struct save_options *o, json_t *data)
@@ -91,24 +123,19 @@ int cli_save(const struct cli *cli)
 {
 	struct save_options o = { 0 };
 	struct control_client c;
+	struct new_file file;
 	json_t *data = NULL;
 	struct err e;
-	int rc;
 
 	if (cli_apply(cli, &o, &e) < 0)
 		return cli_usage(cli->cmd, &e);
 	if (client_open(&c, cli->arg, REPLY_TIMEOUT_S, &e) < 0)
 		return cli_fail(cli, &e);
-	rc = begin(&c, cli->arg2, &o, &e);
-	if (rc == 0) {
-		data = wait_saved(&c, &e);
-		rc = data ? 0 : -EIO;
-	}
-	/* It is saved; its name is free when its process has gone. */
-	if (rc == 0 && !o.keep_running)
-		rc = client_wait_end(&c, 0, &e);
+	if (new_file_open(&file, cli->arg2, o.force, &e) == 0)
+		data = save(&c, &file, &o, &e);
+	new_file_drop(&file);
 	client_close(&c);
-	return rc < 0 ? cli_fail(cli, &e) : print_saved(cli, &o, data);
+	return data ? print_saved(cli, &o, data) : cli_fail(cli, &e);
 }
 
 /* --- restore --- */

@@ -178,10 +178,10 @@ static void on_saver_gone(void *opaque, const struct control_session *session)
 int control_cmd_save(struct control_call *c)
 {
 	const char *compress = json_string_value(json_object_get(c->args, "compress"));
+	_cleanup_close_ int fd = control_take_fd_arg(c, "file");
 	const struct save_params params = {
 		.file = {
-			.path = json_string_value(json_object_get(c->args, "file")),
-			.force = json_is_true(json_object_get(c->args, "force")),
+			.fd = fd,
 			.zstd = compress != NULL,
 		},
 		.keep_running = json_is_true(json_object_get(c->args, "keep-running")),
@@ -189,22 +189,26 @@ int control_cmd_save(struct control_call *c)
 	};
 	int rc;
 
-	if (params.file.path[0] != '/')
-		return err_set(c->e, -EINVAL, "Parameter 'file' must be an absolute path");
+	if (fd < 0)
+		return fd;
 	rc = save_start(c->opaque, &params, c->e);
 	if (rc == 0)
 		c->session->closed = on_saver_gone;
 	return rc;
 }
 
+int control_cmd_save_finish(struct control_call *c)
+{
+	return save_finish(c->opaque, c->session, c->e);
+}
+
 static const char *const save_compressions[] = { "zstd", NULL };
 
 const struct control_arg control_save_args[] = {
-	{ "file", JSON_STRING, false, .help = "absolute path of the file to write" },
+	{ "file", JSON_STRING, false, .help = CONTROL_FD_ARG_HELP ": the file to write" },
 	{ "keep-running", JSON_TRUE, true,
 	  .help = "the guest goes on afterwards; otherwise it ends" },
 	{ "compress", JSON_STRING, true, .help = "how, if at all", .choices = save_compressions },
-	{ "force", JSON_TRUE, true, .help = "replace a file that is there" },
 	{ 0 },
 };
 

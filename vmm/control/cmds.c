@@ -120,10 +120,15 @@ static const struct control_command commands[] = {
 	  .help = "The last lines that ferry has logged, 256 at most.",
 	  .returns = "for each line what `LOG` has" },
 	{ "ferry-save", control_cmd_save, .args = control_save_args,
-	  .help = "Begin to save the guest to a file; `SAVE_COMPLETED` or `SAVE_FAILED` follows. "
-		  "Given up when this client hangs up, or by `migrate_cancel`." },
+	  .help = "Begin to save the guest to a file. `SAVE_COMPLETED` or `SAVE_FAILED` follows; where "
+		  "the guest shall end, `SAVE_WRITTEN` comes first, and the guest waits for "
+		  "`ferry-save-finish`. Given up when this client hangs up, or by "
+		  "`migrate_cancel`." },
+	{ "ferry-save-finish", control_cmd_save_finish,
+	  .help = "The file that `SAVE_WRITTEN` has told of has its name: the guest may end. From "
+		  "the client that has begun the save." },
 	{ "dump-guest-memory", control_cmd_dump, .args = control_dump_args,
-	  .help = "Begin to write an ELF core of the guest; `DUMP_COMPLETED` follows. Given up "
+	  .help = "Begin to write an ELF core of the guest to a file; `DUMP_COMPLETED` follows. Given up "
 		  "when this client hangs up." },
 	{ "query-dump", control_cmd_query_dump, .anytime = true,
 	  .help = "Whether a core is being written, or how the last one ended, if nothing was "

@@ -29,6 +29,7 @@ int control_cmd_query_balloon(struct control_call *c);
 int control_cmd_balloon(struct control_call *c);
 int control_cmd_console(struct control_call *c);
 int control_cmd_save(struct control_call *c);
+int control_cmd_save_finish(struct control_call *c);
 int control_cmd_info(struct control_call *c);
 int control_cmd_device_add(struct control_call *c);
 int control_cmd_device_del(struct control_call *c);

@@ -125,6 +125,15 @@ json_t *control_greeting(void);
  */
 __must_check int control_take_fd(struct control_call *c, const char *name);
 
+/*
+ * The same for argument @arg, which names it as "fd:NAME". -EINVAL where it names
+ * something else: a guest's process opens no files.
+ */
+__must_check int control_take_fd_arg(struct control_call *c, const char *arg);
+
+/* What the help of such an argument says. */
+#define CONTROL_FD_ARG_HELP "`fd:NAME`, a descriptor that `getfd` has left"
+
 /* Close all that is left: the client has gone. Main thread. */
 void control_fds_close(struct control_fds *fds);
 

@@ -68,8 +68,11 @@ const struct control_event_info control_guest_events[] = {
 	{ "RESET", .help = "The guest was reset.", .data = reset_data },
 	{ "GUEST_PANICKED", .help = "The guest has crashed.", .data = panic_data },
 	{ "DEVICE_DELETED", .help = "A device is gone, and its id is free.", .data = deleted_data },
-	{ "SAVE_COMPLETED",
-	  "The guest has been saved: the file is complete, durable and has its name.",
+	{ "SAVE_WRITTEN",
+	  .help = "The guest's file is complete and durable; the guest waits for "
+		  "`ferry-save-finish`.",
+	  .data = saved_data },
+	{ "SAVE_COMPLETED", .help = "The guest has been saved: the file is complete and durable.",
 	  .data = saved_data },
 	{ "SAVE_FAILED", .help = "The guest was not saved, and goes on.",
 	  .data = save_failed_data },

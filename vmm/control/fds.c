@@ -8,6 +8,8 @@
 #include "util/io.h"
 #include "vmm/control/control.h"
 
+#define FD_PREFIX "fd:"
+
 static struct control_named_fd *find(struct control_fds *fds, const char *name)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(fds->named); i++) {
@@ -46,6 +48,18 @@ int control_take_fd(struct control_call *c, const char *name)
 	struct control_named_fd *slot = *name ? find(fds, name) : NULL;
 
 	return slot ? vacate(fds, slot) : no_such(name, c->e);
+}
+
+int control_take_fd_arg(struct control_call *c, const char *arg)
+{
+	const char *text = json_string_value(json_object_get(c->args, arg));
+
+	if (strncmp(text, FD_PREFIX, strlen(FD_PREFIX)) != 0)
+		return err_set(c->e, -EINVAL,
+			       "Parameter '%s' must be fd:NAME, a descriptor that getfd has left: "
+			       "a guest's process opens no files",
+			       arg);
+	return control_take_fd(c, text + strlen(FD_PREFIX));
 }
 
 /* As QMP has it: what begins with a digit would be a number. */

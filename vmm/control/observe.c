@@ -9,17 +9,13 @@
 #include "vmm/dump/dump.h"
 #include "vmm/metrics/metrics.h"
 
-#define FILE_PROTOCOL "file:"
-
 static const char *const formats[] = { "elf", NULL };
 
 const struct control_arg control_dump_args[] = {
-	{ "protocol", JSON_STRING, false,
-	  .help = "`file:` and the absolute path of the file to write" },
+	{ "protocol", JSON_STRING, false, .help = CONTROL_FD_ARG_HELP ": the file to write" },
 	{ "paging", JSON_TRUE, true,
 	  .help = "with the virtual addresses that the first vCPU sees" },
 	{ "live", JSON_TRUE, true, .help = "the guest goes on while its memory is written" },
-	{ "force", JSON_TRUE, true, .help = "replace a file that is there" },
 	{ "format", JSON_STRING, true, .help = "of the core", .choices = formats },
 	{ "detach", JSON_TRUE, true,
 	  .help = "the reply never waits for the end, whatever this says" },
@@ -34,20 +30,17 @@ static void on_dumper_gone(void *opaque, const struct control_session *session)
 
 int control_cmd_dump(struct control_call *c)
 {
-	const char *protocol = json_string_value(json_object_get(c->args, "protocol"));
+	_cleanup_close_ int fd = control_take_fd_arg(c, "protocol");
 	struct dump_params params = {
-		.force = json_is_true(json_object_get(c->args, "force")),
+		.fd = fd,
 		.live = json_is_true(json_object_get(c->args, "live")),
 		.paging = json_is_true(json_object_get(c->args, "paging")),
 		.session = c->session,
 	};
 	int rc;
 
-	if (strncmp(protocol, FILE_PROTOCOL "/", strlen(FILE_PROTOCOL "/")) != 0)
-		return err_set(c->e, -EINVAL,
-			       "Parameter 'protocol' must be file: and an absolute "
-			       "path");
-	params.path = protocol + strlen(FILE_PROTOCOL);
+	if (fd < 0)
+		return fd;
 	rc = dump_start(c->opaque, &params, c->e);
 	if (rc == 0)
 		c->session->closed = on_dumper_gone;

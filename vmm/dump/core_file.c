@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/procfs.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "util/io.h"
 #include "util/new_file.h"
@@ -349,8 +350,11 @@ int core_write(struct new_file *file, const struct core_params *p, struct core_s
 {
 	const struct layout l = lay_out(p);
 	struct ram_copy copy = { .file = file, .gm = p->gm, .offset = l.ram_offset };
-	int rc = ftruncate(file->fd, (off_t)(l.ram_offset + p->gm->bytes)) < 0 ? -errno : 0;
+	/* What is adopted need not be empty, and what is zero is not written. */
+	int rc = ftruncate(file->fd, 0) < 0 ? -errno : 0;
 
+	if (rc == 0 && ftruncate(file->fd, (off_t)(l.ram_offset + p->gm->bytes)) < 0)
+		rc = -errno;
 	if (rc == 0)
 		rc = write_front(file, p, &l);
 	if (rc == 0)

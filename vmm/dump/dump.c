@@ -24,9 +24,10 @@
 /*
  * Theory of operation
  *
- * The main loop opens a file that has no name yet and starts a thread. That has the
+ * The main loop has a file that has no name yet and starts a thread. That has the
  * main loop hold the guest, reads registers and page tables, and with `live` lets it
- * go on; then it writes the memory, gives the file its name and lets the guest go.
+ * go on; then it writes the memory, lets the guest go, makes the file durable, and gives it its
+ * name if that is not for the client to do who has brought it.
  * As the run's mover it may wait for the main loop, and the guest's end waits for it.
  */
 struct dump {
@@ -256,6 +257,13 @@ json_t *dump_query(const struct run *run)
 
 /* --- how it begins --- */
 
+static int open_file(struct dump *d, const struct dump_params *params, struct err *e)
+{
+	if (params->path)
+		return new_file_open(&d->file, params->path, params->force, e);
+	return new_file_adopt(&d->file, params->fd, e);
+}
+
 int dump_start(struct run *run, const struct dump_params *params, struct err *e)
 {
 	struct dump *d;
@@ -273,8 +281,7 @@ int dump_start(struct run *run, const struct dump_params *params, struct err *e)
 	d->params = *params;
 	d->done = (struct loop_work){ .fn = on_done, .opaque = d };
 	d->cpus = calloc(machine_vm(d->m)->nr_vcpus, sizeof(*d->cpus));
-	rc = d->cpus ? new_file_open(&d->file, params->path, params->force, e)
-		     : err_set(e, -ENOMEM, "out of memory");
+	rc = d->cpus ? open_file(d, params, e) : err_set(e, -ENOMEM, "out of memory");
 	if (rc < 0) {
 		free_dump(d);
 		return rc;

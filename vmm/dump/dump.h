@@ -13,7 +13,8 @@ struct control_session;
 struct run;
 
 struct dump_params {
-	const char *path; /* absolute */
+	const char *path; /* absolute; NULL: the file that @fd is open on */
+	int fd;           /* stays the caller's, who gives it its name */
 	bool force;       /* replace a file that is there */
 	bool live;        /* the guest goes on while its memory is written */
 	bool paging;      /* with what the first vCPU's page tables map */

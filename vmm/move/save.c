@@ -22,12 +22,12 @@
 /*
  * Theory of operation
  *
- * The main loop checks that the guest can be saved, opens a file that has no name
- * yet and starts a thread. That copies kernel and initrd while the guest runs, has
- * the main loop hold the guest, writes state and memory, and lets it go on or not.
- * Only when the file is durable and has its name does a guest that shall not go
- * on end. Every failure before that, the loss of the client who waits included,
- * lets it go on, and the file goes with its descriptor.
+ * A client brings a file, which has no name yet. The main loop checks that the guest
+ * can be saved and starts a thread. That copies kernel and initrd while the guest runs,
+ * has the main loop hold the guest, writes state and memory, and lets it go on or not.
+ * A guest that shall not go on ends only when the file is durable and the client has
+ * said that it has its name. Every failure before that, the loss of the client included,
+ * lets it go on, and a file without a name goes with its descriptors.
  *
  * The thread may wait for the main loop (loop_call_sync()): as the run's mover it
  * is waited for before the loop ends.
@@ -50,6 +50,7 @@ struct save {
 	/* main loop only */
 	const struct control_session *session;
 	bool held;
+	bool waiting; /* the thread is done: for save_finish() */
 	struct loop_work done;
 };
 
@@ -151,30 +152,52 @@ static json_t *stats_json(const struct save *s, const struct file_stats *stats)
 			 (double)(end_ns - s->held_ns) / NSEC_PER_MSEC, "running", s->keep_running);
 }
 
+static void tell_failure(struct save *s)
+{
+	log_warn("the guest was not saved: %s", s->e.text);
+	run_event(s->run, "SAVE_FAILED", json_pack("{s:s}", "desc", s->e.text));
+	run_mover_idle(s->run);
+}
+
+static void tell_stats(const struct save *s, const char *event)
+{
+	struct file_stats stats;
+
+	file_writer_stats(s->file, &stats);
+	run_event(s->run, event, stats_json(s, &stats));
+}
+
 /* The thread has done all it will do. */
 static void on_done(void *opaque)
 {
 	struct save *s = opaque;
-	struct run *run = s->run;
-	struct file_stats stats;
 
 	(void)pthread_join(s->thread, NULL);
 	if (s->e.code < 0) {
-		log_warn("the guest was not saved: %s", s->e.text);
-		run_event(run, "SAVE_FAILED", json_pack("{s:s}", "desc", s->e.text));
-		run_mover_idle(run);
-		return;
+		tell_failure(s);
+	} else if (s->keep_running) {
+		tell_stats(s, "SAVE_COMPLETED");
+		run_mover_idle(s->run);
+	} else if (run_is_ending(s->run)) { /* by its user, too late to be given up */
+		run_mover_idle(s->run);
+	} else {
+		s->waiting = true;
+		tell_stats(s, "SAVE_WRITTEN");
 	}
-	file_writer_stats(s->file, &stats);
-	run_event(run, "SAVE_COMPLETED", stats_json(s, &stats));
-	if (!s->keep_running && !run_is_ending(run))
-		run_leave(run, "saved");
-	run_mover_idle(run);
 }
 
 static void save_end(struct run_mover *mv)
 {
-	file_writer_cancel(container_of(mv, struct save, mover)->file);
+	struct save *s = container_of(mv, struct save, mover);
+
+	if (!s->waiting) {
+		file_writer_cancel(s->file);
+		return;
+	}
+	s->waiting = false;
+	s->e.code = err_set(&s->e, -ECANCELED, "cancelled");
+	release(s);
+	tell_failure(s);
 }
 
 static json_t *save_query(struct run_mover *mv)
@@ -228,13 +251,32 @@ static const struct run_mover_ops save_ops = {
 	.free = save_free,
 };
 
-void save_session_closed(struct run *run, const struct control_session *session)
+static struct save *save_of(const struct run *run)
 {
 	struct run_mover *mv = run_mover(run);
 
-	if (mv && mv->ops == &save_ops && mv->busy &&
-	    container_of(mv, struct save, mover)->session == session)
-		save_end(mv);
+	return mv && mv->ops == &save_ops ? container_of(mv, struct save, mover) : NULL;
+}
+
+int save_finish(struct run *run, const struct control_session *session, struct err *e)
+{
+	struct save *s = save_of(run);
+
+	if (!s || !s->waiting || s->session != session)
+		return err_set(e, -EINVAL, "the guest does not wait to be told that it is saved");
+	s->waiting = false;
+	tell_stats(s, "SAVE_COMPLETED");
+	run_leave(run, "saved");
+	run_mover_idle(run);
+	return 0;
+}
+
+void save_session_closed(struct run *run, const struct control_session *session)
+{
+	struct save *s = save_of(run);
+
+	if (s && s->mover.busy && s->session == session)
+		save_end(&s->mover);
 }
 
 /* --- how it begins --- */

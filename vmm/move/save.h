@@ -13,8 +13,8 @@ struct control_session;
 struct run;
 
 struct save_params {
-	struct file_options file;
-	bool keep_running; /* the guest goes on afterwards; otherwise it ends */
+	struct file_options file; /* as for file_writer_new() */
+	bool keep_running;        /* the guest goes on afterwards; otherwise it ends */
 	/* Who waits for it: the save is given up when this client goes. NULL: nobody. */
 	const struct control_session *session;
 };
@@ -25,6 +25,12 @@ struct save_params {
  * -errno with the reason in @e: it cannot be saved, and nothing was written. Main loop.
  */
 __must_check int save_start(struct run *run, const struct save_params *params, struct err *e);
+
+/*
+ * The file has its name: the guest, which has been saved for @session, may end. 0, or
+ * -errno with @e: it does not wait for that. Main loop.
+ */
+__must_check int save_finish(struct run *run, const struct control_session *session, struct err *e);
 
 /* A client has gone: give up the save that it waits for, if there is one. Main loop. */
 void save_session_closed(struct run *run, const struct control_session *session);

@@ -63,13 +63,26 @@ class Control:
         line, _, self.buffer = self.buffer.partition(b"\n")
         return json.loads(line)
 
+    def pass_fd(self, name, file, **mode):
+        """getfd: leave a descriptor, or that of a path which is opened, for later commands."""
+        if isinstance(file, int):
+            self.execute_fd("getfd", file, fdname=name)
+            return
+        with open(file, **{"mode": "rb", **mode}) as opened:
+            self.execute_fd("getfd", opened.fileno(), fdname=name)
+
     def execute(self, command, **arguments):
         """Run a command; returns its result, raises ControlError. Events are kept."""
+        return self.execute_fd(command, None, **arguments)
+
+    def execute_fd(self, command, descriptor, **arguments):
+        """The same, and a descriptor goes with it (None: none does)."""
         number, self.next_id = self.next_id, self.next_id + 1
         request = {"execute": command, "id": number}
         if arguments:
             request["arguments"] = arguments
-        self.send_raw(json.dumps(request).encode() + b"\n")
+        fds = [] if descriptor is None else [descriptor]
+        socket.send_fds(self.socket, [json.dumps(request).encode() + b"\n"], fds)
         while (answer := self.receive()) is not None:
             if "event" in answer:
                 self.events.append(answer)
