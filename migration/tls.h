@@ -13,12 +13,18 @@ struct tls_files {
 	const char *cert, *key; /* ours, both or none; a server must have them */
 	const char *ca;         /* who may have issued the peer's; NULL: see below */
 	const char *psk;        /* "NAME:HEX KEY" lines, as psktool writes; excludes the others */
+	/*
+	 * Opens one of them by the name above, for reading: a descriptor, or -errno with @e.
+	 * NULL: they are paths.
+	 */
+	int (*open)(void *opaque, const char *name, struct err *e);
+	void *opaque;
 };
 
 /*
  * A server with a CA demands a certificate of each client, and one without lets
  * every client in that the allow-list does. A client without a CA trusts those
- * of the system. With keys, a client uses the first of its file, and a server
+ * of the system, if it may open files. With keys, a client uses the first of its file, and a server
  * knows all of its own.
  */
 struct tls_credentials;

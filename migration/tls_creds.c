@@ -61,14 +61,28 @@ static int read_fd(int fd, struct text *ret, const char *path, struct err *e)
 	return 0;
 }
 
-static int read_text(const char *path, bool secret, struct text *ret, struct err *e)
+static int open_file(const struct tls_files *files, const char *name, struct err *e)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int fd;
+
+	if (files->open)
+		return files->open(files->opaque, name, e);
+	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	return fd < 0 ? err_set(e, -errno, "cannot open %s: %s", name, strerror(errno)) : fd;
+}
+
+/* @path is one of @files. */
+static int read_text(const struct tls_files *files, const char *path, bool secret, struct text *ret,
+		     struct err *e)
+{
+	_cleanup_close_ int fd = open_file(files, path, e);
 	struct stat st;
 	int rc;
 
 	*ret = (struct text){ 0 };
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
 		return err_set(e, -errno, "cannot open %s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, -EINVAL, "%s is not a file", path);
@@ -94,11 +108,15 @@ static int add_trust(struct tls_credentials *creds, const struct tls_files *file
 	gnutls_datum_t pem;
 	int rc;
 
+	if (!files->ca && files->open && !creds->server)
+		return err_set(e, -EINVAL,
+			       "who may have issued the peer's certificate was not "
+			       "said: tls-ca is missing");
 	if (!files->ca) {
 		rc = creds->server ? 0 : gnutls_certificate_set_x509_system_trust(creds->x509);
 		return rc < 0 ? err_gnutls(e, rc, "the system's certificates") : 0;
 	}
-	rc = read_text(files->ca, false, &ca, e);
+	rc = read_text(files, files->ca, false, &ca, e);
 	if (rc < 0)
 		return rc;
 	pem = (gnutls_datum_t){ .data = (unsigned char *)ca.data, .size = (unsigned)ca.bytes };
@@ -132,10 +150,10 @@ static int add_own(struct tls_credentials *creds, const struct tls_files *files,
 	if (!files->cert || !files->key)
 		return err_set(e, -EINVAL,
 			       "a certificate and its key are needed: --tls-cert and --tls-key");
-	rc = read_text(files->cert, false, &cert, e);
+	rc = read_text(files, files->cert, false, &cert, e);
 	if (rc < 0)
 		return rc;
-	rc = read_text(files->key, true, &key, e);
+	rc = read_text(files, files->key, true, &key, e);
 	if (rc == 0) {
 		c = (gnutls_datum_t){ (unsigned char *)cert.data, (unsigned)cert.bytes };
 		k = (gnutls_datum_t){ (unsigned char *)key.data, (unsigned)key.bytes };
@@ -249,7 +267,7 @@ static int load_psk(struct tls_credentials *creds, const struct tls_files *files
 
 	if (files->cert || files->key || files->ca)
 		return err_set(e, -EINVAL, "use either certificates or pre-shared keys");
-	rc = read_text(files->psk, true, &text, e);
+	rc = read_text(files, files->psk, true, &text, e);
 	if (rc < 0)
 		return rc;
 	rc = tls_parse_keys(creds, text.data, text.bytes, files->psk, e);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `ferry teleport`: begin, follow, cancel or continue the move of a guest to another host.
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 
 #include "migration/address.h"
 #include "migration/report.h"
+#include "migration/tls.h"
 #include "util/clock.h"
 #include "util/io.h"
 #include "vmm/cli/cli.h"
@@ -19,6 +21,8 @@
 #define REPLY_TIMEOUT_S 10
 #define POLL_MS         100U
 #define END_TIMEOUT_S   15U
+/* Whom a client without --tls-ca trusts: where Debian's GnuTLS looks, too. */
+#define SYSTEM_CAS "/etc/ssl/certs/ca-certificates.crt"
 
 static const char *const clock_choices[] = { "real", "continue", NULL };
 static const char *const timeout_choices[] = { "cancel", "switch", NULL };
@@ -81,25 +85,48 @@ static int absolute(const char *path, char *buf, size_t len, struct err *e)
 	return 0;
 }
 
-static int add_path(json_t *args, const char *name, const char *path, struct err *e)
+/* The guest's process opens no files: argument @name is one of ours. NULL: none. */
+static int add_file(struct control_client *c, json_t *args, const char *name, const char *path,
+		    struct err *e)
 {
-	char buf[4096];
-	int rc = path ? absolute(path, buf, sizeof(buf), e) : 0;
+	_cleanup_close_ int fd =
+		path ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
 
-	if (path && rc == 0)
-		(void)json_object_set_new(args, name, json_string(buf));
-	return rc;
+	if (!path)
+		return 0;
+	if (fd < 0)
+		return err_set(e, -errno, "cannot open %s: %s", path, strerror(errno));
+	(void)json_object_set_new(args, name, json_sprintf("fd:%s", name));
+	return client_pass_fd(c, name, fd, e);
 }
 
-static int add_paths(json_t *args, const struct teleport_cli *o, struct err *e)
+static int add_files(struct control_client *c, json_t *args, const struct teleport_cli *o,
+		     struct err *e)
 {
+	const struct tls_files files = {
+		.cert = o->tls_cert,
+		.key = o->tls_key,
+		.ca = o->tls_ca,
+		.psk = o->tls_psk,
+	};
+	const char *ca = o->tls_ca;
+	struct tls_credentials *creds;
 	int rc;
 
-	if ((rc = add_path(args, "tls-ca", o->tls_ca, e)) < 0 ||
-	    (rc = add_path(args, "tls-cert", o->tls_cert, e)) < 0 ||
-	    (rc = add_path(args, "tls-key", o->tls_key, e)) < 0)
+	if (!tls_wanted(&files))
+		return 0;
+	/* What is wrong with them is said here, with their names. */
+	rc = tls_credentials_new(&creds, &files, false, e);
+	if (rc < 0)
 		return rc;
-	return add_path(args, "tls-psk", o->tls_psk, e);
+	tls_credentials_free(creds);
+	if (!ca && !o->tls_psk)
+		ca = SYSTEM_CAS;
+	if ((rc = add_file(c, args, "tls-ca", ca, e)) < 0 ||
+	    (rc = add_file(c, args, "tls-cert", o->tls_cert, e)) < 0 ||
+	    (rc = add_file(c, args, "tls-key", o->tls_key, e)) < 0)
+		return rc;
+	return add_file(c, args, "tls-psk", o->tls_psk, e);
 }
 
 /* The guest's process has no resolver: it reads files, which confinement forbids. */
@@ -152,7 +179,8 @@ static int add_compress(json_t *args, const char *text, struct err *e)
 	return 0;
 }
 
-static json_t *make_args(const struct teleport_cli *o, const char *dest, struct err *e)
+static json_t *make_args(struct control_client *c, const struct teleport_cli *o, const char *dest,
+			 struct err *e)
 {
 	json_t *args = json_pack(
 		"{s:b, s:i, s:i, s:I, s:b, s:i, s:s, s:s, s:b, s:s*, s:s*, s:b}", "stopped",
@@ -167,7 +195,7 @@ static json_t *make_args(const struct teleport_cli *o, const char *dest, struct 
 		return NULL;
 	}
 	if (add_uri(args, dest, e) < 0 || add_compress(args, o->compress, e) < 0 ||
-	    add_paths(args, o, e) < 0) {
+	    add_files(c, args, o, e) < 0) {
 		json_decref(args);
 		return NULL;
 	}
@@ -316,7 +344,7 @@ static int conclude(const struct cli *cli, const struct teleport_cli *o, struct 
 static int begin(const struct cli *cli, const struct teleport_cli *o, struct control_client *c,
 		 struct err *e)
 {
-	json_t *args = make_args(o, cli->arg2, e);
+	json_t *args = make_args(c, o, cli->arg2, e);
 	json_t *st;
 	int rc;
 

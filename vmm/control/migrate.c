@@ -41,10 +41,11 @@ const struct control_arg control_migrate_args[] = {
 	{ "on-timeout", JSON_STRING, true, .help = "what then", .choices = on_timeouts },
 	{ "hold", JSON_STRING, true, .help = "phases to stop at, with commas between them" },
 	{ "report", JSON_TRUE, true, .help = "collect for `ferry-migrate-report`" },
-	{ "tls-ca", JSON_STRING, true, .help = "file: who may have issued the peer's certificate" },
-	{ "tls-cert", JSON_STRING, true, .help = "file: our certificate" },
-	{ "tls-key", JSON_STRING, true, .help = "file: our key" },
-	{ "tls-psk", JSON_STRING, true, .help = "file: pre-shared keys" },
+	{ "tls-ca", JSON_STRING, true,
+	  .help = CONTROL_FD_ARG_HELP ": who may have issued the peer's certificate" },
+	{ "tls-cert", JSON_STRING, true, .help = "the same: our certificate" },
+	{ "tls-key", JSON_STRING, true, .help = "the same: our key" },
+	{ "tls-psk", JSON_STRING, true, .help = "the same: pre-shared keys" },
 	{ "tls-name", JSON_STRING, true, .help = "whom the peer's certificate must name" },
 	{ 0 },
 };
@@ -79,16 +80,32 @@ static unsigned choice_arg(const struct control_call *c, const char *name,
 	return 0;
 }
 
+/* The argument that is called @name, if it is given. */
+static const char *file_arg(const struct control_call *c, const char *name)
+{
+	return text_arg(c, name) ? name : NULL;
+}
+
+static int open_file(void *opaque, const char *name, struct err *e)
+{
+	struct control_call *c = opaque;
+
+	(void)e; /* it is the call's */
+	return control_take_fd_arg(c, name);
+}
+
 int control_cmd_migrate(struct control_call *c)
 {
 	struct teleport_options o = {
 		.dest = text_arg(c, "uri"),
 		.numbers = text_arg(c, "addresses"),
 		.tls_name = text_arg(c, "tls-name"),
-		.tls = { .ca = text_arg(c, "tls-ca"),
-			 .cert = text_arg(c, "tls-cert"),
-			 .key = text_arg(c, "tls-key"),
-			 .psk = text_arg(c, "tls-psk") },
+		.tls = { .ca = file_arg(c, "tls-ca"),
+			 .cert = file_arg(c, "tls-cert"),
+			 .key = file_arg(c, "tls-key"),
+			 .psk = file_arg(c, "tls-psk"),
+			 .open = open_file,
+			 .opaque = c },
 		.source = { .stopped = flag_arg(c, "stopped"),
 			    .auto_converge = flag_arg(c, "auto-converge"),
 			    .verify = flag_arg(c, "verify"),
