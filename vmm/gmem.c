@@ -3,12 +3,14 @@
 #include "vmm/gmem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/mman.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "util/bitmap.h"
+#include "util/io.h"
 #include "vmm/gmem_impl.h"
 #include "vmm/memmap.h"
 
@@ -92,6 +94,8 @@ int gmem_init(struct gmem *gm, uint64_t bytes, unsigned flags, struct err *e)
 			       (unsigned long long)(bytes / MIB), strerror(errno));
 	gmem_keep_private(base, bytes);
 	*gm = (struct gmem){ .bytes = bytes, .base = base, .hugepages = huge, .file_fd = -1 };
+	/* Now: whoever scans the memory may be confined by then. */
+	gm->pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	cut_regions(gm);
 	return 0;
 }
@@ -103,6 +107,7 @@ void gmem_fini(struct gmem *gm)
 	(void)munmap(gm->base, gm->bytes);
 	free(gm->dirty_map);
 	gmem_forget_file(gm);
+	close_fd(&gm->pagemap_fd);
 	*gm = (struct gmem){ 0 };
 }
 

@@ -57,6 +57,7 @@ struct gmem {
 	unsigned nr_regions;
 	struct gmem_region regions[GMEM_MAX_REGIONS];
 	int file_fd;          /* RAM is a private mapping of it; -1: of nothing */
+	int pagemap_fd;       /* of this process, for gmem_scan.h; -1: there is none */
 	uint64_t file_offset; /* of the first byte of RAM */
 
 	/* One bit a page that was the file's and has been discarded; NULL without file. */

@@ -3,11 +3,9 @@
 #include "vmm/gmem_scan.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "util/io.h"
 
@@ -38,7 +36,6 @@ struct gmem_scan {
 	const struct gmem *gm;
 	uint64_t nr_pages;
 	enum gmem_scan_way way;
-	int pagemap_fd;
 	union {
 		struct page_region regions[NR_REGIONS];
 		uint64_t entries[NR_ENTRIES];
@@ -53,8 +50,7 @@ int gmem_scan_new_as(struct gmem_scan **ret, const struct gmem *gm, enum gmem_sc
 		return -ENOMEM;
 	s->gm = gm;
 	s->nr_pages = gm->bytes / GMEM_PAGE_BYTES;
-	s->pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	s->way = s->pagemap_fd < 0 ? GMEM_SCAN_NOBODY : way;
+	s->way = gm->pagemap_fd < 0 ? GMEM_SCAN_NOBODY : way;
 	*ret = s;
 	return 0;
 }
@@ -66,9 +62,6 @@ int gmem_scan_new(struct gmem_scan **ret, const struct gmem *gm)
 
 void gmem_scan_free(struct gmem_scan *s)
 {
-	if (!s)
-		return;
-	close_fd(&s->pagemap_fd);
 	free(s);
 }
 
@@ -108,7 +101,7 @@ static bool scan_ioctl(struct gmem_scan *s, const struct window *w)
 	};
 
 	while (arg.start < arg.end) {
-		int n = ioctl(s->pagemap_fd, PM_SCAN, &arg);
+		int n = ioctl(s->gm->pagemap_fd, PM_SCAN, &arg);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -131,7 +124,7 @@ static bool scan_entries(struct gmem_scan *s, const struct window *w)
 		uint64_t n = MIN(w->end - page, NR_ENTRIES);
 		off_t offset = (off_t)((base_page + page) * PAGEMAP_ENTRY);
 
-		if (io_pread_full(s->pagemap_fd, s->entries, n * PAGEMAP_ENTRY, offset) < 0)
+		if (io_pread_full(s->gm->pagemap_fd, s->entries, n * PAGEMAP_ENTRY, offset) < 0)
 			return false;
 		for (uint64_t i = 0; i < n; i++) {
 			if (s->entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED))

@@ -20,7 +20,9 @@
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "util/compiler.h"
@@ -36,6 +38,25 @@ static long try_open(void)
 static long try_create(void)
 {
 	return open("/tmp/ferry-probe", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+
+static long try_open_folder(void)
+{
+	return open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static long try_mkdir(void)
+{
+	return mkdir("/tmp/ferry-probe", 0700);
+}
+
+/* A name in the file system, which is a control socket for whoever finds it. */
+static long try_socket_file(void)
+{
+	const struct sockaddr_un sun = { .sun_family = AF_UNIX, .sun_path = "/tmp/ferry-probe" };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? fd : bind(fd, (const struct sockaddr *)&sun, sizeof(sun));
 }
 
 static long try_packet_socket(void)
@@ -124,7 +145,7 @@ static long try_chmod(void)
 
 static long try_unlink(void)
 {
-	return unlink("/etc/ferry-probe");
+	return unlink("/proc/version");
 }
 
 static long try_tcp_socket(void)
@@ -160,11 +181,36 @@ static long try_write_root(void)
 	return open("/probe", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 }
 
+static long try_tcp_listen(void)
+{
+	const struct sockaddr_in at = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? fd : bind(fd, (const struct sockaddr *)&at, sizeof(at));
+}
+
+/* One that somebody else listens at: the test's own, by this name. */
+static long try_abstract_socket(void)
+{
+	const struct sockaddr_un sun = { .sun_family = AF_UNIX, .sun_path = "\0ferry-probe" };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? fd : connect(fd, (const struct sockaddr *)&sun, sizeof(sun));
+}
+
 static const struct {
 	const char *name;
 	long (*fn)(void);
 } actions[] = {
 	{ "open", try_open },
+	{ "open-folder", try_open_folder },
+	{ "mkdir", try_mkdir },
+	{ "socket-file", try_socket_file },
+	{ "tcp-listen", try_tcp_listen },
+	{ "abstract-socket", try_abstract_socket },
 	{ "create", try_create },
 	{ "packet-socket", try_packet_socket },
 	{ "netlink-socket", try_netlink_socket },

@@ -128,8 +128,8 @@ static const struct control_command commands[] = {
 	  .help = "The file that `SAVE_WRITTEN` has told of has its name: the guest may end. From "
 		  "the client that has begun the save." },
 	{ "dump-guest-memory", control_cmd_dump, .args = control_dump_args,
-	  .help = "Begin to write an ELF core of the guest to a file; `DUMP_COMPLETED` follows. Given up "
-		  "when this client hangs up." },
+	  .help = "Begin to write an ELF core of the guest to a file; `DUMP_COMPLETED` follows. "
+		  "Given up when this client hangs up." },
 	{ "query-dump", control_cmd_query_dump, .anytime = true,
 	  .help = "Whether a core is being written, or how the last one ended, if nothing was "
 		  "saved or moved since.",

@@ -416,6 +416,8 @@ static int set_up(struct run *run, struct err *e)
 	if (rc == 0)
 		rc = runtime_claim(&run->claim, run->cfg->name, run->cfg->ephemeral, e);
 	if (rc == 0)
+		rc = run_plan_rename(run->cfg, run->claim.lock_fd, e);
+	if (rc == 0)
 		rc = make_machine(run, e);
 	if (rc == 0)
 		rc = open_control(run, e);

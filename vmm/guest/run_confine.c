@@ -6,6 +6,7 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "migration/address.h"
 #include "util/io.h"
@@ -66,15 +67,22 @@ static int plan_name(const struct config *cfg, struct err *e)
 static int plan_dumps(struct config *cfg, struct err *e)
 {
 	char *dir;
+	int rc;
 
-	if (!cfg->dump_dir || !sandbox_hides_files())
+	/* One that is not there now cannot be written to later: then no core is kept. */
+	if (!sandbox_hides_files())
+		return cfg->dump_dir && access(cfg->dump_dir, F_OK) == 0
+			       ? sandbox_allow_cores(cfg->dump_dir, e)
+			       : 0;
+	if (!cfg->dump_dir)
 		return 0;
 	dir = realpath(cfg->dump_dir, NULL);
 	if (!dir)
 		return err_set(e, -errno, "dump-dir: %s: %s", cfg->dump_dir, strerror(errno));
 	free(cfg->dump_dir);
 	cfg->dump_dir = dir;
-	return sandbox_show_folder(dir, e);
+	rc = sandbox_allow_cores(dir, e);
+	return rc < 0 ? rc : sandbox_show_folder(dir, e);
 }
 
 static int plan_nets(const struct config *cfg, struct err *e)
@@ -92,6 +100,17 @@ static int plan_nets(const struct config *cfg, struct err *e)
 		return sandbox_show_resolver(e);
 	}
 	return 0;
+}
+
+int run_plan_rename(const struct config *cfg, int lock_fd, struct err *e)
+{
+	char dir[128];
+	int rc;
+
+	if (cfg->ephemeral || keeper_exists())
+		return 0;
+	rc = runtime_dir(dir, sizeof(dir), false, e);
+	return rc < 0 ? rc : sandbox_allow_rename(dir, lock_fd, e);
 }
 
 int run_plan_confinement(struct config *cfg, struct err *e)

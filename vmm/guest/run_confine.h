@@ -15,4 +15,10 @@ struct config;
  */
 __must_check int run_plan_confinement(struct config *cfg, struct err *e);
 
+/*
+ * The same for another name that the guest may get, once it has one: @lock_fd is the
+ * claim's.
+ */
+__must_check int run_plan_rename(const struct config *cfg, int lock_fd, struct err *e);
+
 #endif

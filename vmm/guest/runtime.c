@@ -244,21 +244,17 @@ static int take_lock(struct runtime_claim *claim, const char *dir, const char *n
 	return 0;
 }
 
-/* A guest with files has the name. */
-static bool taken_by_file(const char *dir, const char *name)
-{
-	_cleanup_close_ int fd = open_lock(dir, false);
-
-	return fd >= 0 && is_locked(fd, name);
-}
-
-/* An ephemeral guest has the name. */
-static bool taken_by_ephemeral(const char *dir, const char *name)
+/*
+ * Does a guest of the one kind, or of the other, listen under the name? Whoever claims
+ * it listens before he asks, so that of two at least one is refused. Without a look at
+ * the lock: a confined guest without files cannot open it.
+ */
+static bool taken_by(const char *dir, const char *name, bool ephemeral)
 {
 	_cleanup_close_ int fd = -1;
 	struct runtime_addr addr;
 
-	if (runtime_addr(dir, name, true, &addr, NULL) == 0)
+	if (runtime_addr(dir, name, ephemeral, &addr, NULL) == 0)
 		fd = connect_to(&addr);
 	return fd >= 0 || fd == -EAGAIN;
 }
@@ -270,13 +266,12 @@ int runtime_check_free(const char *name, struct err *e)
 
 	if (rc < 0)
 		return rc;
-	return taken_by_file(dir, name) || taken_by_ephemeral(dir, name) ? err_taken(name, e) : 0;
+	return taken_by(dir, name, false) || taken_by(dir, name, true) ? err_taken(name, e) : 0;
 }
 
 static int claim_name(struct runtime_claim *claim, const char *dir, const char *name, struct err *e)
 {
 	struct runtime_addr addr;
-	bool taken;
 	int rc = runtime_addr(dir, name, claim->ephemeral, &addr, e);
 
 	if (rc < 0)
@@ -291,8 +286,7 @@ static int claim_name(struct runtime_claim *claim, const char *dir, const char *
 	}
 	if (rc < 0)
 		return rc;
-	taken = claim->ephemeral ? taken_by_file(dir, name) : taken_by_ephemeral(dir, name);
-	return taken ? err_taken(name, e) : 0;
+	return taken_by(dir, name, !claim->ephemeral) ? err_taken(name, e) : 0;
 }
 
 int runtime_claim(struct runtime_claim *claim, const char *name, bool ephemeral, struct err *e)

@@ -41,8 +41,21 @@ static const struct {
 	{ 6, 0, 0, SCOPE_ABSTRACT_UNIX },
 };
 
-/* The guest's connections, and ports that are forwarded to it. */
-static const bool uses_tcp[THREAD_NR_CLASSES] = { [THREAD_NET] = true };
+/*
+ * What a class may do all the same. Whatever the main thread starts, user networks and
+ * teleports among them, has its domain beneath its own.
+ */
+static const struct freedom {
+	uint64_t net;
+	uint64_t scopes; /* to connect to */
+} freedoms[THREAD_NR_CLASSES] = {
+	/* systemd's socket for notes, names of ephemeral guests */
+	[THREAD_MAIN] = { ACCESS_NET_BIND_TCP | ACCESS_NET_CONNECT_TCP, SCOPE_ABSTRACT_UNIX },
+	/* the guest's connections, and ports that are forwarded to it */
+	[THREAD_NET] = { ACCESS_NET_BIND_TCP | ACCESS_NET_CONNECT_TCP, 0 },
+	/* the other host */
+	[THREAD_MOVE] = { ACCESS_NET_CONNECT_TCP, 0 },
+};
 
 int sandbox_landlock_abi(void)
 {
@@ -58,8 +71,8 @@ static size_t ruleset_bytes(int abi)
 	return abi < 6 ? offsetof(struct ruleset, scoped) : sizeof(struct ruleset);
 }
 
-/* A ruleset that forbids all there is to forbid. The descriptor or -errno. */
-static int new_ruleset(int abi, bool has_tcp)
+/* A ruleset that forbids all there is to forbid but @but. The descriptor or -errno. */
+static int new_ruleset(int abi, const struct freedom *but)
 {
 	struct ruleset r = { 0 };
 	long fd;
@@ -69,23 +82,27 @@ static int new_ruleset(int abi, bool has_tcp)
 		r.handled_access_net |= versions[i].net;
 		r.scoped |= versions[i].scoped;
 	}
-	if (has_tcp)
-		r.handled_access_net = 0;
+	r.handled_access_net &= ~but->net;
+	r.scoped &= ~but->scopes;
 	fd = syscall(SYS_landlock_create_ruleset, &r, ruleset_bytes(abi), 0);
 	return fd < 0 ? -errno : (int)fd;
+}
+
+static int allow_fd(int ruleset_fd, int fd, uint64_t access)
+{
+	const struct landlock_path_beneath_attr attr = { .allowed_access = access,
+							 .parent_fd = fd };
+
+	return syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) < 0
+		       ? -errno
+		       : 0;
 }
 
 static int allow(int ruleset_fd, const char *path, uint64_t access)
 {
 	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
-	const struct landlock_path_beneath_attr attr = { .allowed_access = access,
-							 .parent_fd = fd };
 
-	if (fd < 0)
-		return -errno;
-	return syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) < 0
-		       ? -errno
-		       : 0;
+	return fd < 0 ? -errno : allow_fd(ruleset_fd, fd, access);
 }
 
 static int allow_resolver(int ruleset_fd)
@@ -116,23 +133,53 @@ int landlock_init(struct landlock *l)
 	l->abi = sandbox_landlock_abi();
 	for (unsigned i = 0; i < THREAD_NR_CLASSES; i++)
 		l->fds[i] = -1;
-	for (unsigned i = 0; l->abi && i < THREAD_NR_CLASSES && rc >= 0; i++) {
-		if (i != THREAD_MAIN && i != THREAD_MOVE)
-			rc = l->fds[i] = new_ruleset(l->abi, uses_tcp[i]);
-	}
-	return rc < 0 || !l->abi ? rc : allow_resolver(l->fds[THREAD_NET]);
+	for (unsigned i = 0; l->abi && i < THREAD_NR_CLASSES && rc >= 0; i++)
+		rc = l->fds[i] = new_ruleset(l->abi, &freedoms[i]);
+	if (rc < 0 || !l->abi)
+		return rc;
+	/* The main thread for those that come later, with a nic. */
+	rc = allow_resolver(l->fds[THREAD_NET]);
+	return rc < 0 ? rc : allow_resolver(l->fds[THREAD_MAIN]);
 }
 
 int landlock_allow_removal(const struct landlock *l, const char *dir)
 {
-	if (!l->abi || l->fds[THREAD_MAIN] < 0)
+	if (!l->abi)
 		return 0;
 	return allow(l->fds[THREAD_MAIN], dir, LANDLOCK_ACCESS_FS_REMOVE_FILE);
 }
 
+int landlock_allow_rename(const struct landlock *l, const char *dir, int lock_fd)
+{
+	int rc;
+
+	if (!l->abi)
+		return 0;
+	rc = allow(l->fds[THREAD_MAIN], dir, LANDLOCK_ACCESS_FS_MAKE_SOCK);
+	return rc < 0 ? rc
+		      : allow_fd(l->fds[THREAD_MAIN], lock_fd,
+				 LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE);
+}
+
+int landlock_allow_cores(const struct landlock *l, const char *dir)
+{
+	/* Made without a name, which is linked, or with another, which is changed; synced. */
+	uint64_t access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+			  LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+			  LANDLOCK_ACCESS_FS_READ_DIR;
+	int rc;
+
+	if (!l->abi)
+		return 0;
+	if (l->abi >= 3)
+		access |= ACCESS_FS_TRUNCATE;
+	rc = allow(l->fds[THREAD_MAIN], dir, access);
+	return rc < 0 ? rc : allow(l->fds[THREAD_MOVE], dir, access);
+}
+
 int landlock_enter(const struct landlock *l, enum thread_class class)
 {
-	if (!l->abi || l->fds[class] < 0)
+	if (!l->abi)
 		return 0;
 	return syscall(SYS_landlock_restrict_self, l->fds[class], 0) < 0 ? -errno : 0;
 }

@@ -203,6 +203,20 @@ int sandbox_allow_removal(const char *dir, struct err *e)
 	return rc < 0 ? err_set(e, rc, "confinement: %s: %s", dir, strerror(-rc)) : 0;
 }
 
+int sandbox_allow_rename(const char *dir, int lock_fd, struct err *e)
+{
+	int rc = box.begun ? landlock_allow_rename(&box.landlock, dir, lock_fd) : 0;
+
+	return rc < 0 ? err_set(e, rc, "confinement: %s: %s", dir, strerror(-rc)) : 0;
+}
+
+int sandbox_allow_cores(const char *dir, struct err *e)
+{
+	int rc = box.begun ? landlock_allow_cores(&box.landlock, dir) : 0;
+
+	return rc < 0 ? err_set(e, rc, "confinement: %s: %s", dir, strerror(-rc)) : 0;
+}
+
 int sandbox_enter(struct err *e)
 {
 	int rc;

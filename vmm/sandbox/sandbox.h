@@ -21,6 +21,8 @@
  * The main thread goes on to open what the guest needs, and calls sandbox_enter()
  * before anything of the guest's, a peer's or a saved file's state is read. Threads
  * that it starts later inherit from it, and take what narrows their class further.
+ * From then on no thread opens files, but for those that were allowed before: what
+ * else is needed comes as a descriptor, from a client of the control socket.
  *
  * All of this belongs to the process, as the process's threads do: it is the one
  * state of file scope besides the log's.
@@ -81,6 +83,15 @@ __must_check int sandbox_allow_removal(const char *dir, struct err *e);
  */
 __must_check int sandbox_show_folder(const char *dir, struct err *e);
 __must_check int sandbox_show_resolver(struct err *e);
+
+/*
+ * The guest may get another name: its socket is made in the folder @dir, where the names'
+ * lock is, open as @lock_fd. Begun or not; before sandbox_enter(). 0 or -errno.
+ */
+__must_check int sandbox_allow_rename(const char *dir, int lock_fd, struct err *e);
+
+/* Cores of the guest may be written to the folder @dir. The same. */
+__must_check int sandbox_allow_cores(const char *dir, struct err *e);
 
 /* Confine the calling thread, the main one: all is open. Not begun: no-op. 0 or -errno. */
 __must_check int sandbox_enter(struct err *e);

@@ -38,7 +38,7 @@ json_t *limits_json(const struct limits *l);
 
 /* --- landlock.c --- */
 
-/* The rulesets, one for each kind of thread; a descriptor is -1 where there is none. */
+/* The rulesets, one for each class of threads; a descriptor is -1 where there is none. */
 struct landlock {
 	int abi; /* 0: the kernel has none */
 	int fds[THREAD_NR_CLASSES];
@@ -52,6 +52,12 @@ __must_check int landlock_allow_resolver_in(const struct landlock *l, const char
 
 /* The main thread may remove files from the folder @dir. 0 or -errno. */
 __must_check int landlock_allow_removal(const struct landlock *l, const char *dir);
+
+/* The main thread may make sockets there, and open the file that @lock_fd is. 0 or -errno. */
+__must_check int landlock_allow_rename(const struct landlock *l, const char *dir, int lock_fd);
+
+/* Who dumps the guest may make files there. 0 or -errno. */
+__must_check int landlock_allow_cores(const struct landlock *l, const char *dir);
 
 /* The calling thread lives by the rules of @class from now on. 0 or -errno. */
 __must_check int landlock_enter(const struct landlock *l, enum thread_class class);
