@@ -8,13 +8,6 @@
 #define MAX_BYTES 16384U /* more tells nothing new, and takes its time */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-const char *__lsan_default_suppressions(void); // NOLINT: the sanitizer's name for it
-
-/* fontconfig keeps what it read of the host's fonts until the process ends. */
-const char *__lsan_default_suppressions(void) // NOLINT: see above
-{
-	return "leak:libfontconfig\n";
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {

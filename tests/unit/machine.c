@@ -5,9 +5,11 @@
 #include <assert.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "vmm/console.h"
 #include "vmm/memmap.h"
 #include "vmm/vcpu.h"
 
@@ -57,6 +59,33 @@ void machine_fini(struct machine *m)
 	vm_free(m->vm);
 	loop_free(m->io_loop);
 	loop_free(m->main_loop);
+}
+
+int machine_add_console(struct machine *m, struct console **ret)
+{
+	struct console_reader_params p = { 0 };
+	int pair[2], rc;
+
+	rc = console_new(ret, m->main_loop);
+	assert(rc == 0);
+	rc = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+	assert(rc == 0);
+	p.out_fd = pair[0];
+	p.in_fd = dup(pair[0]);
+	rc = console_add_reader(*ret, &p);
+	assert(rc == 0);
+	(void)rc;
+	return pair[1];
+}
+
+void machine_free_console(struct machine *m, struct console *con, int peer)
+{
+	if (!m->vm)
+		return;
+	vm_free(m->vm);
+	m->vm = NULL;
+	console_free(con);
+	(void)close(peer);
 }
 
 static uint64_t ecam(unsigned device, unsigned reg)

@@ -29,6 +29,16 @@ void machine_fini(struct machine *m);
 		}                                                                                  \
 	} while (0)
 
+struct console;
+
+/*
+ * A console on @m's main loop with one reader, whose other end is returned. Where there is a
+ * VM, machine_free_console() releases both before machine_fini(), and the VM, whose devices
+ * use the console.
+ */
+int machine_add_console(struct machine *m, struct console **ret);
+void machine_free_console(struct machine *m, struct console *con, int peer);
+
 /* Configuration space of device @device, by ECAM; all ones where nothing is. */
 uint32_t machine_cfg_read(struct machine *m, unsigned device, unsigned reg, unsigned size);
 void machine_cfg_write(struct machine *m, unsigned device, unsigned reg, uint32_t value,

@@ -7,46 +7,17 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/driver.h"
-#include "virtio/rng.h"
+#include "tests/unit/rng_fixture.h"
 
-#define SLOT       1
 #define QUEUE_SIZE 16
 
-struct fixture {
-	struct machine m;
-	struct driver d;
-};
-
-static int setup(void **state)
+static void set_master(struct rng_fixture *f, bool on)
 {
-	struct fixture *f = test_calloc(1, sizeof(*f));
-
-	*state = f;
-	machine_init(&f->m, 2 * MIB);
-	if (!f->m.vm)
-		return 0;
-	assert_int_equal(rng_new(f->m.vm, f->m.pci, "rng0", f->m.io_loop), 0);
-	driver_init(&f->d, &f->m, SLOT);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	machine_fini(&f->m);
-	test_free(f);
-	return 0;
-}
-
-static void set_master(struct fixture *f, bool on)
-{
-	machine_cfg_write(&f->m, SLOT, PCI_COMMAND,
+	machine_cfg_write(&f->m, RNG_SLOT, PCI_COMMAND,
 			  PCI_COMMAND_MEMORY | (on ? PCI_COMMAND_MASTER : 0U), 2);
 }
 
-static void offer(struct fixture *f)
+static void offer(struct rng_fixture *f)
 {
 	driver_offer(&f->d, 0, DRIVER_DATA, 64, RING_WRITE);
 	driver_kick(&f->d, 0);
@@ -58,7 +29,7 @@ static void do_nothing(void *opaque)
 }
 
 /* Whatever the device was told to do before, it has had its chance. */
-static void check_nothing_done(struct fixture *f)
+static void check_nothing_done(struct rng_fixture *f)
 {
 	uint8_t data[64], zeroes[64] = { 0 };
 
@@ -70,7 +41,7 @@ static void check_nothing_done(struct fixture *f)
 
 static void test_off_and_on_again(void **state)
 {
-	struct fixture *f = *state;
+	struct rng_fixture *f = *state;
 
 	MACHINE_OR_SKIP(&f->m);
 	assert_true(driver_bring_up(&f->d, 0, 1, QUEUE_SIZE));
@@ -89,7 +60,7 @@ static void test_off_and_on_again(void **state)
 /* DRIVER_OK and late queues wait for it as well. */
 static void test_set_up_while_off(void **state)
 {
-	struct fixture *f = *state;
+	struct rng_fixture *f = *state;
 
 	MACHINE_OR_SKIP(&f->m);
 	set_master(f, false);
@@ -108,7 +79,7 @@ static void test_set_up_while_off(void **state)
 /* Neither a pause nor a reset of the machine brings back what the guest took. */
 static void test_pause_and_reset(void **state)
 {
-	struct fixture *f = *state;
+	struct rng_fixture *f = *state;
 	struct device *dev;
 
 	MACHINE_OR_SKIP(&f->m);
@@ -130,9 +101,12 @@ static void test_pause_and_reset(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_off_and_on_again, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_set_up_while_off, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_pause_and_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_off_and_on_again, rng_fixture_setup,
+						rng_fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_set_up_while_off, rng_fixture_setup,
+						rng_fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_pause_and_reset, rng_fixture_setup,
+						rng_fixture_teardown),
 	};
 
 	return cmocka_run_group_tests_name("bus_master", tests, NULL, NULL);

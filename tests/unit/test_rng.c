@@ -7,54 +7,26 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/driver.h"
+#include "tests/unit/rng_fixture.h"
 #include "util/clock.h"
 #include "virtio/rng.h"
 
-#define SLOT       1
 #define QUEUE_SIZE 16
 #define EVENT_IDX  (1ULL << VIRTIO_RING_F_EVENT_IDX)
 
-struct fixture {
-	struct machine m;
-	struct driver d;
-};
-
-static int setup(void **state)
-{
-	struct fixture *f = test_calloc(1, sizeof(*f));
-
-	*state = f;
-	machine_init(&f->m, 2 * MIB);
-	if (!f->m.vm)
-		return 0;
-	assert_int_equal(rng_new(f->m.vm, f->m.pci, "rng0", f->m.io_loop), 0);
-	driver_init(&f->d, &f->m, SLOT);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	machine_fini(&f->m);
-	test_free(f);
-	return 0;
-}
-
 static void test_identity(void **state)
 {
-	struct fixture *f = *state;
+	struct rng_fixture *f = *state;
 
 	MACHINE_OR_SKIP(&f->m);
-	assert_int_equal(machine_cfg_read(&f->m, SLOT, PCI_VENDOR_ID, 4), 0x10441af4);
+	assert_int_equal(machine_cfg_read(&f->m, RNG_SLOT, PCI_VENDOR_ID, 4), 0x10441af4);
 	assert_int_equal(driver_read(&f->d, VIRTIO_PCI_COMMON_NUMQ, 2), 1);
 	assert_int_equal(f->d.device, 0); /* no configuration of its own */
 }
 
 static void test_fills_requests(void **state)
 {
-	struct fixture *f = *state;
+	struct rng_fixture *f = *state;
 	uint8_t first[256], second[256], zeroes[16] = { 0 };
 	struct gmem *gm;
 
@@ -77,7 +49,7 @@ static void test_fills_requests(void **state)
 /* Buffers in pieces, and not a byte beyond them. */
 static void test_stays_inside(void **state)
 {
-	struct fixture *f = *state;
+	struct rng_fixture *f = *state;
 	struct ring *r = &f->d.rings[0];
 	const uint32_t zero = 0;
 
@@ -96,7 +68,7 @@ static void test_stays_inside(void **state)
 /* A huge request gets what one window allows, the next one waits for its window. */
 static void test_bounded(void **state)
 {
-	struct fixture *f = *state;
+	struct rng_fixture *f = *state;
 	uint64_t start;
 
 	MACHINE_OR_SKIP(&f->m);
@@ -114,7 +86,7 @@ static void test_bounded(void **state)
 /* Reset and pause while requests wait for their allowance. */
 static void test_waiting_requests(void **state)
 {
-	struct fixture *f = *state;
+	struct rng_fixture *f = *state;
 	struct device *device;
 
 	MACHINE_OR_SKIP(&f->m);
@@ -136,7 +108,7 @@ static void test_waiting_requests(void **state)
 
 static void test_readable_buffer(void **state)
 {
-	struct fixture *f = *state;
+	struct rng_fixture *f = *state;
 
 	MACHINE_OR_SKIP(&f->m);
 	assert_true(driver_bring_up(&f->d, 0, 1, QUEUE_SIZE));
@@ -152,12 +124,18 @@ static void test_readable_buffer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_identity, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_fills_requests, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_stays_inside, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_waiting_requests, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_readable_buffer, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_identity, rng_fixture_setup,
+						rng_fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_fills_requests, rng_fixture_setup,
+						rng_fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_stays_inside, rng_fixture_setup,
+						rng_fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_bounded, rng_fixture_setup,
+						rng_fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_waiting_requests, rng_fixture_setup,
+						rng_fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_readable_buffer, rng_fixture_setup,
+						rng_fixture_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,9 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -37,32 +35,19 @@ struct fixture {
 
 static bool open_side(struct side *s)
 {
-	struct console_reader_params p = { 0 };
-	int pair[2];
-
 	machine_init(&s->m, 1 * MIB);
 	if (!s->m.vm)
 		return false;
-	assert_int_equal(console_new(&s->con, s->m.main_loop), 0);
+	s->peer = machine_add_console(&s->m, &s->con);
 	assert_int_equal(serial_new(s->m.vm, s->con), 0);
 	assert_int_equal(rtc_new(s->m.vm), 0);
 	assert_int_equal(acpi_pm_new(s->m.vm, &s->pm), 0);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	p.out_fd = pair[0];
-	p.in_fd = dup(pair[0]);
-	assert_int_equal(console_add_reader(s->con, &p), 0);
-	s->peer = pair[1];
 	return true;
 }
 
 static void close_side(struct side *s)
 {
-	if (s->m.vm) {
-		vm_free(s->m.vm);
-		console_free(s->con);
-		(void)close(s->peer);
-	}
-	s->m.vm = NULL;
+	machine_free_console(&s->m, s->con, s->peer);
 	machine_fini(&s->m);
 }
 

@@ -4,8 +4,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -39,32 +37,19 @@ struct fixture {
 
 static bool open_side(struct side *s)
 {
-	struct console_reader_params p = { 0 };
-	int pair[2];
-
 	machine_init(&s->m, MEM);
 	if (!s->m.vm)
 		return false;
-	assert_int_equal(console_new(&s->con, s->m.main_loop), 0);
+	s->term = machine_add_console(&s->m, &s->con);
 	assert_int_equal(rng_new(s->m.vm, s->m.pci, "rng", s->m.io_loop), 0);
 	assert_int_equal(balloon_new(s->m.vm, s->m.pci, "balloon", s->m.io_loop, &s->balloon), 0);
 	assert_int_equal(vcon_new(s->m.vm, s->m.pci, "console", s->m.io_loop, s->con), 0);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	p.out_fd = pair[0];
-	p.in_fd = dup(pair[0]);
-	assert_int_equal(console_add_reader(s->con, &p), 0);
-	s->term = pair[1];
 	return true;
 }
 
 static void close_side(struct side *s)
 {
-	if (s->m.vm) {
-		vm_free(s->m.vm);
-		console_free(s->con);
-		(void)close(s->term);
-	}
-	s->m.vm = NULL;
+	machine_free_console(&s->m, s->con, s->term);
 	machine_fini(&s->m);
 }
 
