@@ -13,10 +13,11 @@ from .nethost import NetHost
 from .netns import NetNs, free_port
 from .proc import Proc, descendants, run, wait_end
 from .receive import Receive
+from .systemd import Systemd
 
 __all__ = [
     "BOOT_S", "Control", "Guest", "HungFs", "Keys", "Lab", "NetHost", "NetNs", "Proc", "PROMPT",
-    "Qemu", "QemuPC", "READY", "Receive", "Restored", "Skip", "alone", "booted_linux",
+    "Qemu", "QemuPC", "READY", "Receive", "Restored", "Skip", "Systemd", "alone", "booted_linux",
     "descendants", "each", "fds", "free_port", "guest_image", "links", "linux_guest",
     "memory_of", "no_leaks", "require_file", "require_kvm", "require_root", "require_tool", "run",
     "timeout", "tmp_dir", "unix_sockets", "vanishes", "wait_end",
