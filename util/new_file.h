@@ -42,8 +42,9 @@ __must_check int new_file_open(struct new_file *f, const char *path, bool force,
 __must_check int new_file_adopt(struct new_file *f, int fd, struct err *e);
 
 /*
- * Make it durable and give it its name, unless it was adopted. 0 or -errno with @e, then there is no such
- * file, or still the one that was there; -ECANCELED after new_file_cancel().
+ * Make it durable and give it its name, unless it was adopted. 0 or -errno with @e, then
+ * there is no such file, or still the one that was there; -ECANCELED after
+ * new_file_cancel().
  */
 __must_check int new_file_commit(struct new_file *f, struct err *e);
 

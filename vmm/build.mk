@@ -41,6 +41,7 @@ vmm_TOP := \
 		vmm/cli/dump.c \
 		vmm/cli/duration.c \
 		vmm/cli/guests.c \
+		vmm/cli/guard.c \
 		vmm/cli/help.c \
 		vmm/cli/log.c \
 		vmm/cli/memory.c \

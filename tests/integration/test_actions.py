@@ -3,6 +3,7 @@
 import json
 
 from ferrytest import Guest, each, tmp_dir
+from ferrytest.notmpfile import no_tmpfile
 
 
 def how(crash):
@@ -62,6 +63,14 @@ def test_rename_restart(case):
 def test_crash_leaves_a_core_and_ends():
     with tmp_dir() as folder, Guest("hello", name="g", append="crash=panic",
                                     dump_dir=folder) as guest:
+        assert guest.wait() == 125
+        assert [path.name for path in folder.iterdir()] == ["g-1.core"]
+
+
+def test_core_that_has_another_name_first():
+    with tmp_dir() as own, tmp_dir() as folder, \
+            Guest("hello", name="g", append="crash=panic", dump_dir=folder,
+                  env=no_tmpfile(own)) as guest:
         assert guest.wait() == 125
         assert [path.name for path in folder.iterdir()] == ["g-1.core"]
 

@@ -2,7 +2,8 @@
 """PCI devices that come and go while the guest runs, by ACPI: the hotplug guest."""
 import os
 
-from ferrytest import Control, Guest, Lab, QemuPC, Restored, fds, memory_of, no_leaks, timeout, tmp_dir
+from ferrytest import (Control, Guest, Lab, QemuPC, Restored, fds, memory_of, no_leaks, timeout,
+                       tmp_dir)
 from ferrytest.control import ControlError
 from ferrytest.moves import check_result
 

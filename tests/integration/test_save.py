@@ -14,6 +14,7 @@ from ferrytest import (Guest, NetNs, Receive, Restored, each, guest_image, no_le
                        require_root, run, timeout, tmp_dir)
 from ferrytest.control import ControlError
 from ferrytest.hungfs import libc, mount
+from ferrytest.notmpfile import no_tmpfile
 from ferrytest.paths import FERRY
 
 MIB = 1 << 20
@@ -506,6 +507,30 @@ def test_cancelled():
         assert proc.wait() == 1 and "cancelled" in proc.err.text
         assert not list(folder.iterdir())
         goes_on(guest)
+
+
+@timeout(90)
+@each(how=["to its end", signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_file_with_another_name_first(how):
+    with tmp_dir() as own, tmp_dir() as folder, \
+            Guest("dirty", memory="320M", append="mem=256M", net="none") as guest:
+        guest.wait_for(PASS)
+        with guest.control() as control, \
+                guest.ferry("save", guest.name, folder / "g", "--compress", "zstd",
+                            env=no_tmpfile(own)) as proc:
+            control.wait_event("STOP")
+            path, = folder.iterdir()
+            assert path.name.startswith(".ferry-save-")
+            if how == "to its end":
+                assert proc.wait(60) == 0 and guest.wait() == 0
+            else:
+                proc.signal(how)
+                assert proc.wait() == -how
+                control.wait_event("SAVE_FAILED")
+        assert [p.name for p in folder.iterdir()] == (["g"] if how == "to its end" else [])
+        if how == "to its end":
+            with Restored(folder / "g") as again:
+                goes_on(again, 1)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@
 
 #include "util/new_file.h"
 #include "vmm/cli/cli.h"
+#include "vmm/cli/guard.h"
 #include "vmm/control/client.h"
 
 #define REPLY_TIMEOUT_S 5
@@ -68,8 +69,10 @@ static json_t *wait_dumped(struct control_client *c, struct err *e)
 static json_t *dump(struct control_client *c, struct new_file *file, const struct dump_options *o,
 		    struct err *e)
 {
-	json_t *data = begin(c, file, o, e) == 0 ? wait_dumped(c, e) : NULL;
+	json_t *data;
 
+	cli_guard_file(file);
+	data = begin(c, file, o, e) == 0 ? wait_dumped(c, e) : NULL;
 	if (!data || new_file_commit(file, e) == 0)
 		return data;
 	json_decref(data);

@@ -9,6 +9,7 @@
 #include "util/log.h"
 #include "util/new_file.h"
 #include "vmm/cli/cli.h"
+#include "vmm/cli/guard.h"
 #include "vmm/control/client.h"
 #include "vmm/move/restore.h"
 #include "vmm/move/save_options.h"
@@ -89,8 +90,10 @@ static json_t *save(struct control_client *c, struct new_file *file, const struc
 		    struct err *e)
 {
 	json_t *data = NULL;
-	int rc = begin(c, file, o, e);
+	int rc;
 
+	cli_guard_file(file);
+	rc = begin(c, file, o, e);
 	if (rc == 0)
 		data = wait_for(c, o->keep_running ? "SAVE_COMPLETED" : "SAVE_WRITTEN", e);
 	rc = data ? new_file_commit(file, e) : -EIO;

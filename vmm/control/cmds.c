@@ -120,8 +120,8 @@ static const struct control_command commands[] = {
 	  .help = "The last lines that ferry has logged, 256 at most.",
 	  .returns = "for each line what `LOG` has" },
 	{ "ferry-save", control_cmd_save, .args = control_save_args,
-	  .help = "Begin to save the guest to a file. `SAVE_COMPLETED` or `SAVE_FAILED` follows; where "
-		  "the guest shall end, `SAVE_WRITTEN` comes first, and the guest waits for "
+	  .help = "Begin to save the guest to a file. `SAVE_COMPLETED` or `SAVE_FAILED` follows; "
+		  "where the guest shall end, `SAVE_WRITTEN` comes first, and the guest waits for "
 		  "`ferry-save-finish`. Given up when this client hangs up, or by "
 		  "`migrate_cancel`." },
 	{ "ferry-save-finish", control_cmd_save_finish,

@@ -84,9 +84,10 @@ class Guest(Proc):
         """What one SIGTERM does."""
         self.signal(signal.SIGTERM)
 
-    def ferry(self, *argv, **kwargs):
+    def ferry(self, *argv, env=None, **kwargs):
         """Another ferry command in the same runtime directory, as a Proc."""
-        return Proc(FERRY, *argv, env={"XDG_RUNTIME_DIR": str(self.runtime)}, **kwargs)
+        return Proc(FERRY, *argv, env={"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})},
+                    **kwargs)
 
     def save(self, path, *words, **kwargs):
         """`ferry save` to its end; what it printed. Raises if it fails."""
