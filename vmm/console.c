@@ -218,6 +218,32 @@ static void end_input(struct reader *r)
 	mutex_unlock(&r->con->lock);
 }
 
+/* Who types of those that do in turn: they are in the order of their coming. NULL: nobody. */
+static const struct reader *typist_locked(const struct console *con)
+{
+	const struct reader *r;
+
+	TAILQ_FOREACH(r, &con->readers, link)
+	{
+		if (r->p.typing == CONSOLE_IN_TURN)
+			return r;
+	}
+	return NULL;
+}
+
+bool console_is_typed_to(struct console *con)
+{
+	MUTEX_SCOPE(&con->lock);
+	return typist_locked(con) != NULL;
+}
+
+static bool may_type(const struct reader *r)
+{
+	MUTEX_SCOPE(&r->con->lock);
+	return r->p.typing == CONSOLE_TYPES ||
+	       (r->p.typing == CONSOLE_IN_TURN && r == typist_locked(r->con));
+}
+
 /* How much may be read from @r now; 0 marks it starved. */
 static size_t input_wanted(struct reader *r)
 {
@@ -251,7 +277,7 @@ static bool read_input(struct reader *r)
 		end_input(r);
 		return false;
 	}
-	len = (size_t)n;
+	len = may_type(r) ? (size_t)n : 0;
 	if (r->p.filter)
 		len = r->p.filter(r->p.opaque, buf, len);
 	put_input(r->con, buf, len);

@@ -23,7 +23,10 @@ struct loop;
  * counted; the guest never waits. A new reader starts with what no reader has
  * seen yet.
  *
- * Input of all readers goes into one small buffer. The device takes from it
+ * Of those who attach to a running guest one may type: who has been attached longest. What the
+ * others type is dropped. Where the guest was started the console can always be typed to.
+ *
+ * Input goes into one small buffer. The device takes from it
  * what fits its FIFO, when it is told that input arrived and again whenever the
  * guest made room: so nothing is lost, and a reader of input that the guest
  * does not want is simply not read from.
@@ -61,6 +64,13 @@ __must_check int console_new(struct console **ret, struct loop *loop);
 /* Close all readers and free; no device uses it any more. NULL: no-op. */
 void console_free(struct console *con);
 
+/* Whose input is for the guest. */
+enum console_typing {
+	CONSOLE_TYPES,   /* always */
+	CONSOLE_IN_TURN, /* that of the one who was added first of those that there are */
+	CONSOLE_READS,   /* never: it is read and dropped, so that its end is seen */
+};
+
 /*
  * Somebody who reads the output and may type. The two descriptors differ (one
  * is a dup of the other); they belong to the console from now on, and are
@@ -69,6 +79,7 @@ void console_free(struct console *con);
 struct console_reader_params {
 	int out_fd; /* non-blocking, a socket, or a regular file; -1: none */
 	int in_fd;  /* the same; -1: none */
+	enum console_typing typing;
 	/* Keep reading in_fd though the guest takes nothing, and drop what does
 	 * not fit: for a terminal, whose escape keys must always work. */
 	bool keep_reading;
@@ -87,6 +98,9 @@ struct console_reader_params {
  * Main thread.
  */
 __must_check int console_add_reader(struct console *con, const struct console_reader_params *p);
+
+/* Is there a reader that types in turn? The next one then waits for its turn. Main thread. */
+bool console_is_typed_to(struct console *con);
 
 /*
  * Wait until all readers have all output, or nothing moved for @idle_ms, but

@@ -269,6 +269,41 @@ def test_attach_next_to_stdio():
             console.wait_for("^echo typed here")
 
 
+def test_one_types_at_a_time():
+    with echo(console="none") as guest:
+        guest.control().close()
+        with guest.ferry("console", guest.name, tty=True) as second_to_come:
+            with guest.ferry("console", guest.name, tty=True) as first:
+                # Who of the two came first is known by what they were told.
+                for terminal in (first, second_to_come):
+                    terminal.wait_for("Ctrl-] leaves")
+                typist, other = ((first, second_to_come)
+                                 if "keyboard" in second_to_come.out.text
+                                 else (second_to_come, first))
+                assert "has the keyboard" in other.out.text
+                assert "keyboard" not in typist.out.text
+                other.write("lost\r")
+                typist.write("mine\r")
+                for terminal in (typist, other):
+                    terminal.wait_for("^echo mine")
+                typist.write(CTRL_BRACKET)
+                assert typist.wait() == 0
+                # It is the other's turn when the guest's process has seen that.
+                with guest.control() as control:
+                    while control.execute("ferry-info")["console"]["readers"] > 1:
+                        pass
+                other.write("my turn\r")
+                other.wait_for("^echo my turn")
+                assert "echo lost" not in other.out.text
+                # Who only waits for a line never has the keyboard.
+                with guest.ferry("wait", guest.name, "--event", "console:third",
+                                 "--timeout", "50") as waiting:
+                    other.write("third\r")
+                    assert waiting.wait() == 0
+                other.write(CTRL_BRACKET)
+                assert other.wait() == 0
+
+
 def test_attached_reader_that_is_stuck():
     with Guest("hello", append=f"echo flood={FLOOD_BYTES}", net="none") as guest:
         guest.wait_for("^hello")  # there is a socket to attach to

@@ -96,13 +96,16 @@ static enum outcome copy(int sock, bool raw)
 }
 
 /* Talk raw on the client's connection. */
-static int attach(const struct cli *cli, struct control_client *c)
+static int attach(const struct cli *cli, struct control_client *c, bool read_only)
 {
 	bool raw = tty_enter_raw(STDIN_FILENO) == 0;
 	enum outcome outcome;
 
 	if (raw)
-		(void)fprintf(stderr, "Connected to %s. Ctrl-] leaves.\r\n", cli->arg);
+		(void)fprintf(stderr, "Connected to %s%s. Ctrl-] leaves.\r\n", cli->arg,
+			      read_only
+				      ? ", where another terminal has the keyboard until it leaves"
+				      : "");
 	/* What came in one piece with the reply is output already. */
 	if (c->bytes && io_write_full(STDOUT_FILENO, c->buf, c->bytes) < 0)
 		outcome = BROKEN;
@@ -118,15 +121,17 @@ static int attach(const struct cli *cli, struct control_client *c)
 int cli_console(const struct cli *cli)
 {
 	struct control_client c;
+	json_t *reply = NULL;
 	struct err e;
 	int status;
 
 	if (client_open(&c, cli->arg, REPLY_TIMEOUT_S, &e) < 0)
 		return cli_fail(cli, &e);
-	if (client_execute(&c, "ferry-console", NULL, &e) < 0)
+	if (client_execute(&c, "ferry-console", &reply, &e) < 0)
 		status = cli_fail(cli, &e);
 	else
-		status = attach(cli, &c);
+		status = attach(cli, &c, json_is_true(json_object_get(reply, "read-only")));
+	json_decref(reply);
 	client_close(&c);
 	return status;
 }

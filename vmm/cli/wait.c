@@ -220,7 +220,8 @@ static int wait_console(struct waiting *w, const char *pattern, struct err *e)
 		(void)regerror(rc, &re, text, sizeof(text));
 		return err_set(e, -EINVAL, "--event: '%.100s': %s", pattern, text);
 	}
-	rc = client_execute_with(w->c, "ferry-console", json_pack("{s:b}", "history", 1), NULL, e);
+	rc = client_execute_with(w->c, "ferry-console",
+				 json_pack("{s:b, s:b}", "history", 1, "read-only", 1), NULL, e);
 	if (rc == 0)
 		rc = read_console(w, &re, e);
 	regfree(&re);

@@ -129,11 +129,19 @@ int control_cmd_balloon(struct control_call *c)
 
 /* --- ferry's own --- */
 
+/* How: flags of take_over_console(). */
+#define CONSOLE_HISTORY   1U
+#define CONSOLE_READ_ONLY 2U
+
 /* The connection becomes a reader of the console. */
-static int take_over_console(void *opaque, int fd, bool history)
+static int take_over_console(void *opaque, int fd, unsigned how)
 {
 	_cleanup_close_ int out = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	struct console_reader_params p = { .in_fd = fd, .history = history };
+	struct console_reader_params p = {
+		.in_fd = fd,
+		.history = how & CONSOLE_HISTORY,
+		.typing = how & CONSOLE_READ_ONLY ? CONSOLE_READS : CONSOLE_IN_TURN,
+	};
 	int rc;
 
 	if (out < 0)
@@ -145,27 +153,24 @@ static int take_over_console(void *opaque, int fd, bool history)
 	return rc;
 }
 
-static int take_over_new(void *opaque, int fd)
-{
-	return take_over_console(opaque, fd, false);
-}
-
-static int take_over_all(void *opaque, int fd)
-{
-	return take_over_console(opaque, fd, true);
-}
-
 int control_cmd_console(struct control_call *c)
 {
-	bool history = json_is_true(json_object_get(c->args, "history"));
+	bool read_only = json_is_true(json_object_get(c->args, "read-only"));
 
-	c->session->take_over = history ? take_over_all : take_over_new;
+	c->session->take_over = take_over_console;
+	c->session->take_over_how =
+		(json_is_true(json_object_get(c->args, "history")) ? CONSOLE_HISTORY : 0U) |
+		(read_only ? CONSOLE_READ_ONLY : 0U);
+	read_only |= console_is_typed_to(machine_console(machine_of(c)));
+	c->ret = json_pack("{s:b}", "read-only", read_only);
 	return 0;
 }
 
 const struct control_arg control_console_args[] = {
 	{ "history", JSON_TRUE, true,
 	  .help = "begin with what was printed before, up to 64 KiB of it" },
+	{ "read-only", JSON_TRUE, true,
+	  .help = "leave the keyboard to others; what comes is dropped" },
 	{ 0 },
 };
 

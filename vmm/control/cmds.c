@@ -144,7 +144,9 @@ static const struct control_command commands[] = {
 	{ "closefd", control_cmd_closefd, .args = control_closefd_args,
 	  .help = "Close a descriptor that `getfd` has left." },
 	{ "ferry-console", control_cmd_console, .args = control_console_args,
-	  .help = "After the reply the connection is the guest's console: raw bytes both ways." },
+	  .help = "After the reply the connection is the guest's console: raw bytes both ways. "
+		  "Of several such clients the one that has been there longest types.",
+	  .returns = "`read-only`: it is not this client's turn to type, or it does not want to" },
 };
 
 /* A guest that has moved can still be asked how that went. */

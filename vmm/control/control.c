@@ -149,7 +149,7 @@ static void take_over(struct client *c)
 	loop_del_fd(c->ctl->p.loop, &c->watch);
 	fd = take_fd(&c->watch.fd);
 	drop_client(c);
-	if (c->session.take_over(c->ctl->p.opaque, fd) < 0)
+	if (c->session.take_over(c->ctl->p.opaque, fd, c->session.take_over_how) < 0)
 		(void)close(fd);
 }
 

@@ -83,9 +83,10 @@ struct control_session {
 	uint64_t log_after; /* tells of lines of the log above this; UINT64_MAX: of none */
 	struct control_fds fds;
 	/* Set by a command: once its reply is out, the connection leaves the
-	 * protocol and its descriptor is handed to this function, which owns
-	 * it if it returns 0. */
-	int (*take_over)(void *opaque, int fd);
+	 * protocol and its descriptor is handed to this function, with @take_over_how;
+	 * it owns it if it returns 0. */
+	int (*take_over)(void *opaque, int fd, unsigned how);
+	unsigned take_over_how;
 	/* Set by a command: the client has gone. May be NULL. */
 	void (*closed)(void *opaque, const struct control_session *session);
 };
