@@ -6,8 +6,9 @@ import pathlib
 import re
 import select
 import socket
+import subprocess
 
-from ferrytest import NetHost, NetNs, require_tool, run, timeout, tmp_dir
+from ferrytest import NetHost, NetNs, each, require_tool, run, timeout, tmp_dir
 
 UP = r"^net: up ip=(\S+)/(\d+) gw=(\S+) mac=(\S+) "
 ECHO_PORT = 7
@@ -346,17 +347,22 @@ def test_start_makes_what_is_defined():
             host.net_command("delete", name)
 
 
-def test_the_unit_is_installed_and_right():
+@each(unit=[("ferry-networks.service", "net start"), ("ferry@.service", "run --name %i ")])
+def test_units_are_installed_and_right(unit):
     require_tool("systemd-analyze", "make")
+    name, words = unit
     with tmp_dir() as folder:
         run("make", "install", f"DESTDIR={folder}", timeout_s=60)
-        unit = next(pathlib.Path(folder).rglob("ferry-networks.service"))
-        text = unit.read_text(encoding="ascii")
-        program = re.search(r"^ExecStart=(\S+) net start$", text, re.M)[1]
+        path = next(pathlib.Path(folder).rglob(name))
+        text = path.read_text(encoding="ascii")
+        program = re.search(rf"^ExecStart=(\S+) {words}", text, re.M)[1]
         assert pathlib.Path(f"{folder}{program}").exists()
         # The program is not there on this machine: the one below DESTDIR is.
-        unit.write_text(text.replace(program, f"{folder}{program}"), encoding="ascii")
-        run("systemd-analyze", "verify", "--man=no", unit)
+        path.write_text(text.replace(program, f"{folder}{program}"), encoding="ascii")
+        done = subprocess.run(["systemd-analyze", "verify", "--man=no", path], check=False,
+                              capture_output=True, text=True, timeout=60)
+        # What is unknown to it is told, but no failure.
+        assert done.returncode == 0 and name not in done.stderr, done.stderr
 
 
 @timeout(MINUTES)
