@@ -378,9 +378,11 @@ int virtio_pci_attach(struct virtio_dev *dev, struct pci_host *host, unsigned sl
 	dev->device.ops = &p->ops;
 	offer_features(dev);
 	rc = init_func(p);
+	/* A guest that runs may find it at once, and what it has found must stay. */
+	if (rc == 0 && vm_find_device(dev->vm, dev->device.id))
+		rc = -EEXIST;
 	if (rc < 0)
-		goto err_free;
-	/* A guest that runs may find it at once. */
+		goto err_func;
 	mutex_lock(&p->lock);
 	rc = pci_add(host, &p->func, slot);
 	if (rc == 0)
@@ -389,15 +391,11 @@ int virtio_pci_attach(struct virtio_dev *dev, struct pci_host *host, unsigned sl
 	if (rc < 0)
 		goto err_func;
 	rc = vm_add_device(dev->vm, &dev->device);
-	if (rc < 0)
-		goto err_remove;
-	return 0;
+	assert(rc == 0); /* the id is free, as was seen before */
+	return rc;
 
-err_remove:
-	pci_remove(&p->func);
 err_func:
 	pci_func_fini(&p->func);
-err_free:
 	mutex_fini(&p->isr_lock);
 	mutex_fini(&p->lock);
 	free(p);
