@@ -179,13 +179,16 @@ uint32_t pci_hide(struct pci_host *host, uint32_t slots)
 	for (unsigned d = 1; d < PCI_MAX_DEVICES; d++) {
 		struct pci_func *f = host->funcs[d];
 
-		if (!f || !(slots >> d & 1))
+		if (!f || f->hidden || !(slots >> d & 1))
 			continue;
 		there |= 1U << d;
 		f->hidden = true;
 		pci_update_intx_locked(f);
 		pci_unmap_bars_locked(f);
 	}
+	/* Its place may be what another one waits for. */
+	if (there)
+		pci_map_bars_locked(host);
 	return there;
 }
 

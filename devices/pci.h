@@ -130,7 +130,7 @@ void pci_remove(struct pci_func *f);
 /*
  * The guest has ejected devices: of those in @slots that are there it sees nothing any
  * more, whatever becomes of them; a reset does not change that. Returns which
- * were there. Any thread.
+ * the guest had seen until then. Any thread.
  */
 uint32_t pci_hide(struct pci_host *host, uint32_t slots);
 

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -268,6 +269,7 @@ static void test_hidden(void **state)
 	bar = machine_cfg_read(&f->m, slot, PCI_BASE_ADDRESS_0, 4) & ~0xfU;
 	assert_int_equal(machine_read(&f->m, bar, 4), 0); /* device_feature_select */
 	assert_int_equal(pci_hide(f->m.pci, UINT32_MAX), 1U << slot);
+	assert_int_equal(pci_hide(f->m.pci, UINT32_MAX), 0); /* ejected once more: nothing new */
 	assert_int_equal(machine_cfg_read(&f->m, slot, PCI_VENDOR_ID, 4), UINT32_MAX);
 	assert_int_equal(machine_read(&f->m, bar, 4), UINT32_MAX);
 	machine_cfg_write(&f->m, slot, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
@@ -280,6 +282,41 @@ static void test_hidden(void **state)
 	assert_null(virtio_pci_find(f->m.vm, slot));
 	assert_int_equal(virtio_pci_slot(plug(f)), slot);
 	assert_int_equal(machine_cfg_read(&f->m, slot, PCI_VENDOR_ID, 2), 0x1af4);
+}
+
+/* What is ejected makes room at once, before it is freed. */
+static void test_hidden_yields(void **state)
+{
+	struct fixture *f = *state;
+	unsigned slot, other;
+	uint32_t bar;
+
+	MACHINE_OR_SKIP(&f->m);
+	slot = virtio_pci_slot(plug(f));
+	bar = machine_cfg_read(&f->m, slot, PCI_BASE_ADDRESS_0, 4) & ~0xfU;
+	assert_int_equal(rng_new(f->m.vm, f->m.pci, "other", f->m.io_loop), 0);
+	other = virtio_pci_slot(vm_find_device(f->m.vm, "other"));
+	machine_cfg_write(&f->m, other, PCI_BASE_ADDRESS_0, bar, 4);
+	/* Told apart by device_feature_select, the first of the registers. */
+	machine_write(&f->m, bar, 1, 4);
+	assert_int_equal(machine_read(&f->m, bar, 4), 1);
+	assert_int_equal(pci_hide(f->m.pci, 1U << slot), 1U << slot);
+	assert_int_equal(machine_read(&f->m, bar, 4), 0);
+}
+
+/* Refused before it is on the bus, where a guest that runs would find it. */
+static void test_taken_id(void **state)
+{
+	struct fixture *f = *state;
+	char id[8];
+
+	MACHINE_OR_SKIP(&f->m);
+	for (unsigned i = 1; i < PCI_MAX_DEVICES; i++) {
+		(void)snprintf(id, sizeof(id), "rng%u", i);
+		assert_int_equal(rng_new(f->m.vm, f->m.pci, id, f->m.io_loop), 0);
+	}
+	assert_int_equal(rng_new(f->m.vm, f->m.pci, "more", f->m.io_loop), -ENOSPC);
+	assert_int_equal(rng_new(f->m.vm, f->m.pci, "acpi-pm", f->m.io_loop), -EEXIST);
 }
 
 static void test_places(void **state)
@@ -310,6 +347,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_saved, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_plug_at_run_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hidden, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hidden_yields, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_taken_id, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_places, setup, teardown),
 	};
 
