@@ -180,6 +180,7 @@ bool machine_is_debugged(const struct machine *m)
 void machine_release(struct machine *m)
 {
 	m->held = NULL;
+	machine_hotplug_changeable(m);
 	vm_resume(m->vm);
 	if (m->over && !m->keeping)
 		machine_go_on(m);

@@ -249,7 +249,12 @@ unsigned machine_slot(struct machine *m, const char *id)
 void machine_set_moving(struct machine *m, const char *why)
 {
 	m->moving = why;
-	if (!why)
+	machine_hotplug_changeable(m);
+}
+
+void machine_hotplug_changeable(struct machine *m)
+{
+	if (!why_fixed(m))
 		loop_post(m->loop, &m->ejected_work);
 }
 

@@ -103,4 +103,7 @@ void machine_hotplug_fini(struct machine *m);
 void machine_hotplug_start(struct machine *m);
 void machine_hotplug_reset(struct machine *m);
 
+/* Why the list of devices was fixed may be over: then take away what has been ejected. */
+void machine_hotplug_changeable(struct machine *m);
+
 #endif
