@@ -149,7 +149,11 @@ static int need_io_loop(struct machine *m)
 	if (m->io_loop)
 		return 0;
 	rc = loop_new(&m->io_loop, 0);
-	return rc < 0 ? rc : loop_start(m->io_loop, THREAD_IO, "io");
+	if (rc == 0)
+		rc = loop_start(m->io_loop, THREAD_IO, "io");
+	if (rc < 0)
+		loop_free(take_ptr(m->io_loop));
+	return rc;
 }
 
 int machine_add_rng(struct machine *m, struct err *e)
