@@ -44,6 +44,7 @@ struct keeper_msg {
 static struct {
 	pid_t pid; /* 0: there is none */
 	int sock;
+	bool sealed;
 } keeper;
 
 /* In the keeper. */
@@ -232,6 +233,8 @@ static int tell(enum keeper_kind kind, const char *path, const char *name, int f
 
 	if (!keeper.pid)
 		return 0;
+	if (keeper.sealed) /* nobody would answer */
+		return -EPERM;
 	if (strlen(path) >= sizeof(msg.path) || strlen(name) >= sizeof(msg.name))
 		return -ENAMETOOLONG;
 	memcpy(msg.path, path, strlen(path));
@@ -262,7 +265,10 @@ int keeper_spawn(const char *path, int fd)
 
 int keeper_seal(void)
 {
-	return tell(KEEPER_SEAL, "", "", -1);
+	int rc = tell(KEEPER_SEAL, "", "", -1);
+
+	keeper.sealed = rc == 0;
+	return rc;
 }
 
 void keeper_end(void)

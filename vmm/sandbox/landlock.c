@@ -123,6 +123,8 @@ int landlock_allow_resolver_in(const struct landlock *l, const char *root)
 		return 0;
 	(void)snprintf(path, sizeof(path), "%s" RESOLVER_PATH, root);
 	rc = allow(l->fds[THREAD_NET], path, LANDLOCK_ACCESS_FS_READ_FILE);
+	if (rc == 0) /* as in landlock_init() */
+		rc = allow(l->fds[THREAD_MAIN], path, LANDLOCK_ACCESS_FS_READ_FILE);
 	return rc == -ENOENT ? 0 : rc;
 }
 
