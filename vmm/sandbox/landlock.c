@@ -146,9 +146,13 @@ int landlock_init(struct landlock *l)
 
 int landlock_allow_removal(const struct landlock *l, const char *dir)
 {
+	int rc;
+
 	if (!l->abi)
 		return 0;
-	return allow(l->fds[THREAD_MAIN], dir, LANDLOCK_ACCESS_FS_REMOVE_FILE);
+	rc = allow(l->fds[THREAD_MAIN], dir, LANDLOCK_ACCESS_FS_REMOVE_FILE);
+	/* Whoever makes a file there says it better. */
+	return rc == -ENOENT || rc == -ENOTDIR ? 0 : rc;
 }
 
 int landlock_allow_rename(const struct landlock *l, const char *dir, int lock_fd)
