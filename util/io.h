@@ -3,6 +3,7 @@
 #ifndef FERRY_UTIL_IO_H
 #define FERRY_UTIL_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -83,5 +84,8 @@ static inline void eventfd_signal(int fd)
 
 	(void)!write(fd, &one, sizeof(one));
 }
+
+/* Is it a connected socket of AF_UNIX and SOCK_SEQPACKET? Any thread. */
+bool io_is_packet_socket(int fd);
 
 #endif

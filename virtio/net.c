@@ -354,7 +354,7 @@ int net_new(struct vm *vm, struct pci_host *pci, const struct net_config *cfg,
 	rc = virtio_pci_attach(&net->dev, pci, 0);
 	if (rc < 0) {
 		net_free(&net->dev);
-		return err_set(e, rc, "%s", strerror(-rc));
+		return err_set(e, rc, "%s", rc == -ENOSPC ? "no PCI slot is free" : strerror(-rc));
 	}
 	*ret = &net->dev;
 	return 0;

@@ -47,6 +47,7 @@ vmm_TOP := \
 		vmm/cli/memory.c \
 		vmm/cli/net.c \
 		vmm/cli/nic.c \
+		vmm/cli/nic_plug.c \
 		vmm/cli/overview.c \
 		vmm/cli/parse.c \
 		vmm/cli/plot.c \
@@ -79,6 +80,7 @@ vmm_TOP := \
 		vmm/control/info.c \
 		vmm/control/log.c \
 		vmm/control/migrate.c \
+		vmm/control/nic_plug.c \
 		vmm/control/nics.c \
 		vmm/control/observe.c \
 		vmm/control/request.c \

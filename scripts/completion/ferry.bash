@@ -88,12 +88,17 @@ _ferry_nic()
 	local given
 
 	if ((cword <= 3)); then
-		_ferry_action "$1" "limit link list"
+		_ferry_action "$1" "attach detach limit link list"
+		return
+	elif [[ ${words[2]} == attach ]]; then
+		_ferry_value --net "$cur"
 		return
 	elif ((cword == 4)); then
 		given=$(_ferry_nics "$1" "${words[3]}")
 	elif [[ ${words[2]} == link ]]; then
 		given="up down"
+	elif [[ ${words[2]} == detach ]]; then
+		given="--force --timeout"
 	else
 		given="rx-bps= rx-pps= tx-bps= tx-pps="
 		compopt -o nospace

@@ -248,6 +248,7 @@ def test_completion():
             assert complete("ferry", command, "w", runtime=guest.runtime) == {"web"}
         assert complete("ferry", "vcpu", "", runtime=guest.runtime) == {"list", "pin", "set"}
         assert complete("ferry", "nic", "li", runtime=guest.runtime) == {"limit", "link", "list"}
+        assert "bridge:" in complete("ferry", "nic", "attach", "web", "", runtime=guest.runtime)
         assert complete("ferry", "nic", "link", "web", "net0", "", runtime=guest.runtime) == {
             "up", "down"}
         assert complete("ferry", "memory", "set", "w", runtime=guest.runtime) == {"web"}

@@ -405,11 +405,11 @@ static void test_named_fds_are_bounded(void **state)
 	unsigned before = count_fds();
 
 	for (unsigned i = 0; i < NR; i++) {
-		assert_int_equal(leave_all(r, a, "A client leaves at most 8 descriptors here"),
+		assert_int_equal(leave_all(r, a, "A client leaves at most 20 descriptors here"),
 				 CONTROL_MAX_FDS);
 		another_client(r, &clients[i]);
 	}
-	assert_int_equal(leave_all(r, a, "All clients together leave at most 64 descriptors here"),
+	assert_int_equal(leave_all(r, a, "All clients together leave at most 80 descriptors here"),
 			 0);
 	for (unsigned i = 0; i < NR; i++)
 		(void)close(clients[i]);
@@ -417,7 +417,7 @@ static void test_named_fds_are_bounded(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		ask(r, ABOUT("take", "x"), -1, NONE("x"));
 	assert_int_equal(count_fds(), before);
-	assert_int_equal(leave_all(r, a, "A client leaves at most 8 descriptors here"),
+	assert_int_equal(leave_all(r, a, "A client leaves at most 20 descriptors here"),
 			 CONTROL_MAX_FDS);
 	(void)close(a);
 }

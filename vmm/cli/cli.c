@@ -10,6 +10,7 @@
 #include "vmm/cli/disk.h"
 #include "vmm/cli/doctor.h"
 #include "vmm/cli/dump.h"
+#include "vmm/cli/nic.h"
 #include "vmm/cli/plot.h"
 #include "vmm/cli/power.h"
 #include "vmm/cli/remote.h"
@@ -101,7 +102,7 @@ const struct command cli_commands[] = {
 	  &net_nr_fields, .run = cli_net, .arg2 = "NAME", .positional2 = CLI_ARG_OPTIONAL,
 	  .more = "WORD", .max_more = 2 },
 	{ "nic", "ACTION", CLI_ARG_REQUIRED, "show and change the nics of a running guest",
-	  plain_fields, &plain_nr_fields, .run = cli_nic, .arg2 = "NAME",
+	  nic_cli_fields, &nic_cli_nr_fields, .run = cli_nic, .arg2 = "NAME",
 	  .positional2 = CLI_ARG_REQUIRED, .more = "WORD", .max_more = 5 },
 	{ "capture", "NAME", CLI_ARG_REQUIRED, "write the frames of a guest's nic to a file",
 	  capture_fields, &capture_nr_fields, .run = cli_capture, .arg2 = "NIC",

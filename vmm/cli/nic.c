@@ -5,19 +5,21 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/cli/cli.h"
-#include "vmm/cli/remote.h"
-#include "vmm/control/client.h"
+#include "vmm/cli/nic.h"
 #include "vmm/guest/config.h"
 
-#define REPLY_TIMEOUT_S 5
+#define REPLY_TIMEOUT_S  5
+#define DETACH_TIMEOUT_S 10
 
-struct call {
-	const struct cli *cli;
-	bool json;
-	struct control_client *client;
-	struct err *e;
+#define OPT(member) offsetof(struct nic_options, member)
+
+const struct field nic_cli_fields[] = {
+	{ "json", &field_flag, OPT(json), .help = "print JSON" },
+	{ "timeout", &field_uint, OPT(timeout_s), .arg = "SECONDS",
+	  .help = "detach: how long the guest may take (10)", .max = 86400 },
+	{ "force", &field_flag, OPT(force), .help = "detach: take it away without asking" },
 };
+const size_t nic_cli_nr_fields = ARRAY_SIZE(nic_cli_fields);
 
 /* --- list --- */
 
@@ -66,7 +68,7 @@ static void print_nic(const json_t *nic)
 		     get_count(nic, "rx", "dropped") + get_count(nic, "tx", "dropped"), limits);
 }
 
-static int list(const struct call *c)
+static int list(const struct nic_call *c)
 {
 	json_t *nics = NULL, *nic;
 	size_t i;
@@ -74,7 +76,7 @@ static int list(const struct call *c)
 
 	if (rc < 0)
 		return rc;
-	if (c->json)
+	if (c->o->json)
 		return cli_print_json(nics) == CLI_OK ? 0 : -EIO;
 	(void)printf("%-8s %-16s %-17s %4s %-10s %-6s %10s %12s %10s %12s %8s  %s\n", "ID", "NET",
 		     "MAC", "SLOT", "INTERFACE", "LINK", "RX-PACKETS", "RX-BYTES", "TX-PACKETS",
@@ -86,7 +88,7 @@ static int list(const struct call *c)
 
 /* --- limit and link --- */
 
-static int limit(const struct call *c)
+static int limit(const struct nic_call *c)
 {
 	json_t *args = json_pack("{s:s}", "id", c->cli->more[0]);
 	const char *name;
@@ -104,7 +106,7 @@ static int limit(const struct call *c)
 	return client_execute_with(c->client, "ferry-nic-limits", args, NULL, c->e);
 }
 
-static int link_nic(const struct call *c)
+static int link_nic(const struct nic_call *c)
 {
 	bool up = !strcmp(c->cli->more[1], "up");
 
@@ -119,12 +121,11 @@ static int link_nic(const struct call *c)
 
 static const struct action {
 	const char *name;
-	int (*fn)(const struct call *c);
+	int (*fn)(const struct nic_call *c);
 	unsigned min_more, max_more;
 } actions[] = {
-	{ "list", list, 0, 0 },
-	{ "limit", limit, 2, 5 },
-	{ "link", link_nic, 2, 2 },
+	{ "list", list, 0, 0 },   { "attach", nic_attach, 1, 1 }, { "detach", nic_detach, 1, 1 },
+	{ "limit", limit, 2, 5 }, { "link", link_nic, 2, 2 },
 };
 
 static const struct action *find_action(const struct cli *cli)
@@ -140,21 +141,20 @@ static const struct action *find_action(const struct cli *cli)
 int cli_nic(const struct cli *cli)
 {
 	const struct action *action = find_action(cli);
-	struct plain_options o = { 0 };
+	struct nic_options o = { .timeout_s = DETACH_TIMEOUT_S };
 	struct control_client client;
 	struct err e = { 0 };
-	struct call call = { .cli = cli, .client = &client, .e = &e };
+	const struct nic_call call = { .cli = cli, .o = &o, .client = &client, .e = &e };
 	int rc;
 
 	if (cli_apply(cli, &o, &e) < 0)
 		return cli_usage(cli->cmd, &e);
 	if (!action) {
 		(void)err_set(&e, -EINVAL,
-			      "ACTION is list NAME, limit NAME ID LIMIT=RATE..., or link NAME ID "
-			      "up|down");
+			      "ACTION is list NAME, attach NAME KIND[,...], detach NAME ID, limit "
+			      "NAME ID LIMIT=RATE..., or link NAME ID up|down");
 		return cli_usage(cli->cmd, &e);
 	}
-	call.json = o.json;
 	if (client_open(&client, cli->arg2, REPLY_TIMEOUT_S, &e) < 0)
 		return cli_fail(cli, &e);
 	rc = action->fn(&call);

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "net/capture.h"
 #include "util/io.h"
@@ -27,22 +26,10 @@ const struct control_arg control_capture_args[] = {
 	{ 0 },
 };
 
-static bool has_option(int fd, int option, int wanted)
-{
-	socklen_t len = sizeof(int);
-	int value = 0;
-
-	return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 && value == wanted;
-}
-
 /* Any descriptor can come: only of this kind a write never blocks, and keeps frames apart. */
 static int check_socket(int fd, struct err *e)
 {
-	struct sockaddr_storage peer;
-	socklen_t len = sizeof(peer);
-
-	if (has_option(fd, SO_DOMAIN, AF_UNIX) && has_option(fd, SO_TYPE, SOCK_SEQPACKET) &&
-	    getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
+	if (io_is_packet_socket(fd))
 		return 0;
 	return err_set(e, -EINVAL, "The descriptor must be a connected SOCK_SEQPACKET socket");
 }

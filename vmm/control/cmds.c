@@ -63,7 +63,7 @@ static const struct control_command commands[] = {
 	{ "balloon", control_cmd_balloon, .args = control_balloon_args,
 	  .help = "Ask the guest to live with less memory, or more." },
 	{ "device_add", control_cmd_device_add, .args = control_device_add_args,
-	  .help = "Add a device while the guest runs." },
+	  .help = "Add a device while the guest runs.", .returns = "of a nic its `id` and `slot`" },
 	{ "device_del", control_cmd_device_del, .args = control_device_del_args,
 	  .help = "Ask the guest to let go of a device; `DEVICE_DELETED` follows when it has. "
 		  "Asking again reminds it." },
@@ -102,6 +102,10 @@ static const struct control_command commands[] = {
 		     "interface is gone), `limits` (`rx-bps`, `rx-pps`, `tx-bps`, `tx-pps`; 0: "
 		     "none), `stats` (`rx` is to the guest, `tx` from it) and `queues`: `stats` of "
 		     "each pair" },
+	{ "ferry-nic-check", control_cmd_nic_check, .args = control_nic_check_args,
+	  .help = "Could `device_add` bring this nic? Chooses what is not said of it; nothing is "
+		  "kept.",
+	  .returns = "`guest` (its name), `id`, `mac`, `number` (of the nic, for ferry-net)" },
 	{ "ferry-nic-limits", control_cmd_nic_limits, .args = control_nic_limits_args,
 	  .help = "Other limits for a nic, from now on. Refused while the guest is being moved, "
 		  "saved or dumped." },

@@ -17,8 +17,8 @@
 /* What a client may leave unread; events beyond it are lost for him, and counted. */
 #define CONTROL_MAX_QUEUE_BYTES (128 * 1024)
 /* Descriptors that a client leaves for later commands, and all clients together do. */
-#define CONTROL_MAX_FDS       8
-#define CONTROL_MAX_ALL_FDS   64
+#define CONTROL_MAX_FDS       20 /* those of a nic with as many queues as there can be */
+#define CONTROL_MAX_ALL_FDS   80
 #define CONTROL_FD_NAME_BYTES 64 /* with the final zero */
 
 struct loop;

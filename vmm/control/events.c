@@ -22,6 +22,11 @@ static const struct control_arg deleted_data[] = {
 	{ 0 },
 };
 
+static const struct control_arg released_data[] = {
+	{ "id", JSON_STRING, false, .help = "which it was" },
+	{ 0 },
+};
+
 static const struct control_arg saved_data[] = {
 	{ "pages", JSON_INTEGER, false, .help = "of memory that are in the file" },
 	{ "data-bytes", JSON_INTEGER, false, .help = "of them, as they were" },
@@ -68,6 +73,9 @@ const struct control_event_info control_guest_events[] = {
 	{ "RESET", .help = "The guest was reset.", .data = reset_data },
 	{ "GUEST_PANICKED", .help = "The guest has crashed.", .data = panic_data },
 	{ "DEVICE_DELETED", .help = "A device is gone, and its id is free.", .data = deleted_data },
+	{ "NIC_RELEASED",
+	  .help = "Of a nic that was deleted nothing is left on the host: after `DEVICE_DELETED`.",
+	  .data = released_data },
 	{ "SAVE_WRITTEN",
 	  .help = "The guest's file is complete and durable; the guest waits for "
 		  "`ferry-save-finish`.",

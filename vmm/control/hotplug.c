@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "net/netdev.h"
 #include "vmm/control/cmds.h"
+#include "vmm/control/nics.h"
+#include "vmm/guest/config.h"
 #include "vmm/guest/hotplug.h"
 #include "vmm/guest/run.h"
 
@@ -12,15 +15,54 @@ static const char *arg(const struct control_call *c, const char *name)
 	return json_string_value(json_object_get(c->args, name));
 }
 
-int control_cmd_device_add(struct control_call *c)
+static int add_rng(struct control_call *c)
 {
 	const struct machine_plug plug = { .kind = MACHINE_PLUG_RNG };
-	const char *id;
+	const char *id = arg(c, "id");
 
-	if (strcmp(arg(c, "id"), "rng") != 0)
+	if (id && strcmp(id, "rng") != 0)
 		return err_set(c->e, -EINVAL,
 			       "Parameter 'id' must be rng: a guest has one of them");
 	return machine_plug(run_machine(c->opaque), &plug, &id, c->e);
+}
+
+static const char *const drivers[] = { "virtio-rng-pci", "virtio-net-pci", NULL };
+
+/* In their order: what each does, and which arguments besides driver and id it has. */
+static const struct {
+	int (*fn)(struct control_call *c);
+	const char *args[8];
+} kinds[] = {
+	{ add_rng, { NULL } },
+	{ control_add_nic, { "net", "mac", "fds", "host-mtu", "ferry-net", "lock", "number" } },
+};
+
+/* The table knows the arguments of all of them. */
+static int check_args(const struct control_call *c, const char *const *allowed)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(c->args, name, value)
+	{
+		size_t i = 0;
+
+		while (allowed[i] && strcmp(allowed[i], name) != 0)
+			i++;
+		if (!allowed[i] && strcmp(name, "driver") != 0 && strcmp(name, "id") != 0)
+			return err_set(c->e, -EINVAL, "Parameter '%s' is not for %s", name,
+				       arg(c, "driver"));
+	}
+	return 0;
+}
+
+int control_cmd_device_add(struct control_call *c)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (strcmp(drivers[i], arg(c, "driver")) == 0)
+			return check_args(c, kinds[i].args) < 0 ? -EINVAL : kinds[i].fn(c);
+	}
+	return -EINVAL; /* the table has the choices */
 }
 
 int control_cmd_device_del(struct control_call *c)
@@ -30,12 +72,24 @@ int control_cmd_device_del(struct control_call *c)
 	return machine_unplug(run_machine(c->opaque), arg(c, "id"), force, c->e);
 }
 
-static const char *const drivers[] = { "virtio-rng-pci", NULL };
-
 const struct control_arg control_device_add_args[] = {
 	{ "driver", JSON_STRING, false, .help = "what it is, as QEMU calls it",
 	  .choices = drivers },
-	{ "id", JSON_STRING, false, .help = "`rng`" },
+	{ "id", JSON_STRING, true, .help = "its name; of an entropy device `rng`" },
+	{ "net", JSON_STRING, true, .help = "nic: what `--net` says of it; required" },
+	{ "mac", JSON_STRING, true, .help = "nic: its address, if not in `net`" },
+	{ "fds", JSON_STRING, true,
+	  .help = "nic: queues of its tap, descriptors that `getfd` has left: their names, with "
+		  "colons between; not for `user`" },
+	{ "host-mtu", JSON_INTEGER, true, .help = "nic: of the tap (1500)", .min = NETDEV_MIN_MTU,
+	  .max = NETDEV_MAX_MTU },
+	{ "ferry-net", JSON_STRING, true,
+	  .help = "nic: name of the socket whose other end takes back what the nic is on the host, "
+		  "when this one is closed" },
+	{ "lock", JSON_STRING, true,
+	  .help = "nic: name of a file that is held open as long as there is the nic" },
+	{ "number", JSON_INTEGER, true, .help = "nic: as `ferry-nic-check` has chosen it",
+	  .max = CONFIG_MAX_NICS - 1 },
 	{ 0 },
 };
 

@@ -31,7 +31,7 @@ static bool has_id(const struct config *cfg, const char *id)
 			return true;
 	}
 	for (size_t i = 0; i < cfg->nics.nr; i++) {
-		if (nics[i].id && !strcmp(nics[i].id, id))
+		if (nics[i].kind != NIC_NONE && nics[i].id && !strcmp(nics[i].id, id))
 			return true;
 	}
 	return false;
@@ -70,12 +70,16 @@ static bool has_mac(const struct config *cfg, const char *mac)
 
 static int settle_mac(const struct config *cfg, struct nic_config *nic, struct err *e)
 {
-	char text[MAC_TEXT_BYTES];
+	char text[MAC_TEXT_BYTES], *wish = nic->mac;
 	uint8_t mac[MAC_BYTES];
 	unsigned n = 0;
 
-	if (nic->mac)
-		return 0;
+	nic->mac = NULL;
+	if (wish) {
+		n = has_mac(cfg, wish);
+		nic->mac = wish;
+		return n ? err_set(e, -EEXIST, "the guest has a nic with the address %s", wish) : 0;
+	}
 	do {
 		mac_derive(cfg->name, n++, mac);
 		mac_format(mac, text);

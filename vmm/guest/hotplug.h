@@ -9,6 +9,7 @@
 #include "util/err.h"
 
 struct machine;
+struct machine_nic_given;
 
 /*
  * Theory of operation
@@ -41,6 +42,7 @@ enum machine_plug_kind { MACHINE_PLUG_DISK, MACHINE_PLUG_NIC, MACHINE_PLUG_RNG }
 struct machine_plug {
 	enum machine_plug_kind kind;
 	const char *text; /* what --disk or --net takes; not used for an entropy device */
+	const struct machine_nic_given *nic; /* what came with a nic, see machine_nics.h */
 };
 
 /*

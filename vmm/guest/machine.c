@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "devices/isa.h"
 #include "devices/serial.h"
@@ -292,6 +293,7 @@ static int assemble_incoming(struct machine *m, const struct machine_incoming *i
 static struct machine *new_machine(struct config *cfg, struct loop *loop, struct console *con,
 				   const struct machine_listener *listener)
 {
+	struct rlimit rl = { .rlim_cur = RLIM_INFINITY };
 	struct machine *m = calloc(1, sizeof(*m));
 
 	if (!m)
@@ -302,10 +304,9 @@ static struct machine *new_machine(struct config *cfg, struct loop *loop, struct
 	m->listener = *listener;
 	m->restart.fn = machine_restart_now;
 	m->restart.opaque = m;
-	for (unsigned i = 0; i < CONFIG_MAX_NICS; i++) {
-		net_helper_init(&m->nic_hosts[i].helper);
-		m->nic_hosts[i].number = i;
-	}
+	(void)getrlimit(RLIMIT_NOFILE, &rl);
+	m->max_files = rl.rlim_cur;
+	machine_nics_init(m);
 	return m;
 }
 
@@ -417,9 +418,7 @@ void machine_free(struct machine *m)
 	loop_disarm(m->loop, &m->restart);
 	vm_free(m->vm);
 	machine_hotplug_fini(m); /* no vCPU is left that could eject anything */
-	/* Their taps are gone. The last comes first: what it found made was made for others. */
-	for (unsigned i = CONFIG_MAX_NICS; i > 0; i--)
-		net_helper_end(&m->nic_hosts[i - 1].helper);
+	machine_nics_fini(m);
 	vm_state_free(m->state);
 	loop_free(m->io_loop);
 	boot_close(m->boot);

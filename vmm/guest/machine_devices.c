@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "devices/isa.h"
@@ -15,6 +14,7 @@
 #include "virtio/net.h"
 #include "virtio/rng.h"
 #include "vmm/guest/machine_impl.h"
+#include "vmm/guest/machine_nics.h"
 #include "vmm/guest/nic_host.h"
 #include "vmm/vm.h"
 
@@ -73,13 +73,11 @@ int machine_add_disk(struct machine *m, size_t i, struct err *e)
 static unsigned max_sockets(const struct machine *m)
 {
 	const struct nic_config *nics = m->cfg->nics.items;
-	struct rlimit rl = { .rlim_cur = RLIM_INFINITY };
 	unsigned users = 0;
 
-	(void)getrlimit(RLIMIT_NOFILE, &rl);
 	for (unsigned i = 0; i < m->cfg->nics.nr; i++)
 		users += nics[i].kind == NIC_USER;
-	return (unsigned)MAX(1, MIN(rl.rlim_cur / 2 / MAX(users, 1U), NETDEV_MAX_SOCKETS));
+	return (unsigned)MAX(1, MIN(m->max_files / 2 / MAX(users, 1U), NETDEV_MAX_SOCKETS));
 }
 
 /* What changes more of the host than a tap that vanishes with this process. */
@@ -105,8 +103,27 @@ static int add_by_helper(struct machine *m, const struct nic_config *nic, unsign
 	return rc;
 }
 
-static int add_nic(struct machine *m, const struct nic_config *nic, unsigned index, struct err *e)
+/* What came from whoever asked for the nic; all of it is looked at by net_new(). */
+static int add_given(struct machine *m, const struct machine_nic_given *given, unsigned index,
+		     struct net_config *cfg, struct err *e)
 {
+	int rc;
+
+	if (given->nr_fds != cfg->backend.nr_pairs)
+		return err_set(e, -EINVAL, "%u queue pairs, but %u descriptors of queues",
+			       cfg->backend.nr_pairs, given->nr_fds);
+	cfg->backend.fds = given->fds;
+	cfg->backend.host_mtu = given->host_mtu;
+	rc = net_new(m->vm, m->pci, cfg, &m->nics[index], e);
+	if (rc == 0)
+		m->nic_hosts[index].helper = *given->helper;
+	return rc;
+}
+
+static int add_nic(struct machine *m, unsigned index, const struct machine_nic_given *given,
+		   struct err *e)
+{
+	const struct nic_config *nic = (const struct nic_config *)m->cfg->nics.items + index;
 	struct net_config cfg = {
 		.id = nic->id,
 		.backend =
@@ -129,16 +146,20 @@ static int add_nic(struct machine *m, const struct nic_config *nic, unsigned ind
 
 	if (mac_parse(nic->mac, cfg.mac) < 0) /* config_finish() saw to it */
 		return err_set(e, -EINVAL, "mac: missing");
-	if (nic_host_needs_helper(nic))
+	if (given && nic->kind != NIC_USER)
+		return add_given(m, given, index, &cfg, e);
+	if (!given && nic_host_needs_helper(nic))
 		return add_by_helper(m, nic, index, &cfg, e);
 	return net_new(m->vm, m->pci, &cfg, &m->nics[index], e);
 }
 
-int machine_add_nic(struct machine *m, size_t i, struct err *e)
+int machine_add_nic(struct machine *m, size_t i, const struct machine_nic_given *given,
+		    struct err *e)
 {
 	const struct nic_config *nic = (const struct nic_config *)m->cfg->nics.items + i;
 
-	return add_nic(m, nic, (unsigned)i, e) < 0 ? err_prefix(e, "%s", nic->id) : 0;
+	m->nic_hosts[i].number = given ? given->number : machine_free_nic_number(m, i);
+	return add_nic(m, (unsigned)i, given, e) < 0 ? err_prefix(e, "%s", nic->id) : 0;
 }
 
 /* Small devices are seldom busy, so one thread works all of them. 0 or -errno. */
@@ -189,7 +210,7 @@ int machine_add_devices(struct machine *m, struct err *e)
 		rc = machine_add_disk(m, i, e);
 	for (size_t i = 0; rc == 0 && i < m->cfg->nics.nr; i++) {
 		if (nics[i].kind != NIC_NONE)
-			rc = machine_add_nic(m, i, e);
+			rc = machine_add_nic(m, i, NULL, e);
 	}
 	return rc < 0 ? rc : add_small_devices(m, e);
 }

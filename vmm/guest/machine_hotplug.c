@@ -3,6 +3,7 @@
 #include "vmm/guest/hotplug.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "devices/acpi_hotplug.h"
@@ -19,7 +20,7 @@ static const char *why_fixed(const struct machine *m)
 	return m->held ? m->held : m->moving;
 }
 
-static int check_changeable(const struct machine *m, struct err *e)
+int machine_check_changeable(const struct machine *m, struct err *e)
 {
 	if (why_fixed(m))
 		return err_set(e, -EBUSY, "no device can come or go now: %s", why_fixed(m));
@@ -67,7 +68,7 @@ static int plug_item(struct machine *m, const struct machine_plug *plug, struct 
 		rc = machine_add_disk(m, i, e);
 		dev = m->disks[i];
 	} else {
-		rc = machine_add_nic(m, i, e);
+		rc = machine_add_nic(m, i, plug->nic, e);
 		dev = m->nics[i];
 	}
 	if (rc < 0) {
@@ -82,7 +83,7 @@ int machine_plug(struct machine *m, const struct machine_plug *plug, const char 
 		 struct err *e)
 {
 	struct device *dev = NULL;
-	int rc = check_changeable(m, e);
+	int rc = machine_check_changeable(m, e);
 
 	if (rc == 0)
 		rc = plug->kind == MACHINE_PLUG_RNG ? plug_rng(m, &dev, e)
@@ -116,15 +117,19 @@ static void forget_item(struct machine *m, struct virtio_dev **devs, size_t nr, 
 	config_unplug(m->cfg, list, index);
 }
 
-/* Neither settings nor pointers know of @dev any more. */
-static void forget(struct machine *m, const struct device *dev)
+/*
+ * Neither settings nor pointers know of @dev any more. @ret_host gets what a nic has on the
+ * host, for machine_release_nic() once @dev is freed. False: it is no nic.
+ */
+static bool forget(struct machine *m, const struct device *dev, struct machine_nic_host *ret_host)
 {
 	size_t disk = index_of(m->disks, m->cfg->disks.nr, dev);
-	size_t nic = index_of(m->nics, m->cfg->nics.nr, dev);
+	size_t nr_nics = m->cfg->nics.nr, nic = index_of(m->nics, nr_nics, dev);
 
 	if (disk < m->cfg->disks.nr) {
 		forget_item(m, m->disks, m->cfg->disks.nr, disk, "disk");
 	} else if (nic < m->cfg->nics.nr) {
+		machine_take_nic_host(m, nic, ret_host);
 		forget_item(m, m->nics, m->cfg->nics.nr, nic, "net");
 	} else if (m->balloon && &m->balloon->device == dev) {
 		m->balloon = NULL;
@@ -134,13 +139,17 @@ static void forget(struct machine *m, const struct device *dev)
 	} else {
 		m->cfg->virtio_console = false;
 	}
+	return nic < nr_nics;
 }
 
 /* The vCPUs are parked. */
 static void remove_parked(struct machine *m, unsigned slot, bool surprise)
 {
 	struct device *dev = virtio_pci_find(m->vm, slot);
+	struct machine_nic_host host;
 	json_t *data;
+	char id[32];
+	bool nic;
 
 	acpi_hotplug_removed(m->pm, slot, surprise && dev);
 	if (!dev)
@@ -148,10 +157,13 @@ static void remove_parked(struct machine *m, unsigned slot, bool surprise)
 	data = json_pack("{s:s, s:o}", "device", dev->id, "path",
 			 json_sprintf("/machine/peripheral/%s", dev->id));
 	log_debug("%s: unplugged from slot %u", dev->id, slot);
-	forget(m, dev);
+	(void)snprintf(id, sizeof(id), "%s", dev->id);
+	nic = forget(m, dev, &host);
 	vm_remove_device(m->vm, dev);
 	dev->ops->free(dev);
 	machine_tell(m, "DEVICE_DELETED", data);
+	if (nic)
+		machine_release_nic(m, &host, id);
 }
 
 static void remove_slots(struct machine *m, uint32_t slots, bool surprise)
@@ -218,7 +230,7 @@ static struct device *find_plugged(struct machine *m, const char *id, struct err
 
 int machine_unplug(struct machine *m, const char *id, bool force, struct err *e)
 {
-	int rc = check_changeable(m, e);
+	int rc = machine_check_changeable(m, e);
 	struct device *dev = rc == 0 ? find_plugged(m, id, e) : NULL;
 	unsigned slot = dev ? virtio_pci_slot(dev) : 0;
 

@@ -8,12 +8,21 @@
 #include "vmm/loop.h"
 #include "vmm/vm.h"
 
+struct machine_nic_given;
 struct vm_state;
 
 /* What belongs to a nic besides its device and settings. */
 struct machine_nic_host {
 	struct net_helper helper; /* of one that needs privilege */
 	unsigned number;          /* of the nic on the host, see nic_host.h */
+};
+
+/* A nic that is gone, and whose helper takes back what it did. */
+struct machine_nic_leaving {
+	struct machine *m;
+	struct net_helper helper; /* running: the place is taken */
+	struct loop_fd ended;
+	char id[RUNTIME_NAME_MAX + 1];
 };
 
 struct machine {
@@ -26,6 +35,7 @@ struct machine {
 	struct vm *vm;
 	struct pci_host *pci; /* the vm's */
 	struct acpi_pm *pm;   /* the vm's */
+	uint64_t max_files;   /* that the process may have open */
 	struct loop *io_loop; /* works the small virtio devices; NULL: there were none yet */
 
 	/* the vm's, in the order of the settings; NULL: not there. See hotplug.h */
@@ -33,7 +43,9 @@ struct machine {
 	struct virtio_dev *nics[CONFIG_MAX_NICS];
 	struct virtio_dev *balloon;
 
-	struct machine_nic_host nic_hosts[CONFIG_MAX_NICS]; /* of nics; main thread */
+	/* main thread, both */
+	struct machine_nic_host nic_hosts[CONFIG_MAX_NICS]; /* in the order of the settings */
+	struct machine_nic_leaving nics_leaving[CONFIG_MAX_NICS];
 
 	struct vm_state *state; /* what was loaded; NULL after the start */
 	enum machine_clock clock;
@@ -89,8 +101,12 @@ __must_check int machine_add_devices(struct machine *m, struct err *e);
 
 /* One of them: disk or nic number @i of the settings, the entropy device. 0 or -errno with @e. */
 __must_check int machine_add_disk(struct machine *m, size_t i, struct err *e);
-__must_check int machine_add_nic(struct machine *m, size_t i, struct err *e);
+__must_check int machine_add_nic(struct machine *m, size_t i, const struct machine_nic_given *given,
+				 struct err *e);
 __must_check int machine_add_rng(struct machine *m, struct err *e);
+
+/* May devices come and go now? 0, or -EBUSY or -EINVAL with @e. */
+__must_check int machine_check_changeable(const struct machine *m, struct err *e);
 
 /* Ids of those that have no settings. */
 #define MACHINE_RNG     "rng"
@@ -105,5 +121,21 @@ void machine_hotplug_reset(struct machine *m);
 
 /* Why the list of devices was fixed may be over: then take away what has been ejected. */
 void machine_hotplug_changeable(struct machine *m);
+
+/* --- machine_nics.c --- */
+
+void machine_nics_init(struct machine *m);
+
+/* The devices are gone: wait until nothing is left on the host, some seconds at most. */
+void machine_nics_fini(struct machine *m);
+
+/* What nic @i has on the host, handed over; those behind it move up. */
+void machine_take_nic_host(struct machine *m, size_t i, struct machine_nic_host *ret);
+
+/* The device is freed: let its helper take back what it did, and tell NIC_RELEASED. */
+void machine_release_nic(struct machine *m, struct machine_nic_host *host, const char *id);
+
+/* A number for nic @i that no other has. */
+unsigned machine_free_nic_number(const struct machine *m, size_t i);
 
 #endif

@@ -11,6 +11,38 @@
 #include "virtio/net.h"
 
 struct machine;
+struct net_helper;
+
+/*
+ * What comes with a nic for a running guest, whose process opens nothing itself. Any of it
+ * may be wrong. For user networking there is the number alone.
+ */
+struct machine_nic_given {
+	const int *fds; /* queues of its tap: the caller's, and copied */
+	unsigned nr_fds;
+	unsigned host_mtu;
+	struct net_helper *helper; /* the nic's if it is made, and then to be forgotten here */
+	unsigned number;           /* see nic_host.h; free, as machine_check_nic() chose it */
+};
+
+/* What a nic would be called; see nic_host.h for the number. */
+struct machine_nic_plan {
+	char id[32];
+	char mac[MAC_TEXT_BYTES];
+	unsigned number;
+};
+
+/*
+ * Could there be a nic that is what --net @text says? 0 with what is chosen for it, so
+ * that it can be opened; nothing is kept. Or -errno with @e: there is already a device of its
+ * id or MAC address, there are as many nics as there can be, no slot is free, devices
+ * cannot come now.
+ */
+__must_check int machine_check_nic(struct machine *m, const char *text,
+				   struct machine_nic_plan *ret, struct err *e);
+
+/* Has no nic this number? */
+bool machine_nic_number_is_free(const struct machine *m, unsigned number);
 
 /*
  * The nic called @id; NULL: the only one. Its number, for machine_nic() and the

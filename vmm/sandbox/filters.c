@@ -159,6 +159,8 @@ const struct filter_entry filter_entries[] = {
 	CALL(fcntl, ALL & ~VCPU, "O_NONBLOCK, duplicates, locks of images"),
 	CALL(lseek, NET | MOVE, "the C library's files; holes of saved files"),
 	CALL(newfstatat, NET | IO | MOVE, "the C library's fstat; has resolv.conf changed?"),
+	CALL(getppid, MAIN,
+	     "glib's seed for a user network that comes later, without /dev/urandom"),
 	CALL(openat, NET | NOT_MAIN, "libslirp reads resolv.conf, all that Landlock allows",
 	     HAS_NONE(2, ~(uint64_t)O_CLOEXEC)),
 	REQUEST(FIONREAD, NET, "libslirp: urgent data", RARE),

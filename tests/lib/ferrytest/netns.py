@@ -79,11 +79,15 @@ class NetNs:
         """Start a program inside; see Proc."""
         return Proc(*argv, netns=self, **kwargs)
 
+    def enter(self):
+        """Move the calling thread inside, for good: see in_thread()."""
+        if libc.setns(self.fd, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+
     def socket(self, kind=socket.SOCK_STREAM, timeout_s=WAIT_S, family=socket.AF_INET, proto=0):
         """An IPv4 socket of this test process that belongs to the namespace."""
         def make():
-            if libc.setns(self.fd, CLONE_NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), "setns")
+            self.enter()
             return socket.socket(family, kind, proto)
 
         made = in_thread(make)
