@@ -143,6 +143,18 @@ def test_info_counts_disks_and_nics():
             assert info["nics"][0]["rx"]["packets"] == 0
 
 
+def test_info_tells_what_the_driver_broke():
+    with tmp_dir() as folder:
+        (folder / "a.img").write_bytes(bytes(1 << 20))
+        with Guest("chaos", disk=folder / "a.img", net="none", balloon=True,
+                   append="device=blk seed=1 time=40") as guest, guest.control() as control:
+            assert control.execute("ferry-info")["needs_reset"] == []
+            guest.wait_for("^chaos: at work")
+            while (broken := control.execute("ferry-info")["needs_reset"]) == []:
+                pass
+            assert broken == ["disk0"]
+
+
 def test_bad_requests():
     deep = b'{"execute":"stop","x":' + b"[" * MAX_NESTING + b"]" * MAX_NESTING + b"}\n"
     cases = {

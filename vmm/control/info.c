@@ -129,6 +129,26 @@ static json_t *balloon_json(const struct machine *m)
 	return json;
 }
 
+static void add_broken(json_t *ids, const struct virtio_dev *dev)
+{
+	if (dev && atomic_load(&dev->broken))
+		(void)json_array_append_new(ids, json_string(dev->device.id));
+}
+
+/* Devices whose driver broke the rules and has not reset them since. */
+static json_t *broken_json(const struct machine *m)
+{
+	const struct config *cfg = machine_config(m);
+	json_t *ids = json_array();
+
+	for (size_t i = 0; i < cfg->disks.nr; i++)
+		add_broken(ids, machine_disk(m, i));
+	for (size_t i = 0; i < cfg->nics.nr; i++)
+		add_broken(ids, machine_nic(m, i));
+	add_broken(ids, machine_balloon(m));
+	return ids;
+}
+
 /* What the guest, and others, gave cause for; see query-log. */
 static json_t *log_json(void)
 {
@@ -163,6 +183,7 @@ int control_cmd_info(struct control_call *c)
 			   "exits", exits_json(machine_vm(m)), "disks", disks_json(m), "nics",
 			   nics_json(m), "balloon", balloon_json(m), "config", config_to_json(cfg));
 	(void)json_object_set_new(c->ret, "confinement", sandbox_json());
+	(void)json_object_set_new(c->ret, "needs_reset", broken_json(m));
 	(void)json_object_set_new(c->ret, "log", log_json());
 	return 0;
 }
