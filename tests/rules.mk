@@ -74,6 +74,8 @@ fuzz-merge: $(FUZZ_BINS) ## keep what long fuzzing found, in tests/fuzz/corpus
 	$(Q)for bin in $(FUZZ_BINS); do name=$${bin##*/}; seeds=tests/fuzz/corpus/$${name#fuzz_}; \
 	  mkdir -p $$seeds && $$bin -merge=1 $$seeds $(O)/fuzz/corpus/$$name || exit 1; done
 
+include tests/coverage.mk
+
 CHAOS ?= 60
 chaos: $(PROGRAMS) $(GUESTS) ## CHAOS=60 seconds of a hostile driver for each device
 	$(Q)CHAOS=$(CHAOS) FERRY=$(O)/ferry BUILD=$(O) tests/run -v integration \

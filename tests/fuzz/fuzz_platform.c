@@ -132,7 +132,7 @@ static void do_step(struct rig *r, const struct step *s)
 		break;
 	case 5:
 		acpi_pm_power_button(r->pm);
-		(void)serial_send_break(r->serial, (uint8_t)data);
+		(void)!serial_send_break(r->serial, (uint8_t)data);
 		hotplug(r, data);
 		break;
 	case 6:

@@ -127,7 +127,7 @@ static void stop_loop(void *opaque)
 	loop_stop(opaque);
 }
 
-/* Device n + 1; its BAR lies where the first look at it finds it. */
+/* Devices from 1 on; their BARs lie where the first look at them finds them. */
 static void set_up(struct rig *r)
 {
 	struct pci_host *pci = bare_vm_init(&r->vm, MEM);
@@ -148,6 +148,7 @@ static void set_up(struct rig *r)
 
 		(void)bus_read(&r->vm.mmio, MAP_ECAM + (i + 1) * 0x8000ULL + 0x10, &bar, 4);
 		r->bars[i] = bar & ~0xfU;
+		fuzz_require(r->bars[i] != 0);
 	}
 }
 
@@ -279,7 +280,9 @@ static void do_request(struct rig *r, unsigned n, const struct step *s)
 		rq = (struct request){ .out = bytes };
 	}
 	offer(r, queue, &rq);
-	notify(r, r->devs[n], queue);
+	/* Several at once, too. */
+	if (s->kind % 16 != 15)
+		notify(r, r->devs[n], queue);
 }
 
 /* --- the host ------------------------------------------------------------------------- */
@@ -290,31 +293,81 @@ static void turn(struct rig *r)
 	fuzz_require(loop_run(r->vm.main_loop) == 0);
 }
 
+/* Somebody watches for a while: reads what there is, and asks for the end or just goes. */
+static void capture(struct rig *r, bool ask)
+{
+	char record[256];
+	int pair[2];
+
+	fuzz_require(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) == 0);
+	if (net_capture(r->devs[NIC], pair[1], 64) < 0)
+		(void)close(pair[1]);
+	notify(r, r->devs[NIC], 1);
+	while (recv(pair[0], record, sizeof(record), 0) > 0)
+		;
+	if (ask)
+		(void)!write(pair[0], "", 1);
+	(void)close(pair[0]);
+}
+
+static void host_of_nic(struct rig *r, const struct step *s)
+{
+	struct net_rig_backend *be = r->net.be;
+	const struct net_rate none = { 0 }, high = { .bps = 1ULL << 40, .pps = 1U << 30 };
+
+	be->nr_room = s->arg % 8U;
+	be->nr_waiting = s->value % 8U;
+	be->waiting_bytes = MIN(s->offset + 26U, NET_RIG_FRAME);
+	memcpy(be->waiting + 12, gmem_ptr(&r->vm.gmem, DATA, 64), 64);
+	if (s->arg & 0x40)
+		capture(r, s->arg & 0x20);
+	if (s->arg & 0x80)
+		net_set_rates(r->devs[NIC], s->value & 16 ? &high : &none, &high);
+	net_rig_readable(&r->net, s->arg % NET_RIG_PAIRS);
+	net_rig_writable(&r->net, s->arg % NET_RIG_PAIRS);
+	net_set_link(r->devs[NIC], s->value & 8);
+	if (s->arg & 0x10)
+		net_send_announce(r->devs[NIC]);
+	else
+		(void)net_announce(r->devs[NIC]);
+}
+
+/* Never so slow that an input waits for it. */
+static void host_of_disk(struct virtio_dev *dev, const struct step *s)
+{
+	const struct blk_limits limits = {
+		.iops = s->value & 1 ? 1000000 : 0,
+		.bps = s->value & 2 ? 1ULL << 40 : 0,
+	};
+	struct blk_stats stats;
+	struct err e;
+
+	dev->device.ops->pause(&dev->device);
+	blk_set_limits(dev, &limits);
+	/* Without its lock every request fails. */
+	if (s->arg & 1)
+		(void)!blk_release_lock(dev, &e);
+	if (s->arg & 2)
+		(void)!blk_take_lock(dev, &e);
+	dev->device.ops->resume(&dev->device);
+	blk_get_stats(dev, &stats);
+}
+
 /* What happens on the other side of the device. */
 static void do_host(struct rig *r, unsigned n, const struct step *s)
 {
-	struct balloon_stats balloon;
-	struct blk_stats disk;
+	struct balloon_stats stats;
 
 	if (n == BALLOON) {
-		(void)balloon_set_target(r->devs[n], s->value);
-		balloon_get_stats(r->devs[n], &balloon);
+		(void)!balloon_set_target(r->devs[n], s->value);
+		balloon_get_stats(r->devs[n], &stats);
 	} else if (n == CONSOLE) {
 		(void)!write(r->input, &s->value, 1U + s->arg % 4U);
 		turn(r);
 	} else if (n == NIC) {
-		struct net_rig_backend *be = r->net.be;
-
-		be->nr_room = s->arg % 8U;
-		be->nr_waiting = s->value % 8U;
-		be->waiting_bytes = MIN(s->offset + 26U, NET_RIG_FRAME);
-		memcpy(be->waiting + 12, gmem_ptr(&r->vm.gmem, DATA, 64), 64);
-		net_rig_readable(&r->net, s->arg % NET_RIG_PAIRS);
-		net_rig_writable(&r->net, s->arg % NET_RIG_PAIRS);
-		net_set_link(r->devs[n], s->value & 8);
-		(void)net_announce(r->devs[n]);
+		host_of_nic(r, s);
 	} else if (n >= DISK) {
-		blk_get_stats(r->devs[n], &disk);
+		host_of_disk(r->devs[n], s);
 	}
 }
 
@@ -389,5 +442,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	fuzz_require(!atomic_load(&rig.devs[n]->broken));
 	for (unsigned i = 0; i < rig.devs[n]->nr_queues; i++)
 		fuzz_require(!rig.devs[n]->queues[i].running);
+	/* The next input finds the lock where it belongs. */
+	if (n >= DISK && n <= READONLY)
+		host_of_disk(rig.devs[n], &(struct step){ .arg = 2 });
 	return 0;
 }
