@@ -63,7 +63,8 @@ struct serial {
 	struct device device;
 	struct vm *vm;       /* const */
 	struct console *con; /* const */
-	struct mutex lock;   /* protects: state; order: before console locks */
+	struct console_input input;
+	struct mutex lock; /* protects: state; order: before console locks */
 	struct serial_state state;
 	bool paused; /* input stays in the console */
 	/* A break and the key after it, which the guest has not read yet: lock. Nobody
@@ -442,7 +443,7 @@ static void serial_free(struct device *dev)
 {
 	struct serial *s = container_of(dev, struct serial, device);
 
-	console_set_input(s->con, NULL, NULL);
+	console_remove_input(s->con, &s->input);
 	bus_remove(&s->vm->pio, PORT_SERIAL, s);
 	mutex_fini(&s->lock);
 	free(s);
@@ -479,6 +480,7 @@ int serial_new(struct vm *vm, struct console *con)
 		free(s);
 		return rc;
 	}
-	console_set_input(con, on_input, s);
+	s->input = (struct console_input){ .fn = on_input, .opaque = s };
+	console_add_input(con, &s->input);
 	return 0;
 }

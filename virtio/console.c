@@ -15,7 +15,8 @@ enum { RX, TX, NR_QUEUES }; /* 5.3.2: port 0 */
 
 struct vcon {
 	struct virtio_dev dev;
-	struct console *con;          /* const */
+	struct console *con; /* const */
+	struct console_input input;
 	struct loop_work input_work;  /* posted by the main loop */
 	struct iovec iov[QUEUE_SIZE]; /* loop thread only */
 };
@@ -121,7 +122,7 @@ static void vcon_free(struct virtio_dev *dev)
 {
 	struct vcon *v = to_vcon(dev);
 
-	console_set_input(v->con, NULL, NULL);
+	console_remove_input(v->con, &v->input);
 	/* Work keeps its order: once this is done, input_work is, too. */
 	loop_call_sync(dev->queues[RX].loop, do_nothing, NULL);
 	virtio_dev_fini(dev);
@@ -156,7 +157,8 @@ int vcon_new(struct vm *vm, struct pci_host *pci, const char *id, struct loop *l
 	rc = virtio_pci_attach(&v->dev, pci, 0);
 	if (rc < 0)
 		goto err_fini;
-	console_set_input(con, on_input, v);
+	v->input = (struct console_input){ .fn = on_input, .opaque = v };
+	console_add_input(con, &v->input);
 	return 0;
 
 err_fini:

@@ -51,9 +51,8 @@ struct console {
 	uint8_t *ring; /* CONSOLE_RING_BYTES */
 
 	/* main thread */
-	void (*input_fn)(void *opaque);
-	void *input_opaque;
-	struct loop_work service; /* readers that are blocked, failed or starved */
+	TAILQ_HEAD(, console_input) inputs; /* the first gets it */
+	struct loop_work service;           /* readers that are blocked, failed or starved */
 
 	struct mutex lock; /* protects: the rest; order: innermost but for loop.lock */
 	TAILQ_HEAD(, reader) readers;
@@ -170,6 +169,14 @@ size_t console_read(struct console *con, void *data, size_t len)
 	return n;
 }
 
+static void tell_input(const struct console *con)
+{
+	const struct console_input *in = TAILQ_FIRST(&con->inputs);
+
+	if (in)
+		in->fn(in->opaque);
+}
+
 static void put_input(struct console *con, const uint8_t *data, size_t len)
 {
 	mutex_lock(&con->lock);
@@ -177,14 +184,25 @@ static void put_input(struct console *con, const uint8_t *data, size_t len)
 	for (size_t i = 0; i < len; i++)
 		con->input[con->in_head++ % CONSOLE_INPUT_BYTES] = data[i];
 	mutex_unlock(&con->lock);
-	if (len && con->input_fn)
-		con->input_fn(con->input_opaque);
+	if (len)
+		tell_input(con);
 }
 
-void console_set_input(struct console *con, void (*fn)(void *opaque), void *opaque)
+void console_add_input(struct console *con, struct console_input *in)
 {
-	con->input_fn = fn;
-	con->input_opaque = opaque;
+	TAILQ_INSERT_HEAD(&con->inputs, in, link);
+}
+
+void console_remove_input(struct console *con, struct console_input *in)
+{
+	bool pending;
+
+	TAILQ_REMOVE(&con->inputs, in, link);
+	mutex_lock(&con->lock);
+	pending = input_room_locked(con) < CONSOLE_INPUT_BYTES;
+	mutex_unlock(&con->lock);
+	if (pending)
+		tell_input(con);
 }
 
 /* --- readers, on the main thread --- */
@@ -436,6 +454,7 @@ int console_new(struct console **ret, struct loop *loop)
 	con->service = (struct loop_work){ .fn = service, .opaque = con };
 	mutex_init(&con->lock);
 	TAILQ_INIT(&con->readers);
+	TAILQ_INIT(&con->inputs);
 	*ret = con;
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "util/compiler.h"
 #include "util/err.h"
@@ -26,7 +27,7 @@ struct loop;
  * Of those who attach to a running guest one may type: who has been attached longest. What the
  * others type is dropped. Where the guest was started the console can always be typed to.
  *
- * Input goes into one small buffer. The device takes from it
+ * Input goes into one small buffer. The device that came last takes from it
  * what fits its FIFO, when it is told that input arrived and again whenever the
  * guest made room: so nothing is lost, and a reader of input that the guest
  * does not want is simply not read from.
@@ -46,11 +47,20 @@ void console_write(struct console *con, const void *data, size_t len);
  */
 size_t console_read(struct console *con, void *data, size_t len);
 
+/* A device that takes input: embedded in its own structure. */
+struct console_input {
+	/* On the main loop, without a lock: input arrived that console_read() can take. */
+	void (*fn)(void *opaque);
+	void *opaque;
+	TAILQ_ENTRY(console_input) link;
+};
+
 /*
- * Call @fn on the main loop, without a lock, when input arrived that
- * console_read() can take. One device at a time; NULL: nobody. Main thread.
+ * Input is for @in from now on, until that is removed: then it is again for who had it
+ * before, and he is told what nobody has taken. One that is removed must be there. Main thread.
  */
-void console_set_input(struct console *con, void (*fn)(void *opaque), void *opaque);
+void console_add_input(struct console *con, struct console_input *in);
+void console_remove_input(struct console *con, struct console_input *in);
 
 /* --- for whoever makes the guest --- */
 

@@ -23,6 +23,7 @@ struct fixture {
 	struct loop *loop;
 	struct console *con;
 	unsigned inputs; /* calls of the input callback */
+	struct console_input input;
 };
 
 static int setup(void **state)
@@ -209,6 +210,12 @@ static bool has_input(void *opaque)
 	return f->inputs > 0;
 }
 
+static void take_input(struct fixture *f)
+{
+	f->input = (struct console_input){ .fn = count_input, .opaque = f };
+	console_add_input(f->con, &f->input);
+}
+
 struct typist {
 	struct fixture *f;
 	int fd;
@@ -242,12 +249,40 @@ static void body_input(struct fixture *f)
 	struct typist t = { .f = f, .fd = add_reader(f, false) };
 	uint8_t byte;
 
-	console_set_input(f->con, count_input, f);
+	take_input(f);
 	assert_int_equal(console_read(f->con, &byte, 1), 0);
 	(void)type_and_take(&t);
 	loop_drain(f->loop, has_input, f);
 	loop_drain(f->loop, type_and_take, &t);
 	(void)close(t.fd);
+}
+
+/* Who comes last has it, and leaves what he did not take to the one before. */
+static void body_input_in_turn(struct fixture *f)
+{
+	struct fixture later = { .con = f->con };
+	char buf[8] = "";
+	int fd = add_reader(f, false);
+
+	take_input(f);
+	take_input(&later);
+	assert_int_equal(send(fd, "abc", 3, 0), 3);
+	loop_drain(f->loop, has_input, &later);
+	assert_int_equal(f->inputs, 0);
+	assert_int_equal(console_read(f->con, buf, 1), 1);
+	console_remove_input(f->con, &later.input);
+	assert_int_equal(f->inputs, 1);
+	assert_int_equal(console_read(f->con, buf, sizeof(buf)), 2);
+	f->inputs = 0;
+	assert_int_equal(send(fd, "d", 1, 0), 1);
+	loop_drain(f->loop, has_input, f);
+	/* Nothing is left, so nobody is told. */
+	take_input(&later);
+	assert_int_equal(console_read(f->con, buf, sizeof(buf)), 1);
+	f->inputs = 0;
+	console_remove_input(f->con, &later.input);
+	assert_int_equal(f->inputs, 0);
+	(void)close(fd);
 }
 
 /* Files and /dev/null cannot be polled; they are input all the same. */
@@ -261,7 +296,7 @@ static void body_unpollable_input(struct fixture *f)
 	assert_int_equal(write(fd, "typed", 5), 5);
 	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
 	(void)unlink(path);
-	console_set_input(f->con, count_input, f);
+	take_input(f);
 	assert_int_equal(
 		console_add_reader(f->con,
 				   &(struct console_reader_params){
@@ -296,6 +331,11 @@ static void test_huge_write(void **state)
 static void test_input(void **state)
 {
 	on_loop(*state, body_input);
+}
+
+static void test_input_in_turn(void **state)
+{
+	on_loop(*state, body_input_in_turn);
 }
 
 static void test_unpollable_input(void **state)
@@ -366,6 +406,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_huge_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_input, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_input_in_turn, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unpollable_input, setup, teardown),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_spec),
