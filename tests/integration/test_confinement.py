@@ -6,9 +6,10 @@ import signal
 import socket
 import subprocess
 
-from ferrytest import Guest, Lab, each, require_kvm, require_root, timeout, tmp_dir
+from ferrytest import Guest, Lab, Skip, each, require_kvm, require_root, run, timeout, tmp_dir
 from ferrytest.control import ControlError
 from ferrytest.moves import DIRTY
+from ferrytest.paths import FERRY
 
 BUILD = os.environ.get("BUILD", "build")
 PROBE = f"{BUILD}/tests/probe/probe"
@@ -199,3 +200,14 @@ def test_guest_without_a_path():
             else:
                 raise AssertionError(command)
         assert not list(folder.iterdir())
+
+
+@each(when=["early", "late"])
+@each(kind=CLASSES)
+def test_landlock_alone_keeps_signals_in(when, kind):
+    """Of the process's own threads the main one kicks vCPUs: every test does that."""
+    found = re.search(r" landlock .* version ([0-9]+)", run(FERRY, "doctor", check=False))
+    if not found or int(found[1]) < 7:
+        raise Skip("no Landlock that scopes signals")
+    done = probe("off", when, kind, "kill")
+    assert done.stdout == "kill: EPERM\n", done

@@ -4,7 +4,7 @@ import os
 import pathlib
 import signal
 
-from ferrytest import (Guest, Lab, NetHost, NetNs, Restored, descendants, each, require_root,
+from ferrytest import (Guest, Keys, Lab, NetHost, NetNs, Restored, descendants, each, require_root,
                        run, timeout, tmp_dir, wait_end)
 from ferrytest.moves import DIRTY, check_result, dirty_goes_on
 from ferrytest.paths import FERRY
@@ -205,10 +205,45 @@ def test_teleport_that_fails_leaves_it_in_its_jail(cut):
             move.cancel()
         else:
             receive.signal(signal.SIGTERM)
-            move.go_on()
         assert move.result()["status"] != "completed"
         lab.check_one_copy("g", lab.host1)
         assert is_jailed(guest.pid)
+        dirty_goes_on(lab)
+
+
+@each(jail=[JAIL, TIGHT])
+def test_save_and_dump(jail):
+    """The command opens the files, by its own rights."""
+    require_root()
+    with tmp_dir() as folder:
+        with Guest("dirty", append="mem=8M rate=40", net="none", name="g", **jail) as guest:
+            guest.wait_for("^dirty pass=2 ")
+            with guest.ferry("dump-core", "g", folder / "g.core") as dump:
+                assert dump.wait() == 0, dump.err.text
+            assert (folder / "g.core").read_bytes()[:4] == b"\x7fELF"
+            guest.save(folder / "one.ferry", "--keep-running")
+            guest.wait_for("^dirty pass=")
+            guest.save(folder / "two.ferry", "--compress", "zstd")
+            assert guest.wait() == 0
+        for name in ("one.ferry", "two.ferry"):
+            assert (folder / name).stat().st_uid == 0
+            with Restored(folder / name, **jail) as guest:
+                guest.wait_for("^dirty pass=")
+                guest.wait_for("^dirty pass=")
+                assert is_jailed(guest.pid)
+            assert "CORRUPT" not in guest.out.text
+
+
+@timeout(120)
+def test_teleport_by_tls():
+    """Keys are read by the command and by the listener, who see them."""
+    require_root()
+    with Keys() as keys, Lab() as lab, \
+            lab.host1.guest("dirty", append=DIRTY, **JAIL), \
+            lab.host2.receive(*keys.psk(), *words(JAIL), insecure=False) as receive:
+        lab.console().wait_for("^dirty pass=2 ")
+        check_result(lab.host1.teleport("g", receive, *keys.psk()).result())
+        assert is_jailed(receive.arrived("g").pid)
         dirty_goes_on(lab)
 
 

@@ -21,6 +21,11 @@
 #define ACCESS_NET_BIND_TCP    (1ULL << 0)  /* version 4 */
 #define ACCESS_NET_CONNECT_TCP (1ULL << 1)  /* version 4 */
 #define SCOPE_ABSTRACT_UNIX    (1ULL << 0)  /* version 6 */
+#define SCOPE_SIGNAL           (1ULL << 1)  /* version 6 */
+/* Asks for a mask of mistakes that were mended; see linux/landlock.h of Linux 6.15. */
+#define CREATE_RULESET_ERRATA (1U << 1)
+/* Threads of one process may signal each other, whatever their domains are. */
+#define ERRATUM_SIGNAL (1L << 1)
 
 struct ruleset {
 	uint64_t handled_access_fs;
@@ -38,8 +43,16 @@ static const struct {
 	{ 3, ACCESS_FS_TRUNCATE, 0, 0 },
 	{ 4, 0, ACCESS_NET_BIND_TCP | ACCESS_NET_CONNECT_TCP, 0 },
 	{ 5, ACCESS_FS_IOCTL_DEV, 0, 0 },
-	{ 6, 0, 0, SCOPE_ABSTRACT_UNIX },
+	{ 6, 0, 0, SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL },
 };
+
+/* The main thread kicks vCPUs, whose domain is another: could it, were signals scoped? */
+static bool can_scope_signals(void)
+{
+	long mended = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_ERRATA);
+
+	return mended > 0 && (mended & ERRATUM_SIGNAL);
+}
 
 /*
  * What a class may do all the same. Whatever the main thread starts, user networks and
@@ -49,7 +62,7 @@ static const struct freedom {
 	uint64_t net;
 	uint64_t scopes; /* to connect to */
 } freedoms[THREAD_NR_CLASSES] = {
-	/* systemd's socket for notes, names of ephemeral guests */
+	/* names of ephemeral guests */
 	[THREAD_MAIN] = { ACCESS_NET_BIND_TCP | ACCESS_NET_CONNECT_TCP, SCOPE_ABSTRACT_UNIX },
 	/* the guest's connections, and ports that are forwarded to it */
 	[THREAD_NET] = { ACCESS_NET_BIND_TCP | ACCESS_NET_CONNECT_TCP, 0 },
@@ -84,6 +97,8 @@ static int new_ruleset(int abi, const struct freedom *but)
 	}
 	r.handled_access_net &= ~but->net;
 	r.scoped &= ~but->scopes;
+	if (!can_scope_signals())
+		r.scoped &= ~SCOPE_SIGNAL;
 	fd = syscall(SYS_landlock_create_ruleset, &r, ruleset_bytes(abi), 0);
 	return fd < 0 ? -errno : (int)fd;
 }
