@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 
-from ferrytest import Guest, Lab, Skip, each, require_kvm, require_root, run, timeout, tmp_dir
+from ferrytest import (Guest, Lab, Skip, each, require_kvm, require_plain_build, require_root, run,
+                       timeout, tmp_dir)
 from ferrytest.control import ControlError
 from ferrytest.moves import DIRTY
 from ferrytest.paths import FERRY
@@ -23,6 +24,7 @@ CONFINED = {"CapInh": NONE, "CapPrm": NONE, "CapEff": NONE, "CapBnd": NONE, "Cap
 
 
 def probe(mode, when, kind, action):
+    require_plain_build()
     return subprocess.run([PROBE, mode, when, kind, action], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=20, check=False)
 
@@ -36,6 +38,7 @@ def threads(pid):
 
 
 def check_threads(pid, names):
+    require_plain_build()
     found = dict(threads(pid))
     for name in names:
         assert any(re.fullmatch(name, n) for n in found), (name, sorted(found))
@@ -93,6 +96,7 @@ def test_limits():
 
 
 def test_info_tells():
+    require_plain_build()
     with idle(net="none") as guest:
         guest.wait_for("tick=1")
         confinement = confinement_of(guest)
@@ -104,6 +108,7 @@ def test_info_tells():
 
 @each(mode=["log", "off"])
 def test_seccomp_is_an_option(mode):
+    require_plain_build()
     with idle(net="none", seccomp=mode) as guest:
         guest.wait_for("tick=1")
         assert confinement_of(guest)["seccomp"] == mode

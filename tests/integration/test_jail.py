@@ -8,8 +8,9 @@ import socket
 import subprocess
 import time
 
-from ferrytest import (Guest, NetNs, Proc, descendants, each, no_leaks, require_kvm, require_root,
-                       require_tool, tmp_dir, unix_sockets, wait_end)
+from ferrytest import (Guest, NetNs, Proc, descendants, each, no_leaks, require_kvm,
+                       require_plain_build, require_root, require_tool, tmp_dir, unix_sockets,
+                       wait_end)
 from ferrytest.paths import BUILD, FERRY
 
 PROBE = str(BUILD / "tests/probe/probe")
@@ -34,6 +35,7 @@ def own_namespaces(pid):
 
 def seen_by(pid):
     """Paths of all files below its root."""
+    require_plain_build()
     root = f"/proc/{pid}/root"
     return {os.path.join(folder, name).removeprefix(root)
             for folder, folders, files in os.walk(root) for name in [*folders, *files]}
@@ -56,6 +58,7 @@ def confinement_of(guest):
 
 def check_powerless(pid, uid=0, gid=0):
     """All of its threads are that user, and may do nothing."""
+    require_plain_build()
     for tid in os.listdir(f"/proc/{pid}/task"):
         found = status_of(f"{pid}/task/{tid}")
         if found["Name"][0].startswith("iou-"): # the kernel's, for a ring
@@ -220,6 +223,7 @@ def test_control_is_of_who_launched_it():
 
 
 def probe(mode, when, kind, action, *words, port=1):
+    require_plain_build()
     return subprocess.run([PROBE, mode, when, kind, action, *words], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=20, check=False,
                           env={**os.environ, "PROBE_PORT": str(port)})
@@ -271,6 +275,7 @@ def test_nothing_is_left(how, options):
     require_root()
     with tmp_dir() as folder:
         if "chroot" in options:
+            require_plain_build()
             options = {"chroot": folder / "root"}
             (folder / "root").mkdir()
         (folder / "run").mkdir(mode=0o700)

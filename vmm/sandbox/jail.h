@@ -19,7 +19,8 @@
  * network namespace is made before too, but each thread goes there by itself when it
  * is confined: taps are the host's.
  */
-#define JAIL_MAX_SHOWN 2
+/* The list of name servers and a link to it, --dump-dir, /proc. */
+#define JAIL_MAX_SHOWN 4
 
 struct jail {
 	bool on;          /* namespaces, and an exchanged root; else at most another root */

@@ -37,7 +37,7 @@ static struct {
  * find something: their builds know no filters and no domain.
  */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-static const bool sanitized = true;
+static const bool sanitized = true; /* and look into /proc at the end, in a jail, too */
 #else
 static const bool sanitized = false;
 #endif
@@ -145,7 +145,11 @@ static int begin_apart(const struct sandbox_options *o, struct err *e)
 	box.root = o->chroot_dir ? o->chroot_dir : box.jail.on ? "empty" : "/";
 	if (box.identity.given || box.hides_files)
 		rc = keeper_start(e);
-	return rc < 0 ? rc : jail_begin(&box.jail, o->jail_net, e);
+	if (rc == 0)
+		rc = jail_begin(&box.jail, o->jail_net, e);
+	if (rc == 0 && sanitized && jail_show_folder(&box.jail, "/proc") < 0)
+		rc = err_set(e, -ENAMETOOLONG, "jail: /proc");
+	return rc;
 }
 
 int sandbox_begin(const struct sandbox_options *o, struct err *e)

@@ -7,8 +7,11 @@ by raising, and skips by raising Skip.
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import tempfile
+
+from .paths import FERRY
 
 DEFAULT_TIMEOUT_S = 60
 
@@ -55,6 +58,12 @@ def require_root():
     """Skip the test for users who cannot make network namespaces and mounts."""
     if os.geteuid() != 0:
         raise Skip("needs root")
+
+
+def require_plain_build():
+    """Skip the test where ferry has a sanitizer in it, which needs what confinement takes."""
+    if re.search(rb"__[at]san_init", FERRY.read_bytes()):
+        raise Skip("a build with a sanitizer is confined less")
 
 
 def require_tool(*names):
