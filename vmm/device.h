@@ -7,6 +7,8 @@
 
 #include "util/compiler.h"
 
+#define DEVICE_ID_BYTES 32 /* with the final zero */
+
 struct device;
 struct err;
 struct vstate_reader;
@@ -49,7 +51,7 @@ struct device_ops {
  */
 struct device {
 	const struct device_ops *ops;
-	char id[32]; /* unique in the guest: "disk0", "net1", "serial" */
+	char id[DEVICE_ID_BYTES]; /* unique in the guest: "disk0", "net1", "serial" */
 	TAILQ_ENTRY(device) link;
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "net/mac.h"
+#include "vmm/device.h"
 #include "vmm/guest/config.h"
 #include "vmm/guest/runtime.h"
 
@@ -47,6 +48,9 @@ static int settle_id(const struct config *cfg, const char *list, char **id, stru
 	*id = NULL;
 	if (wish && runtime_check_name(wish, e) < 0)
 		rc = err_prefix(e, "id");
+	else if (wish && strlen(wish) >= DEVICE_ID_BYTES)
+		rc = err_set(e, -EINVAL, "id: %s has more than %d characters", wish,
+			     DEVICE_ID_BYTES - 1);
 	else if (wish && has_id(cfg, wish))
 		rc = err_set(e, -EEXIST, "the guest has a device '%s': choose another id", wish);
 	for (unsigned n = 0; !wish && (n == 0 || has_id(cfg, text)); n++)

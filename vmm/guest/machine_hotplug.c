@@ -148,7 +148,7 @@ static void remove_parked(struct machine *m, unsigned slot, bool surprise)
 	struct device *dev = virtio_pci_find(m->vm, slot);
 	struct machine_nic_host host;
 	json_t *data;
-	char id[32];
+	char id[DEVICE_ID_BYTES];
 	bool nic;
 
 	acpi_hotplug_removed(m->pm, slot, surprise && dev);

@@ -9,6 +9,7 @@
 #include "util/compiler.h"
 #include "util/err.h"
 #include "virtio/net.h"
+#include "vmm/device.h"
 
 struct machine;
 struct net_helper;
@@ -27,7 +28,7 @@ struct machine_nic_given {
 
 /* What a nic would be called; see nic_host.h for the number. */
 struct machine_nic_plan {
-	char id[32];
+	char id[DEVICE_ID_BYTES];
 	char mac[MAC_TEXT_BYTES];
 	unsigned number;
 };
