@@ -34,29 +34,20 @@ static int begin(struct control_client *c, const struct new_file *file,
 {
 	json_t *args = json_pack("{s:s, s:b, s:b, s:b}", "protocol", "fd:file", "live", o->live,
 				 "paging", o->paging, "detach", 1);
-	int rc = client_pass_fd(c, "file", file->fd, e);
 
-	if (rc == 0)
-		return client_execute_with(c, "dump-guest-memory", args, NULL, e);
-	json_decref(args);
-	return rc;
+	return client_execute_on_fd(c, "dump-guest-memory", args, "file", file->fd, e);
 }
 
 /* The data of DUMP_COMPLETED, a new reference, or NULL with @e. */
 static json_t *wait_dumped(struct control_client *c, struct err *e)
 {
-	json_t *data = NULL;
+	static const char *const names[] = { "DUMP_COMPLETED", NULL };
+	unsigned which;
+	json_t *data = client_next_of(c, names, &which, e);
 	const char *error;
 
-	while (!data) {
-		json_t *event;
-
-		if (client_next_event(c, &event, e) < 0)
-			return NULL;
-		if (!strcmp(json_string_value(json_object_get(event, "event")), "DUMP_COMPLETED"))
-			data = json_incref(json_object_get(event, "data"));
-		json_decref(event);
-	}
+	if (!data)
+		return NULL;
 	error = json_string_value(json_object_get(data, "error"));
 	if (!error)
 		return data;

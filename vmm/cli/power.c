@@ -157,18 +157,12 @@ int cli_shutdown(const struct cli *cli)
 /* Until it starts again; it may also be that it ends, by another's wish. */
 static int wait_reset(struct control_client *c, struct err *e)
 {
-	for (;;) {
-		json_t *event;
-		bool done;
-		int rc = client_next_event(c, &event, e);
+	static const char *const names[] = { "RESET", NULL };
+	unsigned which;
+	json_t *data = client_next_of(c, names, &which, e);
 
-		if (rc < 0)
-			return rc;
-		done = !strcmp(json_string_value(json_object_get(event, "event")), "RESET");
-		json_decref(event);
-		if (done)
-			return 0;
-	}
+	json_decref(data);
+	return data ? 0 : e->code;
 }
 
 static int reboot(struct control_client *c, void *opaque, json_t **ret, struct err *e)

@@ -42,36 +42,21 @@ static int begin(struct control_client *c, const struct new_file *file,
 	json_t *args =
 		json_pack("{s:s, s:b, s:s*}", "file", "fd:file", "keep-running", o->keep_running,
 			  "compress", o->compress ? compress_choices[o->compress] : NULL);
-	int rc = client_pass_fd(c, "file", file->fd, e);
 
-	if (rc == 0)
-		return client_execute_with(c, "ferry-save", args, NULL, e);
-	json_decref(args);
-	return rc;
+	return client_execute_on_fd(c, "ferry-save", args, "file", file->fd, e);
 }
 
-/* The data of event @name, or of the one before that tells that it will not come, with @e. */
+/* The data of event @name, or NULL with what the one says that comes instead of it, in @e. */
 static json_t *wait_for(struct control_client *c, const char *name, struct err *e)
 {
-	json_t *found = NULL;
-	bool failed = false;
+	const char *const names[] = { "SAVE_FAILED", name, NULL };
+	unsigned which;
+	json_t *data = client_next_of(c, names, &which, e);
 
-	while (!found) {
-		json_t *event;
-		const char *is;
-
-		if (client_next_event(c, &event, e) < 0)
-			return NULL;
-		is = json_string_value(json_object_get(event, "event"));
-		failed = !strcmp(is, "SAVE_FAILED");
-		if (failed || !strcmp(is, name))
-			found = json_incref(json_object_get(event, "data"));
-		json_decref(event);
-	}
-	if (!failed)
-		return found;
-	(void)err_set(e, -EIO, "%s", json_string_value(json_object_get(found, "desc")));
-	json_decref(found);
+	if (!data || which > 0)
+		return data;
+	(void)err_set(e, -EIO, "%s", json_string_value(json_object_get(data, "desc")));
+	json_decref(data);
 	return NULL;
 }
 

@@ -159,6 +159,17 @@ int client_pass_fd(struct control_client *c, const char *name, int fd, struct er
 	return client_execute_fd(c, "getfd", args, fd, NULL, e);
 }
 
+int client_execute_on_fd(struct control_client *c, const char *command, json_t *args,
+			 const char *name, int fd, struct err *e)
+{
+	int rc = client_pass_fd(c, name, fd, e);
+
+	if (rc == 0)
+		return client_execute_with(c, command, args, NULL, e);
+	json_decref(args);
+	return rc;
+}
+
 /* The next read gives up at @deadline_ns. False: it is over. */
 static bool limit(const struct control_client *c, uint64_t deadline_ns)
 {
@@ -176,6 +187,36 @@ static bool limit(const struct control_client *c, uint64_t deadline_ns)
 int client_next_event(struct control_client *c, json_t **ret, struct err *e)
 {
 	return client_next_event_until(c, UINT64_MAX, ret, e);
+}
+
+/* Where @name, which may be NULL, is in @names; their number: nowhere. */
+static unsigned place_of(const char *name, const char *const *names)
+{
+	unsigned i = 0;
+
+	while (names[i] && (!name || strcmp(names[i], name) != 0))
+		i++;
+	return i;
+}
+
+json_t *client_next_of(struct control_client *c, const char *const *names, unsigned *ret_which,
+		       struct err *e)
+{
+	for (;;) {
+		json_t *event = NULL, *data;
+		unsigned which;
+
+		if (client_next_event(c, &event, e) < 0)
+			return NULL;
+		which = place_of(json_string_value(json_object_get(event, "event")), names);
+		data = json_incref(json_object_get(event, "data"));
+		json_decref(event);
+		if (names[which]) {
+			*ret_which = which;
+			return data ? data : json_object();
+		}
+		json_decref(data);
+	}
 }
 
 int client_next_event_until(struct control_client *c, uint64_t deadline_ns, json_t **ret,

@@ -64,13 +64,24 @@ __must_check int client_execute_fd(struct control_client *c, const char *command
  */
 __must_check int client_pass_fd(struct control_client *c, const char *name, int fd, struct err *e);
 
+/* client_pass_fd(), then client_execute_with() without a reply; releases @args in any case. */
+__must_check int client_execute_on_fd(struct control_client *c, const char *command, json_t *args,
+				      const char *name, int fd, struct err *e);
+
 /*
  * The next event, however long it takes: *@ret is a new reference. 0, or -errno
  * with @e: -EPIPE where the guest has ended.
  */
 __must_check int client_next_event(struct control_client *c, json_t **ret, struct err *e);
 
-/* The same until @deadline_ns (CLOCK_MONOTONIC; UINT64_MAX: none), then -ETIMEDOUT. */
+/*
+ * The next event that is one of @names, which NULL ends: its data, a new reference, {} where
+ * it has none; *@ret_which is its number among them. Others are dropped. NULL with @e, as above.
+ */
+json_t *client_next_of(struct control_client *c, const char *const *names, unsigned *ret_which,
+		       struct err *e);
+
+/* client_next_event() until @deadline_ns (CLOCK_MONOTONIC; UINT64_MAX: none), then -ETIMEDOUT. */
 __must_check int client_next_event_until(struct control_client *c, uint64_t deadline_ns,
 					 json_t **ret, struct err *e);
 
