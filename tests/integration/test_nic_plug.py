@@ -245,6 +245,13 @@ def test_user():
         assert set(nics(guest)) == {"net0"}
 
 
+def test_user_in_a_jail_without_network():
+    with Guest("idle", append="tick=100", net="none", jail_net=True) as guest:
+        guest.wait_for("tick=1")
+        assert "--jail-net" in nic(guest, None, "attach", "user", status=1)
+        assert not nics(guest)
+
+
 # --- what is left ---------------------------------------------------------------------
 def kinds(pid):
     """What a process has open, but for the numbers in it."""
@@ -365,6 +372,8 @@ def test_strange_requests():
                     ({"net": "tap:x", "fds": "null", "lock": "file"}, "ferry-net's lock"),
                     ({"net": "tap:x", "fds": "file", "ferry-net": "sock", "lock": "null"},
                      "ferry-net's lock"),
+                    ({"net": "user", "fds": "null"}, "takes no descriptors"),
+                    ({"net": "user", "ferry-net": "sock"}, "takes no descriptors"),
                     ({"net": "user", "number": 0}, "another nic"),
                     ({"net": "user", "number": 8}, "must be 0 to 7"),
                     ({"net": "user", "mac": "x,queues=2"}, "address of a nic"),

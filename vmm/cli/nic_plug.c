@@ -149,16 +149,19 @@ static int add_device(const struct nic_call *c, const json_t *plan, const struct
 	return client_execute_with(c->client, "device_add", args, ret, c->e);
 }
 
-/* What the guest chose for the nic, put into its settings. */
+/*
+ * What the guest chose for the nic, put into its settings. Whom the nic is for is not for its
+ * process to say: that may be in others' hands, and what is opened is opened with our rights.
+ */
 static int take_plan(struct nic_config *nic, struct nic_owner *owner, const json_t *plan,
 		     struct err *e)
 {
 	const char *mac = json_string_value(json_object_get(plan, "mac"));
+	json_int_t number = json_integer_value(json_object_get(plan, "number"));
 
-	owner->guest = json_string_value(json_object_get(plan, "guest"));
-	owner->number = (unsigned)json_integer_value(json_object_get(plan, "number"));
-	if (!mac || !owner->guest)
+	if (!mac || number < 0 || number >= CONFIG_MAX_NICS)
 		return err_set(e, -EPROTO, "not a guest of ferry");
+	owner->number = (unsigned)number;
 	if (!nic->mac)
 		nic->mac = strdup(mac);
 	return nic->mac ? 0 : err_set(e, -ENOMEM, "out of memory");
@@ -167,7 +170,7 @@ static int take_plan(struct nic_config *nic, struct nic_owner *owner, const json
 static int open_and_add(const struct nic_call *c, struct nic_config *nic, const json_t *plan,
 			json_t **ret)
 {
-	struct nic_owner owner = { .trial = false };
+	struct nic_owner owner = { .guest = c->cli->arg2 };
 	struct opened o = { .nr_fds = 0 };
 	int rc = take_plan(nic, &owner, plan, c->e);
 

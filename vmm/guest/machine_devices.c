@@ -16,6 +16,7 @@
 #include "vmm/guest/machine_impl.h"
 #include "vmm/guest/machine_nics.h"
 #include "vmm/guest/nic_host.h"
+#include "vmm/sandbox/sandbox.h"
 #include "vmm/vm.h"
 
 int machine_add_platform(struct machine *m, struct err *e)
@@ -120,6 +121,18 @@ static int add_given(struct machine *m, const struct machine_nic_given *given, u
 	return rc;
 }
 
+/* User networking has nothing on the host; what the process sees of its network by now. */
+static int check_given_user(const struct machine_nic_given *given, struct err *e)
+{
+	if (given->nr_fds || given->helper->sock >= 0)
+		return err_set(e, -EINVAL, "user networking takes no descriptors");
+	if (sandbox_hides_net())
+		return err_set(e, -EINVAL,
+			       "user networking makes connections of the host's, which the guest "
+			       "with its --jail-net cannot: give another net");
+	return 0;
+}
+
 static int add_nic(struct machine *m, unsigned index, const struct machine_nic_given *given,
 		   struct err *e)
 {
@@ -148,6 +161,8 @@ static int add_nic(struct machine *m, unsigned index, const struct machine_nic_g
 		return err_set(e, -EINVAL, "mac: missing");
 	if (given && nic->kind != NIC_USER)
 		return add_given(m, given, index, &cfg, e);
+	if (given && check_given_user(given, e) < 0)
+		return e->code;
 	if (!given && nic_host_needs_helper(nic))
 		return add_by_helper(m, nic, index, &cfg, e);
 	return net_new(m->vm, m->pci, &cfg, &m->nics[index], e);
