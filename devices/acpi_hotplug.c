@@ -182,8 +182,11 @@ struct acpi_hotplug_state acpi_hotplug_after_reset(const struct acpi_hotplug_sta
 
 /* --- saved state ----------------------------------------------------------------- */
 
-/* Slot 0 means something in UP only, and no harm elsewhere. */
-#define ALL_SLOTS (PCI_HOT_SLOTS | UP_ANY)
+/*
+ * Slot 0 means something in UP only, and no harm elsewhere, as do slots that have no
+ * hotplug here: so there may be more of them, up to 16, in another version.
+ */
+#define ALL_SLOTS 0x1ffffU
 
 static const struct vstate_field hotplug_fields[] = {
 	VS_U32_MAX(1, struct acpi_hotplug_state, up, ALL_SLOTS),

@@ -165,10 +165,15 @@ void pci_remove(struct pci_func *f)
 	pci_unmap_bars_locked(f);
 	host->funcs[f->device] = NULL;
 	f->host = NULL;
-	f->hidden = false;
+	f->hidden = f->yanked = false;
 	/* Its place may be what another one waits for. */
 	pci_map_bars_locked(host);
 	mutex_unlock(&host->lock);
+}
+
+void pci_yank(struct pci_func *f)
+{
+	f->yanked = true;
 }
 
 uint32_t pci_hide(struct pci_host *host, uint32_t slots)

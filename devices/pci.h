@@ -60,6 +60,7 @@ struct pci_func {
 	struct pci_host *host;  /* const while on the bus */
 	unsigned device;        /* const while on the bus: device number, function 0 */
 	bool hidden;            /* host.lock: the guest has ejected it */
+	bool yanked;            /* main thread: it leaves without the guest's knowledge */
 	struct pci_state state; /* host.lock */
 	/* const after set-up: the bits that the guest may write, and power-on values */
 	uint8_t writable[PCI_CFG_BYTES];
@@ -126,6 +127,13 @@ __must_check int pci_add_msix(struct pci_func *f, unsigned bar, unsigned nr_vect
 __must_check int pci_add(struct pci_host *host, struct pci_func *f, unsigned device);
 /* Take it off the bus again: ranges and interrupts are gone. Not there: no-op. vCPUs parked. */
 void pci_remove(struct pci_func *f);
+
+/*
+ * pci_remove() comes next, by surprise. Until something else wants the place, what was in
+ * BARs reads as 0 and not as all ones: Linux' virtio drivers wait for ever for a status of
+ * 0, even when they know that the device is gone. Main thread.
+ */
+void pci_yank(struct pci_func *f);
 
 /*
  * The guest has ejected devices: of those in @slots that are there it sees nothing any

@@ -91,13 +91,57 @@ static void unmap(struct pci_func *f, struct pci_bar *b)
 	b->addr = 0;
 }
 
+/* --- ghosts: pci_yank() ------------------------------------------------------ */
+
+static uint64_t ghost_read(void *opaque, uint64_t offset, unsigned size)
+{
+	(void)opaque, (void)offset, (void)size;
+	return 0;
+}
+
+static void ghost_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	(void)opaque, (void)offset, (void)value, (void)size;
+}
+
+static const struct bus_ops ghost_ops = { .read = ghost_read, .write = ghost_write };
+
+static void drop_ghost(struct pci_host *host, uint64_t *addr)
+{
+	if (*addr)
+		bus_remove(&host->vm->mmio, *addr, &host->ghosts);
+	*addr = 0;
+}
+
+void pci_drop_ghosts_locked(struct pci_host *host)
+{
+	for (unsigned i = 0; i < PCI_MAX_GHOSTS; i++)
+		drop_ghost(host, &host->ghosts.addrs[i]);
+}
+
+static void add_ghost(struct pci_host *host, uint64_t addr, uint64_t bytes)
+{
+	struct pci_ghosts *g = &host->ghosts;
+	uint64_t *place = &g->addrs[g->next++ % PCI_MAX_GHOSTS];
+
+	drop_ghost(host, place);
+	if (bus_add(&host->vm->mmio, addr, bytes, &ghost_ops, g) == 0)
+		*place = addr;
+}
+
 /*
  * What overlaps something else is decoded nowhere until one of them moves: on
  * real hardware both would answer.
  */
 static void map(struct pci_func *f, struct pci_bar *b, uint64_t addr)
 {
-	if (bus_add(&f->vm->mmio, addr, b->bytes, b->ops, b->opaque) < 0)
+	int rc = bus_add(&f->vm->mmio, addr, b->bytes, b->ops, b->opaque);
+
+	if (rc == -EEXIST) {
+		pci_drop_ghosts_locked(f->host);
+		rc = bus_add(&f->vm->mmio, addr, b->bytes, b->ops, b->opaque);
+	}
+	if (rc < 0)
 		return;
 	b->addr = addr;
 	if (b->mapped)
@@ -133,7 +177,12 @@ void pci_map_bars_locked(struct pci_host *host)
 void pci_unmap_bars_locked(struct pci_func *f)
 {
 	for (unsigned n = 0; n < PCI_NR_BARS; n++) {
-		if (f->bars[n].addr)
-			unmap(f, &f->bars[n]);
+		uint64_t addr = f->bars[n].addr;
+
+		if (!addr)
+			continue;
+		unmap(f, &f->bars[n]);
+		if (f->yanked)
+			add_ghost(f->host, addr, f->bars[n].bytes);
 	}
 }

@@ -158,6 +158,7 @@ static void host_reset(struct device *dev)
 
 	mutex_lock(&host->lock);
 	host->state = (struct pci_host_state){ 0 };
+	pci_drop_ghosts_locked(host);
 	mutex_unlock(&host->lock);
 	pci_reset(&host->bridge);
 }

@@ -16,6 +16,14 @@ struct pci_host_state {
 	uint8_t reset_control; /* 0xcf9 */
 };
 
+/* What is left of BARs whose function was taken away by surprise; the oldest gives way. */
+#define PCI_MAX_GHOSTS 16
+
+struct pci_ghosts {
+	uint64_t addrs[PCI_MAX_GHOSTS]; /* 0: none */
+	unsigned next;
+};
+
 struct pci_host {
 	struct vm *vm; /* const */
 	struct device device;
@@ -25,6 +33,7 @@ struct pci_host {
 			    * before msix.lock, irq.lock and bus.lock */
 	struct pci_host_state state;
 	struct pci_func *funcs[PCI_MAX_DEVICES];
+	struct pci_ghosts ghosts;
 	uint32_t line_users[GSI_PCI_COUNT]; /* devices that assert it, one bit each */
 };
 
@@ -63,8 +72,11 @@ __must_check int pci_assign_bars(struct pci_host *host, struct pci_func *f);
 /* Bring the MMIO bus in step with the BARs and command registers of all functions. */
 void pci_map_bars_locked(struct pci_host *host);
 
-/* Take all of @f's BARs off the bus. */
+/* Take all of @f's BARs off the bus; one that was yanked leaves ghosts. */
 void pci_unmap_bars_locked(struct pci_func *f);
+
+/* No ghost is left. */
+void pci_drop_ghosts_locked(struct pci_host *host);
 
 /* Let MSI-X follow the bus master bit of @f's command register. */
 void pci_apply_master_locked(struct pci_func *f);

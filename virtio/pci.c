@@ -354,6 +354,11 @@ struct device *virtio_pci_find(struct vm *vm, unsigned slot)
 	return NULL;
 }
 
+void virtio_pci_yank(struct device *device)
+{
+	pci_yank(&from_device(device)->func);
+}
+
 void virtio_pci_take_out(struct device *device)
 {
 	pci_remove(&from_device(device)->func);

@@ -189,6 +189,9 @@ unsigned virtio_pci_slot(struct device *device);
 /* What is in @slot; NULL: no virtio device. Main thread. */
 struct device *virtio_pci_find(struct vm *vm, unsigned slot);
 
+/* The device is freed next, without the guest's knowledge: pci_yank(). Main thread. */
+void virtio_pci_yank(struct device *device);
+
 /*
  * Before the guest has run: out of its slot, and into another one, with power-on values. 0 or
  * -errno, as pci_add(); without a slot it can only be freed. Main thread.

@@ -319,6 +319,41 @@ static void test_taken_id(void **state)
 	assert_int_equal(rng_new(f->m.vm, f->m.pci, "acpi-pm", f->m.io_loop), -EEXIST);
 }
 
+/* By surprise: what was there reads as 0, until somebody else wants the place. */
+static void test_yanked(void **state)
+{
+	struct fixture *f = *state;
+
+	MACHINE_OR_SKIP(&f->m);
+	/* More than there may be ghosts. */
+	for (unsigned i = 0; i < 40; i++) {
+		struct device *dev = plug(f);
+		unsigned slot = virtio_pci_slot(dev);
+		uint64_t bar = machine_cfg_read(&f->m, slot, PCI_BASE_ADDRESS_0, 4) & ~0xfU;
+
+		/* Elsewhere each time. */
+		bar += 0x100000ULL * (i + 1);
+		machine_cfg_write(&f->m, slot, PCI_BASE_ADDRESS_0, (uint32_t)bar, 4);
+		assert_int_equal(machine_read(&f->m, bar + 18, 2), 1); /* num_queues */
+		virtio_pci_yank(dev);
+		vm_remove_device(f->m.vm, dev);
+		dev->ops->free(dev);
+		assert_int_equal(machine_cfg_read(&f->m, slot, PCI_VENDOR_ID, 4), UINT32_MAX);
+		assert_int_equal(machine_read(&f->m, bar + 18, 2), 0);
+		machine_write(&f->m, bar + 20, 0, 1);
+		/* Another one in its place. */
+		dev = plug(f);
+		machine_cfg_write(&f->m, slot, PCI_BASE_ADDRESS_0, (uint32_t)bar, 4);
+		assert_int_equal(machine_read(&f->m, bar + 18, 2), 1);
+		if (i % 2)
+			virtio_pci_yank(dev);
+		vm_remove_device(f->m.vm, dev);
+		dev->ops->free(dev);
+		assert_int_equal(machine_read(&f->m, bar + 18, 2), i % 2 ? 0 : 0xffff);
+	}
+	vm_find_device(f->m.vm, "pci")->ops->reset(vm_find_device(f->m.vm, "pci"));
+}
+
 static void test_places(void **state)
 {
 	struct fixture *f = *state;
@@ -349,6 +384,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hidden, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hidden_yields, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_taken_id, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_yanked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_places, setup, teardown),
 	};
 

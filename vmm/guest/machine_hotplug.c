@@ -159,6 +159,8 @@ static void remove_parked(struct machine *m, unsigned slot, bool surprise)
 	log_debug("%s: unplugged from slot %u", dev->id, slot);
 	(void)snprintf(id, sizeof(id), "%s", dev->id);
 	nic = forget(m, dev, &host);
+	if (surprise)
+		virtio_pci_yank(dev);
 	vm_remove_device(m->vm, dev);
 	dev->ops->free(dev);
 	machine_tell(m, "DEVICE_DELETED", data);
