@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Devices that come and go under Linux, whose kernel runs the methods of the DSDT."""
+from ferrytest import BOOT_S, PROMPT, Restored, booted_linux, timeout, tmp_dir
+
+RNG = "/sys/class/misc/hw_random/rng_current"
+
+
+def linux(**kwargs):
+    """A guest that has booted, at its prompt."""
+    return Restored(booted_linux(net="none"), **kwargs)
+
+
+def does(guest, command):
+    """Run a command in the guest, which must succeed; what it printed."""
+    guest.write(f"{command}; echo status=$((0 + $?))\n")
+    printed = guest.wait_for(r"^((?:.*\n)*?)status=(\d+)\r?\n", BOOT_S)
+    assert printed.group(2) == "0", f"{command}: {printed.group(0)}"
+    guest.wait_for(PROMPT, BOOT_S)
+    return printed.group(1).replace("\r", "")
+
+
+def becomes(guest, condition):
+    """Wait in the guest."""
+    does(guest, f"until {condition}; do sleep 1; done")
+
+
+def plug_rng(guest, qmp):
+    qmp.execute("device_add", driver="virtio-rng-pci", id="rng")
+    becomes(guest, f'[ "$(cat {RNG})" != none ]')
+    assert "virtio_rng" in does(guest, f"cat {RNG}")
+    does(guest, "dd if=/dev/hwrng of=/dev/null bs=64 count=1")
+
+
+def unplug_rng(guest, qmp):
+    qmp.execute("device_del", id="rng")
+    assert qmp.wait_event("DEVICE_DELETED", BOOT_S)["data"]["device"] == "rng"
+    assert "none" in does(guest, f"cat {RNG}")
+    assert does(guest, "ls /sys/bus/pci/devices").split() == ["0000:00:00.0"]
+
+
+@timeout(600)
+def test_entropy_device():
+    with linux() as guest, guest.control() as qmp:
+        for _ in range(2):
+            plug_rng(guest, qmp)
+            unplug_rng(guest, qmp)
+        # The guest's own wish, by its file for that.
+        plug_rng(guest, qmp)
+        does(guest, "echo 0 > /sys/bus/pci/slots/1/power")
+        assert qmp.wait_event("DEVICE_DELETED", BOOT_S)["data"]["device"] == "rng"
+        # Taken away without a word.
+        plug_rng(guest, qmp)
+        qmp.execute("device_del", id="rng", force=True)
+        becomes(guest, "[ ! -e /sys/bus/pci/devices/0000:00:01.0 ]")
+        plug_rng(guest, qmp)
+
+
+@timeout(600)
+def test_saved_with_a_request():
+    """Asked to let go while it stands: it does where it goes on."""
+    with tmp_dir() as folder:
+        file = folder / "guest.ferry"
+        with linux() as guest, guest.control() as qmp:
+            plug_rng(guest, qmp)
+            qmp.execute("stop")
+            qmp.execute("device_del", id="rng")
+            guest.save(file)
+            assert guest.wait(BOOT_S) == 0
+        with Restored(file) as guest, guest.control() as qmp:
+            qmp.execute("cont")
+            assert qmp.wait_event("DEVICE_DELETED", BOOT_S)["data"]["device"] == "rng"
+            plug_rng(guest, qmp)
+            unplug_rng(guest, qmp)
