@@ -106,54 +106,6 @@ DefinitionBlock ("", "DSDT", 2, "FERRY", "FERRYDSD", 1)
                 Name (_SUN, 8)
                 Method (_EJ0, 1) { PCEJ = 0x00000100 }
             }
-            Device (S09)
-            {
-                Name (_ADR, 0x00090000)
-                Name (_SUN, 9)
-                Method (_EJ0, 1) { PCEJ = 0x00000200 }
-            }
-            Device (S0A)
-            {
-                Name (_ADR, 0x000A0000)
-                Name (_SUN, 10)
-                Method (_EJ0, 1) { PCEJ = 0x00000400 }
-            }
-            Device (S0B)
-            {
-                Name (_ADR, 0x000B0000)
-                Name (_SUN, 11)
-                Method (_EJ0, 1) { PCEJ = 0x00000800 }
-            }
-            Device (S0C)
-            {
-                Name (_ADR, 0x000C0000)
-                Name (_SUN, 12)
-                Method (_EJ0, 1) { PCEJ = 0x00001000 }
-            }
-            Device (S0D)
-            {
-                Name (_ADR, 0x000D0000)
-                Name (_SUN, 13)
-                Method (_EJ0, 1) { PCEJ = 0x00002000 }
-            }
-            Device (S0E)
-            {
-                Name (_ADR, 0x000E0000)
-                Name (_SUN, 14)
-                Method (_EJ0, 1) { PCEJ = 0x00004000 }
-            }
-            Device (S0F)
-            {
-                Name (_ADR, 0x000F0000)
-                Name (_SUN, 15)
-                Method (_EJ0, 1) { PCEJ = 0x00008000 }
-            }
-            Device (S10)
-            {
-                Name (_ADR, 0x00100000)
-                Name (_SUN, 16)
-                Method (_EJ0, 1) { PCEJ = 0x00010000 }
-            }
         }
 
         /* ECAM is no RAM and belongs to nobody else (PCI Firmware 3.3, 4.1.2). */
@@ -216,14 +168,6 @@ DefinitionBlock ("", "DSDT", 2, "FERRY", "FERRYDSD", 1)
             If (Local0 & 0x00000040) { Notify (\_SB.PCI0.S06, 1) }
             If (Local0 & 0x00000080) { Notify (\_SB.PCI0.S07, 1) }
             If (Local0 & 0x00000100) { Notify (\_SB.PCI0.S08, 1) }
-            If (Local0 & 0x00000200) { Notify (\_SB.PCI0.S09, 1) }
-            If (Local0 & 0x00000400) { Notify (\_SB.PCI0.S0A, 1) }
-            If (Local0 & 0x00000800) { Notify (\_SB.PCI0.S0B, 1) }
-            If (Local0 & 0x00001000) { Notify (\_SB.PCI0.S0C, 1) }
-            If (Local0 & 0x00002000) { Notify (\_SB.PCI0.S0D, 1) }
-            If (Local0 & 0x00004000) { Notify (\_SB.PCI0.S0E, 1) }
-            If (Local0 & 0x00008000) { Notify (\_SB.PCI0.S0F, 1) }
-            If (Local0 & 0x00010000) { Notify (\_SB.PCI0.S10, 1) }
             If (Local1 & 0x00000002) { Notify (\_SB.PCI0.S01, 3) }
             If (Local1 & 0x00000004) { Notify (\_SB.PCI0.S02, 3) }
             If (Local1 & 0x00000008) { Notify (\_SB.PCI0.S03, 3) }
@@ -232,14 +176,6 @@ DefinitionBlock ("", "DSDT", 2, "FERRY", "FERRYDSD", 1)
             If (Local1 & 0x00000040) { Notify (\_SB.PCI0.S06, 3) }
             If (Local1 & 0x00000080) { Notify (\_SB.PCI0.S07, 3) }
             If (Local1 & 0x00000100) { Notify (\_SB.PCI0.S08, 3) }
-            If (Local1 & 0x00000200) { Notify (\_SB.PCI0.S09, 3) }
-            If (Local1 & 0x00000400) { Notify (\_SB.PCI0.S0A, 3) }
-            If (Local1 & 0x00000800) { Notify (\_SB.PCI0.S0B, 3) }
-            If (Local1 & 0x00001000) { Notify (\_SB.PCI0.S0C, 3) }
-            If (Local1 & 0x00002000) { Notify (\_SB.PCI0.S0D, 3) }
-            If (Local1 & 0x00004000) { Notify (\_SB.PCI0.S0E, 3) }
-            If (Local1 & 0x00008000) { Notify (\_SB.PCI0.S0F, 3) }
-            If (Local1 & 0x00010000) { Notify (\_SB.PCI0.S10, 3) }
         }
     }
 }

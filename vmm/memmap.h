@@ -54,7 +54,7 @@
 #define GSI_PCI_FIRST 16 /* INTx of PCI device n: 16 + n % 8 */
 #define GSI_PCI_COUNT 8
 /* PCI devices that can come and go while the guest runs: bit n, device n. As in dsdt.asl. */
-#define PCI_HOT_SLOTS 0x1fffeU
+#define PCI_HOT_SLOTS 0x1feU
 
 #define GSI_MSI_FIRST 24 /* beyond the IOAPIC's inputs */
 

@@ -18,7 +18,7 @@ struct slot {
 /* Drives what is in slot @n of bus 0. False: nothing, or nothing that is known here. */
 bool slot_open(struct slot *s, unsigned int n);
 
-/* One request: random bytes, or the disk's first sectors; nothing where there is no such queue. Ends
+/* One request: random bytes, or the disk's first sector; none where there is no such queue. Ends
  * the guest if it does not come back, or brings nothing. */
 void slot_use(struct slot *s);
 

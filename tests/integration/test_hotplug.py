@@ -258,11 +258,12 @@ def test_ejected_on_no_way():
 # --- the guest's mistakes are not taken for ferry's ---
 
 
+@timeout(180)
 def test_under_qemu():
-    """QEMU's registers are laid out alike; its slots are those of the i440FX."""
+    """QEMU's registers are laid out alike; its slots are those of the i440FX. Firmware takes time."""
     with QemuPC("hotplug", "-M", "pc", append="hotplug=0xae00") as guest, \
             Control(guest.socket_path(), negotiate=True) as qmp:
-        guest.wait_for("^hotplug: ready")
+        guest.wait_for("^hotplug: ready", 120)
         for _ in range(3):
             qmp.execute("device_add", driver="virtio-rng-pci", id="rng",
                         **{"disable-legacy": "on"})
