@@ -260,7 +260,7 @@ def test_ejected_on_no_way():
 
 @timeout(180)
 def test_under_qemu():
-    """QEMU's registers are laid out alike; its slots are those of the i440FX. Firmware takes time."""
+    """QEMU's registers are laid out alike. Its firmware takes time."""
     with QemuPC("hotplug", "-M", "pc", append="hotplug=0xae00") as guest, \
             Control(guest.socket_path(), negotiate=True) as qmp:
         guest.wait_for("^hotplug: ready", 120)
