@@ -148,6 +148,25 @@ def test_managed_network(jail, how):
         host.net_command("delete", "lab")
 
 
+@each(jail=[JAIL, TIGHT])
+def test_attach_and_detach(jail):
+    """Nics come as descriptors, so a jail is no obstacle, unless they need what it takes."""
+    require_root()
+    with NetNs() as net:
+        net.tap("tap0", "10.0.0.1/24")
+        with Guest("net", net="tap:tap0", append="ip=10.0.0.2/24", netns=net, name="g",
+                   **jail) as guest:
+            guest.wait_for("^net: up ")
+            for spec, status in (("tap:tap1", 0), ("user", 1 if jail is TIGHT else 0)):
+                with guest.ferry("nic", "attach", "g", f"{spec},id=x", netns=net) as attach:
+                    assert attach.wait() == status, attach.err.text
+                    assert status == 0 or "--jail-net" in attach.err.text
+                if status == 0:
+                    with guest.ferry("nic", "detach", "g", "x", "--force", netns=net) as detach:
+                        assert detach.wait() == 0, detach.err.text
+            net.run("ping", "-c", "3", "-i", "0.1", "10.0.0.2")
+
+
 # --- moving ---
 
 

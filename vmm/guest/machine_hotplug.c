@@ -12,6 +12,7 @@
 #include "virtio/virtio.h"
 #include "vmm/guest/machine_impl.h"
 #include "vmm/memmap.h"
+#include "vmm/sandbox/sandbox.h"
 #include "vmm/vm.h"
 
 /* Why the list of devices must stay as it is; NULL: it need not. */
@@ -54,6 +55,19 @@ static int plug_rng(struct machine *m, struct device **ret, struct err *e)
 	return 0;
 }
 
+/* User networking would make its connections where there is nobody. */
+static int check_net(const struct machine *m, size_t i, struct err *e)
+{
+	const struct nic_config *nic = (const struct nic_config *)m->cfg->nics.items + i;
+
+	if (nic->kind != NIC_USER || !sandbox_hides_net())
+		return 0;
+	return err_set(e, -EPERM,
+		       "%s: the guest runs with --jail-net, which takes away the network that user "
+		       "networking needs: attach another, a tap or a managed network",
+		       nic->id);
+}
+
 static int plug_item(struct machine *m, const struct machine_plug *plug, struct device **ret,
 		     struct err *e)
 {
@@ -68,7 +82,9 @@ static int plug_item(struct machine *m, const struct machine_plug *plug, struct 
 		rc = machine_add_disk(m, i, e);
 		dev = m->disks[i];
 	} else {
-		rc = machine_add_nic(m, i, plug->nic, e);
+		rc = check_net(m, i, e);
+		if (rc == 0)
+			rc = machine_add_nic(m, i, plug->nic, e);
 		dev = m->nics[i];
 	}
 	if (rc < 0) {

@@ -85,19 +85,19 @@ static int plan_dumps(struct config *cfg, struct err *e)
 	return rc < 0 ? rc : sandbox_show_folder(dir, e);
 }
 
+/* User networks, those that come later among them, ask the host's name servers. */
 static int plan_nets(const struct config *cfg, struct err *e)
 {
 	const struct nic_config *nics = cfg->nics.items;
 
+	if (!sandbox_hides_net())
+		return sandbox_show_resolver(e);
 	for (size_t i = 0; i < cfg->nics.nr; i++) {
-		if (nics[i].kind != NIC_USER)
-			continue;
-		if (sandbox_hides_net())
+		if (nics[i].kind == NIC_USER)
 			return err_set(e, -EINVAL,
 				       "%s: user networking makes connections of the host's, "
 				       "which --jail-net takes away: give --jail, or another --net",
 				       nics[i].id);
-		return sandbox_show_resolver(e);
 	}
 	return 0;
 }

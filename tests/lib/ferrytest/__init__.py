@@ -19,6 +19,7 @@ __all__ = [
     "BOOT_S", "Control", "Guest", "HungFs", "Keys", "Lab", "NetHost", "NetNs", "Proc", "PROMPT",
     "Qemu", "QemuPC", "READY", "Receive", "Restored", "Skip", "Systemd", "alone", "booted_linux",
     "descendants", "each", "fds", "free_port", "guest_image", "links", "linux_guest",
-    "memory_of", "no_leaks", "require_file", "require_kvm", "require_plain_build", "require_root", "require_tool", "run",
-    "timeout", "tmp_dir", "unix_sockets", "vanishes", "wait_end",
+    "memory_of", "no_leaks", "require_file", "require_kvm", "require_plain_build",
+    "require_root", "require_tool", "run", "timeout", "tmp_dir", "unix_sockets", "vanishes",
+    "wait_end",
 ]
