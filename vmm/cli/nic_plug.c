@@ -228,13 +228,33 @@ static void on_event(void *opaque, json_t *event)
 	f->released |= name && id && !strcmp(name, "NIC_RELEASED") && !strcmp(id, f->id);
 }
 
+/* device_del takes any device; this command does not. */
+static int check_is_nic(const struct nic_call *c, const char *id)
+{
+	json_t *nics = NULL, *nic;
+	bool found = false;
+	size_t i;
+	int rc = client_execute(c->client, "ferry-nics", &nics, c->e);
+
+	json_array_foreach(nics, i, nic)
+	{
+		const char *name = json_string_value(json_object_get(nic, "id"));
+
+		found |= name && !strcmp(name, id);
+	}
+	json_decref(nics);
+	return rc < 0 || found ? rc : err_set(c->e, -ENOENT, "there is no nic '%.64s'", id);
+}
+
 int nic_detach(const struct nic_call *c)
 {
 	uint64_t deadline_ns = clock_now_ns() + c->o->timeout_s * NSEC_PER_SEC;
 	struct farewell f = { .id = c->cli->more[0] };
 	json_t *event;
-	int rc;
+	int rc = check_is_nic(c, f.id);
 
+	if (rc < 0)
+		return rc;
 	c->client->on_event = on_event;
 	c->client->opaque = &f;
 	rc = client_execute_with(c->client, "device_del",
