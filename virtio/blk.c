@@ -147,6 +147,7 @@ static int open_image(const struct blk_config *cfg, struct block **ret, struct e
 		.incoming = cfg->incoming,
 		.direct = cfg->direct,
 		.overlay_bytes = cfg->overlay_bytes,
+		.given = cfg->given,
 	};
 	int rc = block_image_new(ret, &image, e);
 
@@ -155,10 +156,21 @@ static int open_image(const struct blk_config *cfg, struct block **ret, struct e
 	return rc;
 }
 
-static int make_loop(const struct blk_config *cfg, struct loop **ret, struct err *e)
+/* Threads cannot take the place of io_uring on a loop that has a ring. */
+static bool shares_loops(const struct blk_config *cfg)
 {
-	int rc = loop_new(ret, cfg->engine == BLK_ENGINE_THREADS ? LOOP_NO_URING : 0);
+	return cfg->nr_loops > 0 && cfg->engine != BLK_ENGINE_THREADS;
+}
 
+/* The loop of queue number @i: one of those that are shared, or its own. */
+static int make_loop(const struct blk_config *cfg, unsigned i, struct loop **ret, struct err *e)
+{
+	int rc = 0;
+
+	if (shares_loops(cfg))
+		*ret = cfg->loops[i % cfg->nr_loops];
+	else
+		rc = loop_new(ret, cfg->engine == BLK_ENGINE_THREADS ? LOOP_NO_URING : 0);
 	if (rc < 0)
 		return err_set(e, rc, "%s: I/O thread: %s", cfg->id, strerror(-rc));
 	if (loop_ring(*ret) || cfg->engine == BLK_ENGINE_THREADS)
@@ -173,8 +185,9 @@ static int make_loop(const struct blk_config *cfg, struct loop **ret, struct err
 static int make_loops(struct blk *blk, const struct blk_config *cfg, struct err *e)
 {
 	for (unsigned i = 0; i < blk->nr_queues; i++) {
-		int rc = make_loop(cfg, &blk->queues[i].loop, e);
+		int rc = make_loop(cfg, i, &blk->queues[i].loop, e);
 
+		blk->queues[i].shares_loop = shares_loops(cfg);
 		if (rc < 0)
 			return rc;
 	}
@@ -249,8 +262,10 @@ int blk_dev_new(struct vm *vm, const struct blk_config *cfg, struct blk **ret, s
 	return 0;
 
 err_loops:
-	for (unsigned i = 0; i < nr; i++)
-		loop_free(blk->queues[i].loop);
+	for (unsigned i = 0; i < nr; i++) {
+		if (!blk->queues[i].shares_loop)
+			loop_free(blk->queues[i].loop);
+	}
 	block_free(blk->block);
 err_free:
 	free(blk);

@@ -38,13 +38,17 @@ struct blk_config {
 	bool incoming; /* its guest comes from elsewhere: no lock until blk_take_lock() */
 	enum block_direct direct;
 	enum blk_engine engine;
-	unsigned queues;        /* at most BLK_MAX_QUEUES; 0: one per vCPU, at most 4 */
-	uint16_t queue_size;    /* power of two, BLK_MIN_QUEUE_SIZE..VQ_MAX_SIZE */
-	const char *serial;     /* at most BLK_SERIAL_BYTES; NULL: the id */
-	uint64_t iops, bps;     /* limits of the whole disk per second; 0: none */
-	unsigned burst_ms;      /* how much unused allowance may gather */
-	uint64_t overlay_bytes; /* of an overlay: its size; 0: the image's */
-	unsigned slot;          /* PCI device number; 0: first free */
+	unsigned queues;           /* at most BLK_MAX_QUEUES; 0: one per vCPU, at most 4 */
+	uint16_t queue_size;       /* power of two, BLK_MIN_QUEUE_SIZE..VQ_MAX_SIZE */
+	const char *serial;        /* at most BLK_SERIAL_BYTES; NULL: the id */
+	uint64_t iops, bps;        /* limits of the whole disk per second; 0: none */
+	unsigned burst_ms;         /* how much unused allowance may gather */
+	uint64_t overlay_bytes;    /* of an overlay: its size; 0: the image's */
+	unsigned slot;             /* PCI device number; 0: first free */
+	struct block_given *given; /* the image, already open; NULL: @path is opened */
+	/* Loops that run, for the queues to share; 0: each queue has one of its own. */
+	struct loop *const *loops;
+	unsigned nr_loops;
 };
 
 /*

@@ -76,6 +76,7 @@ struct blk_queue {
 	struct blk *blk; /* const */
 	struct virtio_queue *vq;
 	struct loop *loop;         /* const */
+	bool shares_loop;          /* const: it is somebody else's, and runs */
 	struct block_queue *block; /* const */
 	struct blk_slot *slots;
 	struct iovec *iovs; /* max_size for each slot */

@@ -371,8 +371,33 @@ static int make_slots(struct blk_queue *q, unsigned nr)
 	return 0;
 }
 
+struct attach_call {
+	struct blk_queue *q;
+	int rc;
+};
+
+static void attach_on_loop(void *opaque)
+{
+	struct attach_call *call = opaque;
+
+	call->rc = block_attach(call->q->blk->block, call->q->loop, &call->q->block);
+}
+
+/* The transport has stopped the queue; nothing of it stays on the loop. */
+static void leave_loop(void *opaque)
+{
+	struct blk_queue *q = opaque;
+
+	loop_undefer(q->loop, &q->batch_end);
+	loop_undefer(q->loop, &q->settle);
+	loop_disarm(q->loop, &q->limit);
+	if (q->block)
+		q->blk->block->ops->detach(q->block);
+}
+
 int blk_queue_init(struct blk_queue *q, struct blk *blk, struct virtio_queue *vq)
 {
+	struct attach_call call = { .q = q };
 	char name[48];
 	int rc;
 
@@ -384,20 +409,20 @@ int blk_queue_init(struct blk_queue *q, struct blk *blk, struct virtio_queue *vq
 	vq->priv = q;
 	vq->loop = q->loop;
 	rc = make_slots(q, vq->max_size);
-	if (rc == 0)
-		rc = block_attach(blk->block, q->loop, &q->block);
 	if (rc < 0)
 		return rc;
+	loop_call_sync(q->loop, attach_on_loop, &call);
+	if (call.rc < 0 || q->shares_loop)
+		return call.rc;
 	(void)snprintf(name, sizeof(name), "%s/%u", blk->vdev.device.id, vq->index);
 	return loop_start(q->loop, THREAD_IO, name);
 }
 
-/* The loop first: afterwards, nobody but us knows the rest. */
 void blk_queue_fini(struct blk_queue *q)
 {
-	loop_free(q->loop);
-	if (q->block)
-		q->blk->block->ops->detach(q->block);
+	loop_call_sync(q->loop, leave_loop, q);
+	if (!q->shares_loop)
+		loop_free(q->loop);
 	free(q->iovs);
 	free(q->slots);
 }

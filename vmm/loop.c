@@ -222,6 +222,14 @@ void loop_defer(struct loop *loop, struct loop_work *work)
 	STAILQ_INSERT_TAIL(&loop->deferred, work, link);
 }
 
+void loop_undefer(struct loop *loop, struct loop_work *work)
+{
+	if (!work->queued)
+		return;
+	STAILQ_REMOVE(&loop->deferred, work, loop_work, link);
+	work->queued = false;
+}
+
 /*
  * What they defer in turn waits for the next turn, so that events get theirs.
  * Counted, because a callback may drain and so run the rest of the list.
@@ -297,6 +305,11 @@ bool loop_is_current(const struct loop *loop)
 {
 	return !atomic_load_explicit(&loop->running, memory_order_acquire) ||
 	       atomic_load_explicit(&loop->runner, memory_order_relaxed) == pthread_self();
+}
+
+bool loop_is_shared(const struct loop *loop)
+{
+	return loop->shared;
 }
 
 /*
@@ -423,6 +436,7 @@ int loop_new(struct loop **ret, unsigned flags)
 	STAILQ_INIT(&loop->deferred);
 	mutex_init(&loop->lock);
 	loop->epoll_fd = -1;
+	loop->shared = flags & LOOP_SHARED;
 	loop->poller = flags & LOOP_NO_URING ? &loop_epoll_poller : &loop_uring_poller;
 	rc = loop->poller->init(loop);
 	if (rc < 0 && loop->poller == &loop_uring_poller) {

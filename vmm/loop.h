@@ -67,6 +67,7 @@ struct loop_op {
 
 enum loop_flags {
 	LOOP_NO_URING = 1 << 0, /* use epoll though io_uring works */
+	LOOP_SHARED = 1 << 1,   /* devices come and go on it while it runs; see loop_is_shared() */
 };
 
 /* Create a loop. 0 or -errno. */
@@ -148,12 +149,18 @@ void loop_unpost(struct loop *loop, struct loop_work *work);
  */
 void loop_defer(struct loop *loop, struct loop_work *work);
 
+/* Take deferred @work back if it has not run yet; the loop's own thread only. */
+void loop_undefer(struct loop *loop, struct loop_work *work);
+
 /*
  * Call @fn on the loop's thread and wait until it was done; on the loop's own
  * thread, and while it does not run, a plain call. Any thread, but never with
  * a lock that a callback of this loop takes.
  */
 void loop_call_sync(struct loop *loop, void (*fn)(void *opaque), void *opaque);
+
+/* Made with LOOP_SHARED: nothing of a single device may be registered with its ring. */
+bool loop_is_shared(const struct loop *loop);
 
 /* The loop's ring, for registering files and buffers; NULL on epoll. */
 struct io_uring *loop_ring(struct loop *loop);

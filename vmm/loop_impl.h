@@ -48,6 +48,7 @@ struct loop {
 	const struct loop_poller *poller; /* const after loop_new() */
 	struct io_uring ring;             /* poller's */
 	int epoll_fd;                     /* poller's */
+	bool shared;                      /* const after loop_new() */
 
 	/* loop thread only */
 	struct loop_slot slots[LOOP_MAX_FDS];

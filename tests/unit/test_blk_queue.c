@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // virtio-blk queues: many requests at once, limits, reset and pause in flight,
 // failures of the storage.
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -352,6 +353,66 @@ static void test_full_disk(void **state)
 
 #define BLK_TEST(fn) cmocka_unit_test_setup_teardown(fn, blkdev_setup, blkdev_teardown)
 
+/* --- a loop that others use, too ------------------------------------------------- */
+
+/* Disks come and go on a loop that goes on, and nothing of them stays there. */
+static void test_shared_loop(void **state)
+{
+	struct blkdev *f = *state;
+	struct loop *loop;
+
+	assert_int_equal(loop_new(&loop, LOOP_SHARED), 0);
+	assert_int_equal(loop_start(loop, THREAD_IO, "disks/0"), 0);
+	for (unsigned round = 0; round < 50; round++) {
+		blkdev_new(f, (struct blk_config){
+				      .queues = 2,
+				      .loops = &loop,
+				      .nr_loops = 1,
+				      .iops = round % 2 ? 1 : 0,
+				      .overlay = round % 3 == 0,
+			      });
+		assert_ptr_equal(f->blk->queues[1].loop, loop);
+		f->next_desc = 0;
+		offer_reads(f, 0, 3);
+		blkdev_kick(f, 0);
+		if (round % 2 == 0)
+			check_reads(f, 0, 3);
+		blkdev_quiesce(f, true);
+		blkdev_free(f);
+		while (sem_trywait(&f->irq) == 0)
+			;
+	}
+	loop_free(loop);
+}
+
+/* A disk with threads of its own does not share; where that is a must, neither. */
+static void test_shared_loop_is_a_ring(void **state)
+{
+	struct blkdev *f = *state;
+	struct blk *blk = NULL;
+	struct err e = { 0 };
+	struct loop *loop;
+	struct blk_config cfg = {
+		.id = "disk0",
+		.path = f->disk.path,
+		.engine = BLK_ENGINE_URING,
+		.loops = &loop,
+		.nr_loops = 1,
+	};
+
+	assert_int_equal(loop_new(&loop, LOOP_SHARED | LOOP_NO_URING), 0);
+	assert_int_equal(blk_dev_new(&f->vm, &cfg, &blk, &e), -EOPNOTSUPP);
+	cfg.engine = BLK_ENGINE_AUTO;
+	assert_int_equal(blk_dev_new(&f->vm, &cfg, &blk, &e), 0);
+	assert_ptr_equal(blk->queues[0].loop, loop);
+	blk->vdev.cls->free(&blk->vdev);
+	cfg.engine = BLK_ENGINE_THREADS;
+	assert_int_equal(blk_dev_new(&f->vm, &cfg, &blk, &e), 0);
+	assert_ptr_not_equal(blk->queues[0].loop, loop);
+	blk->vdev.cls->free(&blk->vdev);
+	loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,6 +430,8 @@ int main(void)
 		BLK_TEST(test_batch_of_writes),
 		BLK_TEST(test_neighbours),
 		BLK_TEST(test_full_disk),
+		BLK_TEST(test_shared_loop),
+		BLK_TEST(test_shared_loop_is_a_ring),
 	};
 
 	return cmocka_run_group_tests_name("blk_queue", tests, NULL, NULL);

@@ -15,6 +15,8 @@
 
 #include "tests/unit/tmpdisk.h"
 #include "virtio/block/block.h"
+#include "virtio/block/file.h"
+#include "virtio/block/overlay.h"
 
 #define SECTOR  BLOCK_SECTOR_BYTES
 #define SECTORS 256ULL
@@ -55,11 +57,18 @@ static void open_disk(struct fixture *f, bool readonly)
 	assert_int_equal(loop_start(f->loop, THREAD_IO, "disk"), 0);
 }
 
+static void detach(void *opaque)
+{
+	struct fixture *f = opaque;
+
+	f->block->ops->detach(f->q);
+}
+
 static void close_disk(struct fixture *f)
 {
-	loop_free(f->loop);
 	if (f->q)
-		f->block->ops->detach(f->q);
+		loop_call_sync(f->loop, detach, f);
+	loop_free(f->loop);
 	block_free(f->block);
 	f->loop = NULL;
 	f->q = NULL;
@@ -517,6 +526,107 @@ static void test_shared_base(void **state)
 	(void)sem_destroy(&other.done);
 }
 
+/* --- images that somebody else has opened ------------------------------------- */
+
+/* Try what is open as @fd; it must be refused, stay open and stay ours. */
+static void check_given_fails(const struct fixture *f, int fd, bool readonly, const char *why)
+{
+	struct block_given given = { .fd = fd, .overlay_fd = -1 };
+	const struct block_image_config cfg = { .path = f->disk.path,
+						.readonly = readonly,
+						.given = &given };
+	struct block *block;
+	struct err e = { 0 };
+
+	assert_in_range(-block_image_new(&block, &cfg, &e), 1, 200);
+	if (!strstr(e.text, why))
+		fail_msg("%s: not %s", e.text, why);
+	assert_int_equal(given.fd, fd);
+	if (fd >= 0)
+		assert_int_equal(close(fd), 0);
+}
+
+static void test_given(void **state)
+{
+	struct fixture *f = *state;
+	struct block_given given = { .fd = open(f->disk.path, O_RDWR | O_APPEND | O_NONBLOCK),
+				     .overlay_fd = -1 };
+	struct block_image_config cfg = { .path = "x", .given = &given };
+	struct err e = { 0 };
+	int fd = given.fd, pipes[2];
+	struct block *other;
+
+	/* What would lead writes astray is cleared, and the lock is taken. */
+	assert_int_equal(block_image_new(&f->block, &cfg, &e), 0);
+	assert_int_equal(given.fd, -1);
+	assert_int_equal(fcntl(fd, F_GETFL) & (O_APPEND | O_NONBLOCK), 0);
+	assert_int_equal(try_open(f->disk.path, true, false, &other), -EBUSY);
+	check_given_fails(f, open(f->disk.path, O_RDONLY), true, "another guest");
+	block_free(f->block);
+	f->block = NULL;
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	check_given_fails(f, open(f->disk.path, O_RDONLY), false, "reading and writing");
+	check_given_fails(f, open(f->disk.path, O_WRONLY), false, "reading and writing");
+	check_given_fails(f, open(f->disk.path, O_RDWR), true, "reading alone");
+	check_given_fails(f, open(f->disk.path, O_PATH), true, "reading alone");
+	check_given_fails(f, open("/dev/null", O_RDWR), false, "neither a file nor");
+	check_given_fails(f, open(f->disk.dir, O_RDONLY), true, "neither a file nor");
+	check_given_fails(f, -1, false, "Bad file descriptor");
+	assert_int_equal(pipe(pipes), 0);
+	check_given_fails(f, pipes[0], true, "neither a file nor");
+	check_given_fails(f, pipes[1], true, "reading alone");
+}
+
+/* The lock comes with the descriptor, and goes with the last of them. */
+static void test_given_lock(void **state)
+{
+	struct fixture *f = *state;
+	const struct block_image_config cfg = { .path = f->disk.path };
+	struct block_file a, b;
+	struct block_given given = { .overlay_fd = -1 };
+	struct err e = { 0 };
+	struct block *other;
+
+	assert_int_equal(block_file_open(&a, &cfg, &e), 0);
+	given.fd = dup(a.fd);
+	assert_int_equal(
+		block_file_open(&b, &(struct block_image_config){ .path = "x", .given = &given },
+				&e),
+		0);
+	assert_int_equal(close(block_file_give(&a)), 0);
+	assert_int_equal(try_open(f->disk.path, true, false, &other), -EBUSY);
+	block_file_close(&b);
+	assert_int_equal(try_open(f->disk.path, false, false, &other), 0);
+	block_free(other);
+}
+
+static void test_given_overlay(void **state)
+{
+	struct fixture *f = *state;
+	struct block_given given = { .fd = open(f->disk.path, O_RDONLY), .overlay_fd = -1 };
+	const struct block_image_config cfg = { .path = "x", .overlay = true, .given = &given };
+	struct err e = { 0 };
+
+	assert_int_equal(block_image_new(&f->block, &cfg, &e), -EBADF);
+	/* Not empty; not to be written. */
+	given.fd = open(f->disk.path, O_RDONLY);
+	given.overlay_fd = open(f->disk.path, O_RDWR);
+	assert_int_equal(block_image_new(&f->block, &cfg, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "empty"));
+	assert_int_equal(close(given.overlay_fd), 0);
+	given.fd = open(f->disk.path, O_RDONLY);
+	given.overlay_fd = open("/dev/null", O_RDWR);
+	assert_int_equal(block_image_new(&f->block, &cfg, &e), -EINVAL);
+	assert_int_equal(close(given.overlay_fd), 0);
+	given.fd = open(f->disk.path, O_RDONLY);
+	given.overlay_fd = overlay_open_file(&e);
+	assert_int_equal(block_image_new(&f->block, &cfg, &e), 0);
+	assert_int_equal(given.overlay_fd, -1);
+	assert_int_equal(f->block->bytes, DISK);
+	block_free(f->block);
+	f->block = NULL;
+}
+
 static struct variant variants[] = {
 	{ 0, BLOCK_DIRECT_OFF, false },
 	{ 0, BLOCK_DIRECT_AUTO, false },
@@ -538,6 +648,11 @@ int main(void)
 		cmocka_unit_test_prestate_setup_teardown(test_shared_base, setup, teardown,
 							 variants),
 		cmocka_unit_test_prestate_setup_teardown(test_larger_overlay, setup, teardown,
+							 variants),
+		cmocka_unit_test_prestate_setup_teardown(test_given, setup, teardown, variants),
+		cmocka_unit_test_prestate_setup_teardown(test_given_lock, setup, teardown,
+							 variants),
+		cmocka_unit_test_prestate_setup_teardown(test_given_overlay, setup, teardown,
 							 variants),
 	};
 	int failed = cmocka_run_group_tests_name("block images", once, NULL, NULL);

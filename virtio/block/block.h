@@ -49,6 +49,15 @@ enum block_direct {
 	BLOCK_DIRECT_OFF,
 };
 
+/*
+ * An image that somebody else has opened, and who may be hostile: what it is, and how it
+ * may be used, is looked at. Its lock, if it has one, comes with it.
+ */
+struct block_given {
+	int fd;         /* for writing only where the disk writes; taken over on success */
+	int overlay_fd; /* an empty file for an overlay, the same; -1: none */
+};
+
 struct block;
 struct vstate_reader;
 struct vstate_writer;
@@ -100,9 +109,9 @@ struct block_request {
 struct block_ops {
 	/* "raw", "overlay" */
 	const char *name;
-	/* A context for one queue, on @loop, which does not run yet. 0 or -errno. */
+	/* A context for one queue, on @loop: from its thread, or before it runs. 0 or -errno. */
 	int (*attach)(struct block *b, struct loop *loop, struct block_queue **ret);
-	/* Free a context that has no requests under way; its loop still exists. */
+	/* Free a context that has no requests under way; as attach. */
 	void (*detach)(struct block_queue *q);
 	void (*submit)(struct block_queue *q, struct block_request *rq);
 	/* Make @rq's callback come soon: -ECANCELED unless it was too late. */
@@ -146,7 +155,8 @@ struct block_image_config {
 	/* Its guest comes from elsewhere: neither locked nor used before block_take_lock(). */
 	bool incoming;
 	enum block_direct direct;
-	uint64_t overlay_bytes; /* of an overlay: its size; 0: the image's */
+	uint64_t overlay_bytes;    /* of an overlay: its size; 0: the image's */
+	struct block_given *given; /* @path is for messages then; NULL: it is opened here */
 };
 
 /*

@@ -33,7 +33,7 @@ struct engine_ops {
 	void (*submit)(struct engine *en, struct block_io *io);
 	/* Ask for an early end: -ECANCELED unless it was too late. */
 	void (*cancel)(struct engine *en, struct block_io *io);
-	/* Nothing is under way, and the loop has ended or never ran. */
+	/* Nothing is under way. */
 	void (*free)(struct engine *en);
 };
 
@@ -42,8 +42,8 @@ struct engine {
 };
 
 /*
- * Make the engine that @loop allows, before it runs: on its ring, or threads
- * where it has none. The files stay open, and the caller's. 0 or -errno.
+ * Make the engine that @loop allows: on its ring, or threads where it has none. On the
+ * loop's thread, or before it runs. The files stay open, and the caller's. 0 or -errno.
  */
 __must_check int engine_new(struct loop *loop, const int *fds, unsigned nr_fds,
 			    struct engine **ret);

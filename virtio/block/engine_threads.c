@@ -175,6 +175,7 @@ static void threads_free(struct engine *en)
 	mutex_unlock(&t->lock);
 	for (unsigned i = 0; i < t->nr_workers; i++)
 		(void)pthread_join(t->workers[i], NULL);
+	loop_unpost(t->loop, &t->finished_fn);
 	(void)pthread_cond_destroy(&t->changed);
 	mutex_fini(&t->lock);
 	free(t);

@@ -99,7 +99,10 @@ static void uring_cancel(struct engine *en, struct block_io *io)
 
 static void uring_free(struct engine *en)
 {
-	free(container_of(en, struct uring_engine, engine));
+	struct uring_engine *u = container_of(en, struct uring_engine, engine);
+
+	loop_undefer(u->loop, &u->retry);
+	free(u);
 }
 
 static const struct engine_ops uring_ops = {
@@ -119,7 +122,8 @@ int engine_uring_new(struct loop *loop, const int *fds, unsigned nr_fds, struct 
 	memcpy(u->fds, fds, nr_fds * sizeof(*fds));
 	STAILQ_INIT(&u->waiting);
 	u->retry = (struct loop_work){ .fn = retry, .opaque = u };
-	u->registered = io_uring_register_files(loop_ring(loop), fds, nr_fds) == 0;
+	u->registered =
+		!loop_is_shared(loop) && io_uring_register_files(loop_ring(loop), fds, nr_fds) == 0;
 	*ret = &u->engine;
 	return 0;
 }

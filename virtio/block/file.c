@@ -218,7 +218,7 @@ int block_file_resize(struct block_file *f, uint64_t bytes, struct err *e)
 
 static int set_direct(struct block_file *f, const struct block_image_config *cfg, struct err *e)
 {
-	int flags = fcntl(f->fd, F_GETFL) & ~O_NONBLOCK;
+	int flags = fcntl(f->fd, F_GETFL) & ~(O_NONBLOCK | O_APPEND | O_ASYNC | O_DIRECT);
 	/* The base of an overlay is often shared: best read once, for all. */
 	bool want = cfg->direct == BLOCK_DIRECT_ON ||
 		    (cfg->direct == BLOCK_DIRECT_AUTO && !cfg->overlay);
@@ -237,32 +237,72 @@ static int set_direct(struct block_file *f, const struct block_image_config *cfg
 	return 0;
 }
 
-int block_file_open(struct block_file *f, const struct block_image_config *cfg, struct err *e)
+/* Open it here. */
+static int open_path(struct block_file *f, const struct block_image_config *cfg, struct err *e)
 {
-	bool writer = !cfg->readonly && !cfg->overlay;
-	int rc;
-
 	/* O_NONBLOCK: a FIFO must not make us wait before we can refuse it. */
-	*f = (struct block_file){
-		.writer = writer,
-		.fd = open(cfg->path,
-			   (writer ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
-	};
-	if (f->fd < 0 && writer && (errno == EACCES || errno == EROFS))
+	f->fd = open(cfg->path,
+		     (f->writer ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (f->fd >= 0)
+		return 0;
+	if (f->writer && (errno == EACCES || errno == EROFS))
 		return err_set(e, -errno, "%s: %s: for writing; use it with overlay or readonly",
 			       cfg->path, strerror(errno));
-	if (f->fd < 0)
-		return err_set(e, -errno, "%s: %s", cfg->path, strerror(errno));
+	return err_set(e, -errno, "%s: %s", cfg->path, strerror(errno));
+}
+
+/*
+ * Is that which somebody has opened fit to be used, and for no more than is needed? What
+ * kind of file it is inspect() judges; flags of its that mislead are cleared by set_direct().
+ */
+static int look_at_given(struct block_file *f, const struct block_image_config *cfg, struct err *e)
+{
+	int flags = fcntl(cfg->given->fd, F_GETFL);
+
+	if (flags < 0)
+		return err_set(e, -errno, "%s: the descriptor: %s", cfg->path, strerror(errno));
+	if (flags & O_PATH || (flags & O_ACCMODE) != (f->writer ? O_RDWR : O_RDONLY))
+		return err_set(e, -EINVAL, "%s: the descriptor must be open for %s", cfg->path,
+			       f->writer ? "reading and writing" : "reading alone");
+	f->fd = cfg->given->fd;
+	return 0;
+}
+
+static int set_up(struct block_file *f, const struct block_image_config *cfg, struct err *e)
+{
+	int rc;
+
 	f->path = strdup(cfg->path);
 	rc = f->path ? inspect(f, cfg->path, e)
 		     : err_set(e, -ENOMEM, "%s: %s", cfg->path, strerror(ENOMEM));
 	if (rc == 0 && !cfg->incoming)
 		rc = take_lock(f, e);
-	if (rc == 0)
-		rc = set_direct(f, cfg, e);
+	return rc < 0 ? rc : set_direct(f, cfg, e);
+}
+
+int block_file_open(struct block_file *f, const struct block_image_config *cfg, struct err *e)
+{
+	int rc;
+
+	*f = (struct block_file){ .writer = !cfg->readonly && !cfg->overlay, .fd = -1 };
+	rc = cfg->given ? look_at_given(f, cfg, e) : open_path(f, cfg, e);
 	if (rc < 0)
+		return rc;
+	rc = set_up(f, cfg, e);
+	if (rc == 0 && cfg->given)
+		cfg->given->fd = -1;
+	else if (rc < 0 && cfg->given)
+		(void)block_file_give(f); /* it stays the caller's */
+	else if (rc < 0)
 		block_file_close(f);
 	return rc;
+}
+
+int block_file_give(struct block_file *f)
+{
+	free(f->path);
+	f->path = NULL;
+	return take_fd(&f->fd);
 }
 
 void block_file_close(struct block_file *f)

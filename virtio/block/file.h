@@ -27,7 +27,7 @@ struct block_file {
 
 /*
  * Open a regular file or block device, for reading alone if @cfg says readonly
- * or overlay.
+ * or overlay; or take one over that somebody else has opened (cfg->given).
  *
  * The image is locked, and stays so until the file is closed: a shared lock for
  * readers, an exclusive one for a writer. It is an open-file-description lock
@@ -43,6 +43,12 @@ struct block_file {
 __must_check int block_file_open(struct block_file *f, const struct block_image_config *cfg,
 				 struct err *e);
 void block_file_close(struct block_file *f);
+
+/*
+ * Let go of the descriptor, with its lock, which whoever gets it has: the file is closed
+ * as far as @f goes. Returns the descriptor, the caller's.
+ */
+int block_file_give(struct block_file *f);
 
 /* As block_take_lock() and block_release_lock(). */
 __must_check int block_file_take_lock(struct block_file *f, struct err *e);

@@ -444,6 +444,11 @@ static int add_overlay(struct image *img, const struct block_image_config *cfg, 
 {
 	uint64_t base_bytes = ALIGN_DOWN(img->base.bytes, BLOCK_SECTOR_BYTES);
 	uint64_t bytes = cfg->overlay_bytes ? cfg->overlay_bytes : base_bytes;
+	const struct overlay_config overlay = {
+		.base_bytes = base_bytes,
+		.bytes = bytes,
+		.given_fd = cfg->given ? &cfg->given->overlay_fd : NULL,
+	};
 
 	if (bytes < base_bytes || bytes % BLOCK_SECTOR_BYTES || bytes > INT64_MAX)
 		return err_set(
@@ -451,7 +456,7 @@ static int add_overlay(struct image *img, const struct block_image_config *cfg, 
 			"%s: size: an overlay has whole sectors, and no fewer than its image's "
 			"%llu bytes",
 			cfg->path, (unsigned long long)base_bytes);
-	return overlay_new(&img->overlay, base_bytes, bytes, e);
+	return overlay_new(&img->overlay, &overlay, e);
 }
 
 int block_image_new(struct block **ret, const struct block_image_config *cfg, struct err *e)

@@ -6,15 +6,16 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "util/bitmap.h"
 #include "util/io.h"
 #include "virtio/block/block.h"
 
-static int make_file(uint64_t bytes, struct err *e)
+int overlay_open_file(struct err *e)
 {
 	const char *dir = secure_getenv("TMPDIR");
-	int fd, rc;
+	int fd;
 
 	if (!dir || !*dir)
 		dir = "/var/tmp";
@@ -24,39 +25,61 @@ static int make_file(uint64_t bytes, struct err *e)
 			       "overlay: no temporary file in %s: %s: set TMPDIR to a directory "
 			       "with room for what the guest writes",
 			       dir, strerror(errno));
-	if (ftruncate(fd, (off_t)bytes) == 0)
-		return fd;
-	rc = err_set(e, -errno, "overlay: a temporary file of %llu bytes in %s: %s: set TMPDIR",
-		     (unsigned long long)bytes, dir, strerror(errno));
-	(void)close(fd);
-	return rc;
+	return fd;
 }
 
-int overlay_new(struct overlay **ret, uint64_t base_bytes, uint64_t bytes, struct err *e)
+/* Any descriptor can come: what would show the guest something, or lead writes astray? */
+static int look_at_given(int fd, struct err *e)
+{
+	int flags = fcntl(fd, F_GETFL);
+	struct stat st;
+
+	if (flags < 0 || fstat(fd, &st) < 0)
+		return err_set(e, -errno, "overlay: its descriptor: %s", strerror(errno));
+	if (flags & O_PATH || (flags & O_ACCMODE) != O_RDWR || !S_ISREG(st.st_mode) || st.st_size)
+		return err_set(e, -EINVAL,
+			       "overlay: its descriptor must be that of an empty file, for reading "
+			       "and writing");
+	if (fcntl(fd, F_SETFL, flags & ~(O_NONBLOCK | O_APPEND | O_ASYNC | O_DIRECT)) < 0)
+		return err_set(e, -errno, "overlay: its descriptor: %s", strerror(errno));
+	return 0;
+}
+
+/* Its file: what came in *@given_fd, which is then -1, or a new one. */
+static int get_file(struct overlay *ov, int *given_fd, struct err *e)
+{
+	int rc = given_fd ? look_at_given(*given_fd, e) : overlay_open_file(e);
+
+	if (rc < 0)
+		return rc;
+	ov->fd = given_fd ? take_fd(given_fd) : rc;
+	return overlay_resize(ov, ov->bytes, e);
+}
+
+int overlay_new(struct overlay **ret, const struct overlay_config *cfg, struct err *e)
 {
 	struct overlay *ov = calloc(1, sizeof(*ov));
 	int rc;
 
 	if (!ov)
 		return err_set(e, -ENOMEM, "overlay: %s", strerror(ENOMEM));
-	ov->base_bytes = base_bytes;
-	ov->bytes = bytes;
-	rc = ov->fd = make_file(bytes, e);
+	ov->fd = -1;
+	ov->base_bytes = cfg->base_bytes;
+	ov->bytes = cfg->bytes;
+	rc = get_file(ov, cfg->given_fd, e);
 	if (rc < 0)
 		goto err_free;
-	ov->map = bitmap_new(base_bytes / BLOCK_SECTOR_BYTES + 64);
+	ov->map = bitmap_new(ov->base_bytes / BLOCK_SECTOR_BYTES + 64);
 	if (!ov->map) {
 		rc = err_set(e, -ENOMEM, "overlay: no memory for the map of %llu bytes",
-			     (unsigned long long)base_bytes);
-		goto err_close;
+			     (unsigned long long)ov->base_bytes);
+		goto err_free;
 	}
 	*ret = ov;
 	return 0;
 
-err_close:
-	close_fd(&ov->fd);
 err_free:
-	free(ov);
+	overlay_free(ov);
 	return rc;
 }
 
@@ -72,7 +95,8 @@ void overlay_free(struct overlay *ov)
 int overlay_resize(struct overlay *ov, uint64_t bytes, struct err *e)
 {
 	if (ftruncate(ov->fd, (off_t)bytes) < 0)
-		return err_set(e, -errno, "overlay: its temporary file cannot have %llu bytes: %s",
+		return err_set(e, -errno,
+			       "overlay: its temporary file cannot have %llu bytes: %s: set TMPDIR",
 			       (unsigned long long)bytes, strerror(errno));
 	ov->bytes = bytes;
 	return 0;

@@ -27,12 +27,21 @@ struct overlay {
 	_Atomic uint64_t *map; /* bit n: sector n of the base is in fd */
 };
 
+struct overlay_config {
+	uint64_t base_bytes, bytes;
+	/* An empty file that somebody else has opened, who may be hostile: taken over on
+	 * success. NULL: it is made here. */
+	int *given_fd;
+};
+
 /*
- * Make an empty overlay of @bytes for a base of @base_bytes, both in whole sectors; it may
- * be larger than its base, then with zeroes. 0, or -errno with the reason in @e.
+ * Make an empty overlay of cfg->bytes for a base of cfg->base_bytes, both in whole sectors; it
+ * may be larger than its base, then with zeroes. 0, or -errno with the reason in @e.
  */
-__must_check int overlay_new(struct overlay **ret, uint64_t base_bytes, uint64_t bytes,
-			     struct err *e);
+__must_check int overlay_new(struct overlay **ret, const struct overlay_config *cfg, struct err *e);
+
+/* An empty file for it, which has no name. The descriptor, or -errno with the reason in @e. */
+__must_check int overlay_open_file(struct err *e);
 
 /*
  * Enlarge it to @bytes, whole sectors; what is new reads as zeroes. No request is under
