@@ -283,7 +283,8 @@ int blk_new(struct vm *vm, struct pci_host *pci, const struct blk_config *cfg,
 	rc = virtio_pci_attach(&blk->vdev, pci, cfg->slot);
 	if (rc < 0) {
 		free_dev(&blk->vdev);
-		return err_set(e, rc, "%s: no place on the PCI bus: %s", cfg->id, strerror(-rc));
+		return err_set(e, rc, "%s: no place on the PCI bus: %s", cfg->id,
+			       rc == -ENOSPC ? "no slot is free" : strerror(-rc));
 	}
 	*ret = &blk->vdev;
 	return 0;

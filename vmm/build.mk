@@ -36,6 +36,7 @@ vmm_TOP := \
 		vmm/cli/cli.c \
 		vmm/cli/console.c \
 		vmm/cli/disk.c \
+		vmm/cli/disk_plug.c \
 		vmm/cli/doctor.c \
 		vmm/cli/doctor_checks.c \
 		vmm/cli/dump.c \

@@ -143,7 +143,10 @@ _ferry()
 			;;
 		help) mapfile -t COMPREPLY < <(compgen -W "$(_ferry_commands "$1")" -- "$cur") ;;
 		memory) _ferry_action "$1" "set stats" ;;
-		disk) _ferry_action "$1" "list resize limit" ;;
+		disk)
+			_ferry_action "$1" "list attach detach resize limit"
+			[[ ${words[2]} == attach ]] && ((cword == 4)) && _filedir
+			;;
 		vcpu) _ferry_action "$1" "list pin set" ;;
 		nic) _ferry_nic "$1" ;;
 		list | info | uptime | rename | pause | resume | shutdown | reboot | reset | destroy | \

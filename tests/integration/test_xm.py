@@ -86,7 +86,8 @@ def test_row(name):
         (folder / "web.conf").write_text(
             f"kernel = {guest_image('idle')}\nmemory = 64M\nnet = none\nconsole = stdio\n"
             "append = \"tick=50\"\n")
-        (folder / "web.img").write_bytes(bytes(4 << 20))
+        for image in ("web.img", "more.img"):
+            (folder / image).write_bytes(bytes(4 << 20))
         env = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
         if name.startswith("vnet"):
             require_root()

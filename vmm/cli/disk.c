@@ -7,24 +7,23 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/cli/cli.h"
-#include "vmm/control/client.h"
-
 #define REPLY_TIMEOUT_S 5
 
-struct disk_cli {
-	bool json;
-};
+#define DETACH_TIMEOUT_S 10
+
+#define OPT(member) offsetof(struct disk_options, member)
 
 const struct field disk_cli_fields[] = {
-	{ "json", &field_flag, offsetof(struct disk_cli, json), .help = "print JSON" },
+	{ "json", &field_flag, OPT(json), .help = "print JSON" },
+	{ "timeout", &field_uint, OPT(timeout_s), .arg = "SECONDS",
+	  .help = "detach: how long the guest may take (10)", .max = 86400 },
+	{ "force", &field_flag, OPT(force), .help = "detach: take it away without asking" },
 };
 const size_t disk_cli_nr_fields = ARRAY_SIZE(disk_cli_fields);
 
-/* Print @ret as it is, if that is wanted; it is released. */
-static int print_reply(const struct disk_cli *o, json_t *ret)
+int disk_print_reply(const struct disk_call *c, json_t *ret)
 {
-	if (o->json)
+	if (c->o->json)
 		return cli_print_json(ret) == CLI_OK ? 0 : -EIO;
 	json_decref(ret);
 	return 0;
@@ -126,57 +125,54 @@ static void print_disk(const json_t *disk)
 		     get_string(disk, "path"));
 }
 
-static int list(const struct cli *cli, const struct disk_cli *o, struct control_client *c,
-		struct err *e)
+static int list(const struct disk_call *c)
 {
 	json_t *blocks = NULL, *stats = NULL, *disks = json_array(), *one;
-	int rc = client_execute(c, "query-block", &blocks, e);
+	int rc = client_execute(c->client, "query-block", &blocks, c->e);
 	size_t i;
 
-	(void)cli;
 	if (rc == 0)
-		rc = client_execute(c, "query-blockstats", &stats, e);
+		rc = client_execute(c->client, "query-blockstats", &stats, c->e);
 	json_array_foreach(blocks, i, one)(void)
 		json_array_append_new(disks, disk_json(one, stats));
 	json_decref(blocks);
 	json_decref(stats);
-	if (rc == 0 && !o->json) {
+	if (rc == 0 && !c->o->json) {
 		(void)printf("%-12s %4s %7s %-9s %-20s %10s %10s  %s\n", "ID", "SLOT", "SIZE",
 			     "MODE", "LIMITS", "READS", "WRITES", "PATH");
 		json_array_foreach(disks, i, one) print_disk(one);
 	}
 	if (rc == 0)
-		return print_reply(o, disks);
+		return disk_print_reply(c, disks);
 	json_decref(disks);
 	return rc;
 }
 
 /* --- resize and limit --- */
 
-static int resize(const struct cli *cli, const struct disk_cli *o, struct control_client *c,
-		  struct err *e)
+static int resize(const struct disk_call *c)
 {
-	json_t *args = json_pack("{s:s}", "device", cli->more[0]), *ret = NULL;
+	json_t *args = json_pack("{s:s}", "device", c->cli->more[0]), *ret = NULL;
 	uint64_t bytes = 0;
 	int rc = 0;
 
-	if (cli->nr_more > 1 &&
-	    (field_parse_bytes(cli->more[1], &bytes) < 0 || bytes > INT64_MAX || bytes == 0))
-		rc = err_set(e, -EINVAL, "'%s' is not a size: write for example 512M or 2G",
-			     cli->more[1]);
+	if (c->cli->nr_more > 1 &&
+	    (field_parse_bytes(c->cli->more[1], &bytes) < 0 || bytes > INT64_MAX || bytes == 0))
+		rc = err_set(c->e, -EINVAL, "'%s' is not a size: write for example 512M or 2G",
+			     c->cli->more[1]);
 	if (rc < 0) {
 		json_decref(args);
 		return rc;
 	}
-	if (cli->nr_more > 1)
+	if (c->cli->nr_more > 1)
 		(void)json_object_set_new(args, "size", json_integer((json_int_t)bytes));
-	rc = client_execute_with(c, "block_resize", args, &ret, e);
+	rc = client_execute_with(c->client, "block_resize", args, &ret, c->e);
 	if (rc < 0)
 		return rc;
-	if (!o->json)
-		(void)printf("%s: %" JSON_INTEGER_FORMAT " bytes\n", cli->more[0],
+	if (!c->o->json)
+		(void)printf("%s: %" JSON_INTEGER_FORMAT " bytes\n", c->cli->more[0],
 			     get_int(ret, "size"));
-	return print_reply(o, ret);
+	return disk_print_reply(c, ret);
 }
 
 /* What `limit` takes: properties of --disk. */
@@ -210,41 +206,42 @@ static int add_limit(json_t *args, const char *word, struct err *e)
 	return err_set(e, -EINVAL, "'%s' is none of iops=N, bps=SIZE, burst=MS", word);
 }
 
-static int limit(const struct cli *cli, const struct disk_cli *o, struct control_client *c,
-		 struct err *e)
+static int limit(const struct disk_call *c)
 {
-	json_t *args = json_pack("{s:s}", "id", cli->more[0]), *ret = NULL;
+	json_t *args = json_pack("{s:s}", "id", c->cli->more[0]), *ret = NULL;
 	int rc = 0;
 
-	for (unsigned i = 1; i < cli->nr_more && rc == 0; i++)
-		rc = add_limit(args, cli->more[i], e);
+	for (unsigned i = 1; i < c->cli->nr_more && rc == 0; i++)
+		rc = add_limit(args, c->cli->more[i], c->e);
 	if (rc < 0) {
 		json_decref(args);
 		return rc;
 	}
-	rc = client_execute_with(c, "block_set_io_throttle", args, &ret, e);
-	return rc < 0 ? rc : print_reply(o, ret);
+	rc = client_execute_with(c->client, "block_set_io_throttle", args, &ret, c->e);
+	return rc < 0 ? rc : disk_print_reply(c, ret);
 }
 
 /* --- all of them --- */
 
 static const struct {
 	const char *name;
-	int (*fn)(const struct cli *cli, const struct disk_cli *o, struct control_client *c,
-		  struct err *e);
+	int (*fn)(const struct disk_call *c);
 	unsigned min_more, max_more;
 	const char *usage;
 } actions[] = {
 	{ "list", list, 0, 0, "list NAME" },
+	{ "attach", disk_attach, 1, 1, "attach NAME PATH[,PROPERTY...]" },
+	{ "detach", disk_detach, 1, 1, "detach NAME ID" },
 	{ "resize", resize, 1, 2, "resize NAME ID [SIZE]" },
 	{ "limit", limit, 2, 4, "limit NAME ID iops=N bps=SIZE burst=MS, or some of them" },
 };
 
 int cli_disk(const struct cli *cli)
 {
-	struct disk_cli o = { 0 };
-	struct control_client c;
+	struct disk_options o = { .timeout_s = DETACH_TIMEOUT_S };
+	struct control_client client;
 	struct err e = { 0 };
+	const struct disk_call call = { .cli = cli, .o = &o, .client = &client, .e = &e };
 	unsigned i = 0;
 	int rc;
 
@@ -253,17 +250,17 @@ int cli_disk(const struct cli *cli)
 	while (i < ARRAY_SIZE(actions) && strcmp(cli->arg, actions[i].name) != 0)
 		i++;
 	if (i == ARRAY_SIZE(actions)) {
-		(void)err_set(&e, -EINVAL, "ACTION is list, resize or limit");
+		(void)err_set(&e, -EINVAL, "ACTION is list, attach, detach, resize or limit");
 		return cli_usage(cli->cmd, &e);
 	}
 	if (cli->nr_more < actions[i].min_more || cli->nr_more > actions[i].max_more) {
 		(void)err_set(&e, -EINVAL, "write %s", actions[i].usage);
 		return cli_usage(cli->cmd, &e);
 	}
-	if (client_open(&c, cli->arg2, REPLY_TIMEOUT_S, &e) < 0)
+	if (client_open(&client, cli->arg2, REPLY_TIMEOUT_S, &e) < 0)
 		return cli_fail(cli, &e);
-	rc = actions[i].fn(cli, &o, &c, &e);
-	client_close(&c);
+	rc = actions[i].fn(&call);
+	client_close(&client);
 	if (rc < 0)
 		return rc == -EINVAL ? cli_usage(cli->cmd, &e) : cli_fail(cli, &e);
 	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;

@@ -63,7 +63,8 @@ static const struct control_command commands[] = {
 	{ "balloon", control_cmd_balloon, .args = control_balloon_args,
 	  .help = "Ask the guest to live with less memory, or more." },
 	{ "device_add", control_cmd_device_add, .args = control_device_add_args,
-	  .help = "Add a device while the guest runs.", .returns = "of a nic its `id` and `slot`" },
+	  .help = "Add a device while the guest runs.",
+	  .returns = "of a disk or nic its `id` and `slot`" },
 	{ "device_del", control_cmd_device_del, .args = control_device_del_args,
 	  .help = "Ask the guest to let go of a device; `DEVICE_DELETED` follows when it has. "
 		  "Asking again reminds it." },

@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "util/io.h"
 #include "virtio/virtio.h"
+#include "vmm/guest/hotplug.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/machine_disks.h"
 #include "vmm/guest/run.h"
@@ -176,4 +178,51 @@ int control_cmd_block_limits(struct control_call *c)
 							.bps = (uint64_t)bps,
 							.burst_ms = (unsigned)burst },
 				  c->e);
+}
+
+/* --- one more --- */
+
+/* What getfd left as the argument @name says; -1: it says nothing. 0 or -errno with @e. */
+static int take_named(struct control_call *c, const char *name, int *ret)
+{
+	const char *fdname = json_string_value(json_object_get(c->args, name));
+	int fd = fdname ? control_take_fd(c, fdname) : -1;
+
+	if (fdname && fd < 0)
+		return fd;
+	*ret = fd;
+	return 0;
+}
+
+int control_add_disk(struct control_call *c)
+{
+	const char *text = json_string_value(json_object_get(c->args, "disk"));
+	struct machine *m = run_machine(c->opaque);
+	_cleanup_close_ int fd = -1, overlay_fd = -1;
+	struct block_given given;
+	struct machine_plug plug = { .kind = MACHINE_PLUG_DISK, .text = text, .disk = &given };
+	const char *id = NULL;
+	int rc;
+
+	if (!text)
+		return err_set(c->e, -EINVAL, "Parameter 'disk' is missing");
+	if (json_object_get(c->args, "id"))
+		return err_set(c->e, -EINVAL,
+			       "Parameter 'id' is not for a disk: give it in 'disk', as id=");
+	rc = take_named(c, "fd", &fd);
+	if (rc == 0)
+		rc = take_named(c, "overlay-fd", &overlay_fd);
+	if (rc < 0)
+		return rc;
+	if (fd < 0)
+		return err_set(c->e, -EINVAL,
+			       "Parameter 'fd' is missing: the guest's process opens "
+			       "nothing any more");
+	given = (struct block_given){ .fd = fd, .overlay_fd = overlay_fd };
+	rc = machine_plug(m, &plug, &id, c->e);
+	fd = given.fd;
+	overlay_fd = given.overlay_fd;
+	if (rc == 0)
+		c->ret = json_pack("{s:s, s:i}", "id", id, "slot", (int)machine_slot(m, id));
+	return rc;
 }

@@ -10,6 +10,9 @@ int control_cmd_query_block(struct control_call *c);
 int control_cmd_block_resize(struct control_call *c);
 int control_cmd_block_limits(struct control_call *c);
 
+/* device_add of a virtio-blk-pci. */
+int control_add_disk(struct control_call *c);
+
 extern const struct control_arg control_block_resize_args[];
 extern const struct control_arg control_block_limits_args[];
 

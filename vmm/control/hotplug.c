@@ -5,6 +5,7 @@
 
 #include "net/netdev.h"
 #include "vmm/control/cmds.h"
+#include "vmm/control/disks.h"
 #include "vmm/control/nics.h"
 #include "vmm/guest/config.h"
 #include "vmm/guest/hotplug.h"
@@ -26,7 +27,7 @@ static int add_rng(struct control_call *c)
 	return machine_plug(run_machine(c->opaque), &plug, &id, c->e);
 }
 
-static const char *const drivers[] = { "virtio-rng-pci", "virtio-net-pci", NULL };
+static const char *const drivers[] = { "virtio-rng-pci", "virtio-net-pci", "virtio-blk-pci", NULL };
 
 /* In their order: what each does, and which arguments besides driver and id it has. */
 static const struct {
@@ -35,6 +36,7 @@ static const struct {
 } kinds[] = {
 	{ add_rng, { NULL } },
 	{ control_add_nic, { "net", "mac", "fds", "host-mtu", "ferry-net", "lock", "number" } },
+	{ control_add_disk, { "disk", "fd", "overlay-fd" } },
 };
 
 /* The table knows the arguments of all of them. */
@@ -90,6 +92,13 @@ const struct control_arg control_device_add_args[] = {
 	  .help = "nic: name of a file that is held open as long as there is the nic" },
 	{ "number", JSON_INTEGER, true, .help = "nic: as `ferry-nic-check` has chosen it",
 	  .max = CONFIG_MAX_NICS - 1 },
+	{ "disk", JSON_STRING, true,
+	  .help = "disk: what `--disk` says of it, its id too; required" },
+	{ "fd", JSON_STRING, true,
+	  .help = "disk: its image, which `getfd` has left, open for writing only if the disk is "
+		  "written to; required" },
+	{ "overlay-fd", JSON_STRING, true,
+	  .help = "disk with `overlay`: an empty file for it, the same" },
 	{ 0 },
 };
 

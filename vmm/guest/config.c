@@ -102,6 +102,22 @@ static const struct field_record disk_record = {
 	.check = disk_check,
 };
 
+int config_parse_disk(struct disk_config *disk, const char *text, struct err *e)
+{
+	int rc;
+
+	*disk = (struct disk_config){ 0 };
+	rc = field_parse_record(&disk_record, disk, text, e);
+	if (rc < 0)
+		config_free_disk(disk);
+	return rc;
+}
+
+void config_free_disk(struct disk_config *disk)
+{
+	fields_free(disk_fields, ARRAY_SIZE(disk_fields), disk);
+}
+
 /* --- nics --- */
 
 static const struct field forward_fields[] = {

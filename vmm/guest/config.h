@@ -149,6 +149,10 @@ __must_check int config_plug(struct config *cfg, const char *list, const char *t
  */
 void config_unplug(struct config *cfg, const char *list, size_t index);
 
+/* Parse what --disk takes. 0, or -errno with @e. */
+__must_check int config_parse_disk(struct disk_config *disk, const char *text, struct err *e);
+void config_free_disk(struct disk_config *disk);
+
 /* Parse what --net takes, without the defaults that a guest's number gives. */
 __must_check int config_parse_nic(struct nic_config *nic, const char *text, struct err *e);
 void config_free_nic(struct nic_config *nic);

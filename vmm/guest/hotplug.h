@@ -8,6 +8,7 @@
 #include "util/compiler.h"
 #include "util/err.h"
 
+struct block_given;
 struct machine;
 struct machine_nic_given;
 
@@ -43,6 +44,7 @@ struct machine_plug {
 	enum machine_plug_kind kind;
 	const char *text; /* what --disk or --net takes; not used for an entropy device */
 	const struct machine_nic_given *nic; /* what came with a nic, see machine_nics.h */
+	struct block_given *disk;            /* the image of a disk, which is taken over */
 };
 
 /*

@@ -421,6 +421,7 @@ void machine_free(struct machine *m)
 	machine_nics_fini(m);
 	vm_state_free(m->state);
 	loop_free(m->io_loop);
+	machine_free_disk_loops(m);
 	boot_close(m->boot);
 	free(m);
 }

@@ -34,7 +34,7 @@ int machine_add_platform(struct machine *m, struct err *e)
 	return rc < 0 ? err_set(e, rc, "platform devices: %s", strerror(-rc)) : 0;
 }
 
-int machine_add_disk(struct machine *m, size_t i, struct err *e)
+int machine_add_disk(struct machine *m, size_t i, struct block_given *given, struct err *e)
 {
 	const struct disk_config *disk = (const struct disk_config *)m->cfg->disks.items + i;
 	static const enum block_direct direct[] = {
@@ -47,7 +47,7 @@ int machine_add_disk(struct machine *m, size_t i, struct err *e)
 		[DISK_ENGINE_URING] = BLK_ENGINE_URING,
 		[DISK_ENGINE_THREADS] = BLK_ENGINE_THREADS,
 	};
-	const struct blk_config cfg = {
+	struct blk_config cfg = {
 		.id = disk->id,
 		.path = disk->path,
 		.serial = disk->serial,
@@ -62,8 +62,15 @@ int machine_add_disk(struct machine *m, size_t i, struct err *e)
 		.direct = direct[disk->direct],
 		.engine = engines[disk->engine],
 		.queue_size = (uint16_t)disk->queue_size,
+		.given = given,
 	};
 
+	if (m->started) {
+		if (machine_run_disk_loops(m, e) < 0)
+			return e->code;
+		cfg.loops = m->disk_loops;
+		cfg.nr_loops = m->nr_disk_loops;
+	}
 	return blk_new(m->vm, m->pci, &cfg, &m->disks[i], e);
 }
 
@@ -219,10 +226,10 @@ static int add_small_devices(struct machine *m, struct err *e)
 int machine_add_devices(struct machine *m, struct err *e)
 {
 	const struct nic_config *nics = m->cfg->nics.items;
-	int rc = 0;
+	int rc = machine_make_disk_loops(m, e);
 
 	for (size_t i = 0; rc == 0 && i < m->cfg->disks.nr; i++)
-		rc = machine_add_disk(m, i, e);
+		rc = machine_add_disk(m, i, NULL, e);
 	for (size_t i = 0; rc == 0 && i < m->cfg->nics.nr; i++) {
 		if (nics[i].kind != NIC_NONE)
 			rc = machine_add_nic(m, i, NULL, e);

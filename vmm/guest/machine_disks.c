@@ -3,6 +3,7 @@
 #include "vmm/guest/machine_disks.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "vmm/guest/machine_impl.h"
@@ -20,6 +21,44 @@ int machine_find_disk(const struct machine *m, const char *id, struct err *e)
 	}
 	return err_set(e, -ENOENT, "the guest has no disk '%.64s'", id);
 }
+
+/* --- loops for those that come later --- */
+
+int machine_make_disk_loops(struct machine *m, struct err *e)
+{
+	unsigned nr = MIN(m->cfg->vcpus, MACHINE_DISK_LOOPS);
+
+	for (; m->nr_disk_loops < nr; m->nr_disk_loops++) {
+		int rc = loop_new(&m->disk_loops[m->nr_disk_loops], LOOP_SHARED);
+
+		if (rc < 0)
+			return err_set(e, rc, "event loops of disks: %s", strerror(-rc));
+	}
+	return 0;
+}
+
+int machine_run_disk_loops(struct machine *m, struct err *e)
+{
+	for (; m->nr_disk_loops_run < m->nr_disk_loops; m->nr_disk_loops_run++) {
+		unsigned i = m->nr_disk_loops_run;
+		char name[32];
+		int rc;
+
+		(void)snprintf(name, sizeof(name), "disks/%u", i);
+		rc = loop_start(m->disk_loops[i], THREAD_IO, name);
+		if (rc < 0)
+			return err_set(e, rc, "threads of disks: %s", strerror(-rc));
+	}
+	return 0;
+}
+
+void machine_free_disk_loops(struct machine *m)
+{
+	for (unsigned i = 0; i < m->nr_disk_loops; i++)
+		loop_free(m->disk_loops[i]);
+}
+
+/* --- changes --- */
 
 int machine_resize_disk(struct machine *m, size_t i, uint64_t bytes, struct err *e)
 {

@@ -79,7 +79,7 @@ static int plug_item(struct machine *m, const struct machine_plug *plug, struct 
 	if (rc < 0)
 		return rc;
 	if (plug->kind == MACHINE_PLUG_DISK) {
-		rc = machine_add_disk(m, i, e);
+		rc = machine_add_disk(m, i, plug->disk, e);
 		dev = m->disks[i];
 	} else {
 		rc = check_net(m, i, e);

@@ -8,8 +8,12 @@
 #include "vmm/loop.h"
 #include "vmm/vm.h"
 
+struct block_given;
 struct machine_nic_given;
 struct vm_state;
+
+/* As many as a disk has queues if nobody says. */
+#define MACHINE_DISK_LOOPS 4U
 
 /* What belongs to a nic besides its device and settings. */
 struct machine_nic_host {
@@ -37,6 +41,11 @@ struct machine {
 	struct acpi_pm *pm;   /* the vm's */
 	uint64_t max_files;   /* that the process may have open */
 	struct loop *io_loop; /* works the small virtio devices; NULL: there were none yet */
+
+	/* work the disks that come later; their threads start with the first of them */
+	struct loop *disk_loops[MACHINE_DISK_LOOPS];
+	unsigned nr_disk_loops;
+	unsigned nr_disk_loops_run;
 
 	/* the vm's, in the order of the settings; NULL: not there. See hotplug.h */
 	struct virtio_dev *disks[CONFIG_MAX_DISKS];
@@ -99,8 +108,12 @@ __must_check int machine_add_platform(struct machine *m, struct err *e);
 /* The devices that the settings ask for. 0 or -errno with @e. */
 __must_check int machine_add_devices(struct machine *m, struct err *e);
 
-/* One of them: disk or nic number @i of the settings, the entropy device. 0 or -errno with @e. */
-__must_check int machine_add_disk(struct machine *m, size_t i, struct err *e);
+/*
+ * One of them: disk or nic number @i of the settings, the entropy device. @given: what came
+ * with it; NULL: it is opened here. 0 or -errno with @e.
+ */
+__must_check int machine_add_disk(struct machine *m, size_t i, struct block_given *given,
+				  struct err *e);
 __must_check int machine_add_nic(struct machine *m, size_t i, const struct machine_nic_given *given,
 				 struct err *e);
 __must_check int machine_add_rng(struct machine *m, struct err *e);
@@ -112,6 +125,15 @@ __must_check int machine_check_changeable(const struct machine *m, struct err *e
 #define MACHINE_RNG     "rng"
 #define MACHINE_BALLOON "balloon"
 #define MACHINE_CONSOLE "console"
+
+/*
+ * Loops for disks that come while the guest runs: made before the process is confined, since
+ * it then can make no ring any more; started when they are needed; freed after the
+ * devices. 0 or -errno with @e.
+ */
+__must_check int machine_make_disk_loops(struct machine *m, struct err *e);
+__must_check int machine_run_disk_loops(struct machine *m, struct err *e);
+void machine_free_disk_loops(struct machine *m);
 
 /* Hotplug: the platform is there; the end; before the guest runs; its reset, vCPUs parked. */
 void machine_hotplug_init(struct machine *m);

@@ -219,6 +219,7 @@ const struct filter_entry filter_entries[] = {
 	REQUEST(KVM_SET_IRQCHIP, MAIN, "reset, loaded state"),
 	REQUEST(KVM_SET_PIT2, MAIN, "reset, loaded state"),
 	REQUEST(TCGETS, MAIN, "is it a terminal?", RARE),
+	REQUEST(BLKSSZGET, MAIN, "a device that comes as a disk: its logical blocks"),
 	REQUEST(TUNGETIFF, MAIN, "is what came for a new nic the queue of a tap?"),
 	REQUEST(TUNSETVNETHDRSZ, MAIN, "the same: its headers get the size that we use"),
 	REQUEST(SIOCGIFFLAGS, MAIN, "a tap that was there before is put back"),

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT
+// `ferry disk attach` and `detach`: disks of a running guest come and go.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+#include "util/io.h"
+#include "virtio/block/file.h"
+#include "virtio/block/overlay.h"
+#include "vmm/cli/disk.h"
+#include "vmm/guest/config.h"
+
+/*
+ * Theory of operation
+ *
+ * The guest's process opens nothing any more: this one does. It opens the image, takes
+ * its lock and looks at it as the guest's process does at its start, leaves the
+ * descriptors with the guest (getfd), and has it make the device (device_add). The lock belongs
+ * to the open file, so that the guest has it from then on, and this process lets go of it
+ * without unlocking. Whatever fails before, the lock goes with the last descriptor.
+ */
+
+/* --- attach --- */
+
+struct opened {
+	int fd, overlay_fd; /* -1: none */
+};
+
+static void close_opened(struct opened *o)
+{
+	close_fd(&o->fd);
+	close_fd(&o->overlay_fd);
+}
+
+static int open_image(struct opened *o, const struct disk_config *disk, struct err *e)
+{
+	static const enum block_direct direct[] = {
+		[DISK_DIRECT_AUTO] = BLOCK_DIRECT_AUTO,
+		[DISK_DIRECT_ON] = BLOCK_DIRECT_ON,
+		[DISK_DIRECT_OFF] = BLOCK_DIRECT_OFF,
+	};
+	const struct block_image_config cfg = {
+		.path = disk->path,
+		.readonly = disk->readonly,
+		.overlay = disk->overlay,
+		.direct = direct[disk->direct],
+	};
+	struct block_file file;
+	int rc = block_file_open(&file, &cfg, e);
+
+	if (rc < 0)
+		return rc;
+	o->fd = block_file_give(&file);
+	if (!disk->overlay)
+		return 0;
+	o->overlay_fd = overlay_open_file(e);
+	return o->overlay_fd < 0 ? o->overlay_fd : 0;
+}
+
+/* NOLINTBEGIN(clang-analyzer-unix.Malloc): it does not know cleanup attributes */
+/*
+ * @text with its path as the guest understands it, which has another working directory; @path
+ * is the one that it has now. The caller frees *@ret. 0 or -errno with @e.
+ */
+static int with_absolute_path(const char *text, const char *path, char **ret, struct err *e)
+{
+	_cleanup_free_ char *cwd = *path == '/' ? strdup("") : getcwd(NULL, 0);
+	_cleanup_free_ char *absolute = NULL;
+	const char *rest = text;
+	char *out;
+
+	if (!cwd || asprintf(&absolute, "%s%s%s", cwd, *path == '/' ? "" : "/", path) < 0) {
+		absolute = NULL;
+		return err_set(e, -ENOMEM, "the current directory is not known: %s",
+			       strerror(errno));
+	}
+	while (*rest && (*rest != ',' || rest[1] == ','))
+		rest += *rest == ',' ? 2 : 1;
+	/* Each comma of the path is written twice. */
+	out = *ret = malloc(2 * strlen(absolute) + strlen(rest) + 1);
+	if (!out)
+		return err_set(e, -ENOMEM, "out of memory");
+	for (const char *in = absolute; *in; in++) {
+		if (*in == ',')
+			*out++ = ',';
+		*out++ = *in;
+	}
+	memcpy(out, rest, strlen(rest) + 1);
+	return 0;
+}
+
+static int add_device(const struct disk_call *c, const struct disk_config *disk,
+		      const struct opened *o, json_t **ret)
+{
+	_cleanup_free_ char *text = NULL;
+	json_t *args;
+	int rc = with_absolute_path(c->cli->more[0], disk->path, &text, c->e);
+
+	if (rc == 0)
+		rc = client_pass_fd(c->client, "image", o->fd, c->e);
+	if (rc == 0 && o->overlay_fd >= 0)
+		rc = client_pass_fd(c->client, "overlay", o->overlay_fd, c->e);
+	if (rc < 0)
+		return rc;
+	args = json_pack("{s:s, s:s, s:s}", "driver", "virtio-blk-pci", "disk", text, "fd",
+			 "image");
+	if (!args)
+		return err_set(c->e, -EILSEQ, "%s: the path is not UTF-8", disk->path);
+	if (o->overlay_fd >= 0)
+		(void)json_object_set_new(args, "overlay-fd", json_string("overlay"));
+	return client_execute_with(c->client, "device_add", args, ret, c->e);
+}
+/* NOLINTEND(clang-analyzer-unix.Malloc) */
+
+int disk_attach(const struct disk_call *c)
+{
+	struct opened opened = { .fd = -1, .overlay_fd = -1 };
+	struct disk_config disk;
+	json_t *ret = NULL;
+	int rc = config_parse_disk(&disk, c->cli->more[0], c->e);
+
+	if (rc < 0)
+		return -EINVAL;
+	rc = open_image(&opened, &disk, c->e);
+	/* What is wrong with the image is no wrong usage. */
+	rc = rc == -EINVAL ? -EIO : rc;
+	if (rc == 0)
+		rc = add_device(c, &disk, &opened, &ret);
+	close_opened(&opened);
+	config_free_disk(&disk);
+	if (rc < 0)
+		return rc;
+	if (!c->o->json)
+		(void)printf("%s\n", json_string_value(json_object_get(ret, "id")));
+	return disk_print_reply(c, ret);
+}
+
+/* --- detach --- */
+
+/* Who goes, and has the guest told of it? */
+struct farewell {
+	const char *id;
+	bool gone;
+};
+
+static void on_event(void *opaque, json_t *event)
+{
+	struct farewell *f = opaque;
+	const json_t *data = json_object_get(event, "data");
+	const char *name = json_string_value(json_object_get(event, "event"));
+	const char *id = json_string_value(json_object_get(data, "device"));
+
+	f->gone |= name && id && !strcmp(name, "DEVICE_DELETED") && !strcmp(id, f->id);
+}
+
+static int await_end(const struct disk_call *c, struct farewell *f)
+{
+	uint64_t deadline_ns = clock_now_ns() + c->o->timeout_s * NSEC_PER_SEC;
+
+	while (!f->gone) {
+		json_t *event;
+		int rc = client_next_event_until(c->client, deadline_ns, &event, c->e);
+
+		if (rc == -ETIMEDOUT)
+			return err_set(c->e, rc,
+				       "the guest has not let go of %s in %u s: it still may; "
+				       "--force takes it away",
+				       f->id, c->o->timeout_s);
+		if (rc < 0)
+			return rc;
+		on_event(f, event);
+		json_decref(event);
+	}
+	return 0;
+}
+
+/* device_del would take nics, too. */
+static int check_is_disk(const struct disk_call *c, const char *id)
+{
+	json_t *blocks = NULL, *one;
+	int rc = client_execute(c->client, "query-block", &blocks, c->e);
+	bool found = false;
+	size_t i;
+
+	if (rc < 0)
+		return rc;
+	json_array_foreach(blocks, i, one)
+	{
+		const char *is = json_string_value(json_object_get(one, "device"));
+
+		found |= is && !strcmp(is, id);
+	}
+	json_decref(blocks);
+	return found ? 0 : err_set(c->e, -ENOENT, "the guest has no disk '%.64s'", id);
+}
+
+int disk_detach(const struct disk_call *c)
+{
+	struct farewell f = { .id = c->cli->more[0] };
+	int rc = check_is_disk(c, f.id);
+
+	if (rc < 0)
+		return rc;
+	c->client->on_event = on_event;
+	c->client->opaque = &f;
+	rc = client_execute_with(c->client, "device_del",
+				 json_pack("{s:s, s:b}", "id", f.id, "force", c->o->force), NULL,
+				 c->e);
+	if (rc == 0)
+		rc = await_end(c, &f);
+	c->client->on_event = NULL;
+	return rc < 0 ? rc : disk_print_reply(c, json_pack("{s:s}", "id", f.id));
+}
