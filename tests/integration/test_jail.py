@@ -155,6 +155,25 @@ def test_chroot(jail):
             guest.wait()
 
 
+def test_later_mounts_stay_outside():
+    """What the host mounts in the folder would be seen without the jail's restrictions."""
+    require_root()
+    require_tool("mount", "umount")
+    with tmp_dir() as folder, contextlib.ExitStack() as mounted:
+        def mount(*words):
+            subprocess.run(["mount", *words, folder], check=True, timeout=20)
+
+        mount("-t", "tmpfs", "none")
+        mounted.callback(subprocess.run, ["umount", "-R", folder], check=True, timeout=20)
+        mount("--make-shared")
+        (folder / "later").mkdir()
+        with idle(net="none", chroot=folder, jail=True) as guest:
+            guest.wait_for("tick=2")
+            subprocess.run(["mount", "-t", "tmpfs", "none", folder / "later"], check=True,
+                           timeout=20)
+            assert set(mounts_of(guest.pid)) == {"/"}
+
+
 @contextlib.contextmanager
 def kvm_for_all():
     """A prefix for commands: another user, who may use KVM, in a mount namespace of his own."""

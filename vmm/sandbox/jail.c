@@ -211,6 +211,8 @@ static int copy_tree(int dirfd, const char *path, bool writable)
 	struct mount_attr attr = {
 		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
 			    (writable ? 0 : MOUNT_ATTR_RDONLY),
+		/* What the host mounts below it later would come without these. */
+		.propagation = MS_PRIVATE,
 	};
 	_cleanup_close_ int fd = open_tree(
 		dirfd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
