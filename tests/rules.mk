@@ -70,6 +70,9 @@ e2e: $(PROGRAMS) linux-guest ## ferry with the Linux guest
 fuzz: $(FUZZ_BINS) ## every fuzz target, FUZZ_SECONDS=n each
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN_TESTS) fuzz
 
+seccomp-coverage: $(PROBE) $(PROGRAMS) $(GUESTS) ## which system calls of the lists the tests need: records, and compares
+	$(Q)BUILD=$(O) scripts/seccomp-coverage run env $(RUN_TESTS) integration
+
 fuzz-merge: $(FUZZ_BINS) ## keep what long fuzzing found, in tests/fuzz/corpus
 	$(Q)for bin in $(FUZZ_BINS); do name=$${bin##*/}; seeds=tests/fuzz/corpus/$${name#fuzz_}; \
 	  mkdir -p $$seeds && $$bin -merge=1 $$seeds $(O)/fuzz/corpus/$$name || exit 1; done
@@ -125,4 +128,4 @@ $(O)/bench/ram: $(O)/bench/ram.o $(LIB)
 bench-ram: $(O)/bench/ram ## memory streams against iperf3 over loopback
 	$(Q)BUILD=$(O) bench/ram-streams $(BENCH)
 
-.PHONY: soak chaos bench-teleport bench-ram unit integration e2e fuzz fuzz-merge test all-tests test-programs asan tsan sanitized-tests bench uncounted
+.PHONY: seccomp-coverage soak chaos bench-teleport bench-ram unit integration e2e fuzz fuzz-merge test all-tests test-programs asan tsan sanitized-tests bench uncounted

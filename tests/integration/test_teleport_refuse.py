@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT
 """What a destination refuses, before anything is sent, and who is let in by TLS."""
+import os
+
 from ferrytest import Keys, Lab, Receive, each
 from ferrytest.moves import DIRTY, check_result, dirty_goes_on, lab_with, stays
+
+SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def refused(lab, receive, why):
@@ -186,6 +190,9 @@ def test_tls_is_refused():
                      "made out to 'host2', not to 'host3'"),
                     ([*keys.options("host1", trust="other"), "--tls-name", "host2"],
                      "not issued by a CA of"),
+                    # Whom the system trusts: a list that the command passes on, if there is one.
+                    ([*keys.options("host1")[:4], "--tls-name", "host2"],
+                     "not issued by a CA of" if os.path.exists(SYSTEM_CAS) else SYSTEM_CAS),
                     ([*keys.options("host1")[4:], "--tls-name", "host2"], "wants a certificate"),
                     ([*keys.options("host1", ca="other"), "--tls-name", "host2"],
                      "wants a certificate"),

@@ -93,7 +93,7 @@ static void print_names(void)
 	(void)printf("};\n");
 }
 
-/* One line an entry: classes, call, argument, value, mask, what happens, rare, use. */
+/* One line an entry: classes, call, its number, argument, value, mask, error, rare, use. */
 static void print_list(void)
 {
 	for (size_t i = 0; i < filter_nr_entries; i++) {
@@ -107,13 +107,27 @@ static void print_list(void)
 			(void)printf("%s%s", comma, class_names[c]);
 			comma = ",";
 		}
-		(void)printf("\t%s\t%d\t%#llx\t%#llx\t%s\t%s\t%s\n", name ? name : "?",
+		(void)printf("\t%s\t%d\t%d\t%#llx\t%#llx\t%d\t%s\t%s\n", name ? name : "?", f->nr,
 			     f->when.given ? f->when.arg : -1, (unsigned long long)f->when.value,
-			     (unsigned long long)f->when.mask,
-			     f->action == FILTER_ALLOW ? "allow" : "refuse", f->rare ? "rare" : "-",
+			     (unsigned long long)f->when.mask, f->error, f->rare ? "rare" : "-",
 			     f->use);
 		free(name);
 	}
+}
+
+/* One line a class, and how many instructions its program has. */
+static int print_lengths(void)
+{
+	static struct sock_filter insns[MAX_INSNS];
+
+	for (unsigned c = 0; c < THREAD_NR_CLASSES; c++) {
+		int bytes = compile((enum thread_class)c, insns, sizeof(insns));
+
+		if (bytes < 0)
+			return fail(class_names[c], bytes);
+		(void)printf("%s\t%d\n", class_names[c], bytes / (int)sizeof(insns[0]));
+	}
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -124,6 +138,8 @@ int main(int argc, char **argv)
 		print_list();
 		return 0;
 	}
+	if (argc == 2 && !strcmp(argv[1], "--lengths"))
+		return print_lengths();
 	(void)printf("/* Written by filters_main.c from the table in filters.c. */\n");
 	for (unsigned c = 0; c < THREAD_NR_CLASSES && status == 0; c++)
 		status = print_program((enum thread_class)c);
