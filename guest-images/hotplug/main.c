@@ -110,7 +110,10 @@ static uint32_t take_register(unsigned int reg)
 	return bits;
 }
 
-/* Edge-triggered in ACPI's words: the status is cleared first. */
+/*
+ * Edge-triggered in ACPI's words: the status is cleared first. Who is to go came before: both may
+ * be asked for by the time that the guest looks.
+ */
 static void serve(void)
 {
 	uint32_t up, down;
@@ -120,15 +123,15 @@ static void serve(void)
 	out8(gpe_port, GPE_HOTPLUG);
 	up = take_register(REG_UP);
 	down = take_register(REG_DOWN);
-	for (unsigned int n = 1; n < SLOTS; n++) {
-		if (down >> n & 1)
-			let_go(n);
-	}
 	if (up & GPE_ALL_SLOTS)
 		look_for_lost();
 	for (unsigned int n = 1; n < SLOTS; n++) {
 		if (up >> n & 1)
 			take(n);
+	}
+	for (unsigned int n = 1; n < SLOTS; n++) {
+		if (down >> n & 1)
+			let_go(n);
 	}
 }
 
