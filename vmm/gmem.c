@@ -2,6 +2,7 @@
 // Guest memory: one mapping, checked access, ferry's own dirty bitmap.
 #include "vmm/gmem.h"
 
+#include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mman.h>
@@ -11,6 +12,7 @@
 
 #include "util/bitmap.h"
 #include "util/io.h"
+#include "util/log.h"
 #include "vmm/gmem_impl.h"
 #include "vmm/memmap.h"
 
@@ -73,6 +75,25 @@ void gmem_keep_private(void *start, uint64_t bytes)
 	(void)madvise(start, bytes, MADV_DONTFORK);
 }
 
+/*
+ * The kernel shows physical addresses to who opened the file as CAP_SYS_ADMIN, for good.
+ * Nobody here needs them, and a guest that has taken the process over shall not have them.
+ */
+static int open_pagemap(void)
+{
+	bool admin = capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN) == 1;
+	int fd;
+
+	if (admin && (capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, CAP_SYS_ADMIN) < 0 ||
+		      capng_apply(CAPNG_SELECT_CAPS) < 0))
+		return -1;
+	fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (admin && (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE, CAP_SYS_ADMIN) < 0 ||
+		      capng_apply(CAPNG_SELECT_CAPS) < 0))
+		log_warn("CAP_SYS_ADMIN could not be had back: taps and disks may be refused");
+	return fd;
+}
+
 int gmem_init(struct gmem *gm, uint64_t bytes, unsigned flags, struct err *e)
 {
 	bool huge = flags & GMEM_HUGEPAGES;
@@ -95,7 +116,7 @@ int gmem_init(struct gmem *gm, uint64_t bytes, unsigned flags, struct err *e)
 	gmem_keep_private(base, bytes);
 	*gm = (struct gmem){ .bytes = bytes, .base = base, .hugepages = huge, .file_fd = -1 };
 	/* Now: whoever scans the memory may be confined by then. */
-	gm->pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	gm->pagemap_fd = open_pagemap();
 	cut_regions(gm);
 	return 0;
 }

@@ -158,6 +158,21 @@ static void test_other_ways(void **state)
 	gmem_scan_free(scan);
 }
 
+/* Where the page is, and not which of the host's it is; root would be told. */
+static void test_no_physical_address(void **state)
+{
+	const uint64_t present = 1ULL << 63, frame = (1ULL << 55) - 1;
+	struct fixture *f = *state;
+	uint64_t entry = 0;
+	off_t offset;
+
+	touch(f, 5);
+	offset = (off_t)((uintptr_t)f->gm.base / GMEM_PAGE_BYTES + 5) * (off_t)sizeof(entry);
+	assert_int_equal(pread(f->gm.pagemap_fd, &entry, sizeof(entry), offset), sizeof(entry));
+	assert_true(entry & present);
+	assert_true((entry & frame) == 0);
+}
+
 static void test_file(void **state)
 {
 	struct fixture *f = *state;
@@ -191,6 +206,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_discarded_and_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_huge_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_ways, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_physical_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file, setup, teardown),
 	};
 
