@@ -9,8 +9,8 @@ import subprocess
 import time
 
 from ferrytest import (Guest, NetNs, Proc, descendants, each, no_leaks, require_kvm,
-                       require_plain_build, require_root, require_tool, tmp_dir, unix_sockets,
-                       wait_end)
+                       require_plain_build, require_root, require_tool, require_user_namespaces,
+                       tmp_dir, unix_sockets, wait_end)
 from ferrytest.paths import BUILD, FERRY
 
 PROBE = str(BUILD / "tests/probe/probe")
@@ -204,6 +204,7 @@ class AsUser:
 
 def test_jail_without_root():
     """By a user namespace: nobody outside loses or wins anything by it."""
+    require_user_namespaces()
     with kvm_for_all() as (runtime, prefix):
         with idle(net="user", jail_net=None, jail=True, runtime=runtime,
                   netns=AsUser(prefix)) as guest:
@@ -388,6 +389,7 @@ def test_refused_without_user_namespaces():
     """The setting is of a user namespace around it, so this machine keeps its own."""
     require_root()
     require_tool("setpriv", "unshare")
+    require_user_namespaces()
     no_more = ["unshare", "--user", "--map-root-user", "sh", "-c",
                "echo 0 > /proc/sys/user/max_user_namespaces && "
                'exec setpriv --bounding-set=-all --inh-caps=-all "$0" "$@"']

@@ -22,15 +22,17 @@
 #define ANSWER_MS 60000
 #define END_MS    10000
 
-int net_helper_spawn(const char *path, int its_end, pid_t *ret)
+int net_helper_spawn(int its_end, pid_t *ret, struct err *e)
 {
-	char name[] = "ferry-net", action[] = "attach";
+	char path[PATH_MAX], name[] = "ferry-net", action[] = "attach";
 	char *const argv[] = { name, action, NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none;
-	int rc;
+	int rc = helper_find(name, path, sizeof(path), e);
 
+	if (rc < 0)
+		return rc;
 	(void)sigemptyset(&none);
 	(void)posix_spawn_file_actions_init(&actions);
 	(void)posix_spawn_file_actions_adddup2(&actions, its_end, STDIN_FILENO);
@@ -40,26 +42,23 @@ int net_helper_spawn(const char *path, int its_end, pid_t *ret)
 	rc = posix_spawn(ret, path, &actions, &attr, argv, environ);
 	(void)posix_spawnattr_destroy(&attr);
 	(void)posix_spawn_file_actions_destroy(&actions);
-	if (rc != 0)
-		*ret = 0;
-	return -rc;
+	if (rc == 0)
+		return 0;
+	*ret = 0;
+	return err_set(e, -rc, "cannot start %.200s: %s", path, strerror(rc));
 }
 
 static int start(struct net_helper *h, struct err *e)
 {
-	char path[PATH_MAX];
-	int pair[2], rc = helper_find("ferry-net", path, sizeof(path), e);
+	int pair[2], rc;
 
-	if (rc < 0)
-		return rc;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_set(e, -errno, "socketpair: %s", strerror(errno));
-	rc = keeper_exists() ? keeper_spawn(path, pair[1])
-			     : net_helper_spawn(path, pair[1], &h->pid);
+	rc = keeper_exists() ? keeper_spawn(pair[1], e) : net_helper_spawn(pair[1], &h->pid, e);
 	(void)close(pair[1]);
 	if (rc < 0) {
 		(void)close(pair[0]);
-		return err_set(e, rc, "cannot start %.200s: %s", path, strerror(-rc));
+		return rc;
 	}
 	h->sock = pair[0];
 	return 0;

@@ -33,10 +33,10 @@ __must_check int net_helper_attach(struct net_helper *h, const struct attach_req
 				   struct attach_answer *answer, struct err *e);
 
 /*
- * Start the program at @path as ferry-net for a guest, with @its_end, the caller's, as its
- * standard input. 0 with its process in *@ret, or -errno.
+ * Start ferry-net for a guest, with @its_end, the caller's, as its standard input. 0 with its
+ * process in *@ret, or -errno with @e.
  */
-__must_check int net_helper_spawn(const char *path, int its_end, pid_t *ret);
+__must_check int net_helper_spawn(int its_end, pid_t *ret, struct err *e);
 
 /*
  * Let it take everything back; the nic's descriptors are closed. When @sock is readable

@@ -36,7 +36,7 @@ enum keeper_kind { KEEPER_GUEST, KEEPER_SOCKET, KEEPER_SPAWN, KEEPER_SEAL };
 /* Each is answered by an int: 0 or -errno. */
 struct keeper_msg {
 	uint32_t kind;
-	char path[PATH_MAX]; /* the runtime directory, the socket, or the program */
+	char path[PATH_MAX]; /* the runtime directory, or the socket */
 	char name[RUNTIME_NAME_MAX + 1];
 };
 
@@ -86,12 +86,13 @@ static void note_sockets(struct kept *k)
 	}
 }
 
-static int spawn_helper(struct kept *k, const char *path, int fd)
+static int spawn_helper(struct kept *k, int fd)
 {
+	struct err e;
 	int rc = k->nr_helpers == CONFIG_MAX_NICS ? -E2BIG : 0;
 
 	if (rc == 0)
-		rc = net_helper_spawn(path, fd, &k->helpers[k->nr_helpers]);
+		rc = net_helper_spawn(fd, &k->helpers[k->nr_helpers], &e);
 	k->nr_helpers += rc == 0;
 	return rc;
 }
@@ -108,7 +109,7 @@ static int handle(struct kept *k, const struct keeper_msg *msg, int fd)
 		memcpy(k->sockets[k->nr_sockets++].path, msg->path, sizeof(msg->path));
 		return 0;
 	case KEEPER_SPAWN:
-		return spawn_helper(k, msg->path, fd);
+		return spawn_helper(k, fd);
 	case KEEPER_SEAL:
 		note_sockets(k);
 		return leave_stdio();
@@ -258,9 +259,11 @@ int keeper_remove_socket(const char *path)
 	return tell(KEEPER_SOCKET, path, "", -1);
 }
 
-int keeper_spawn(const char *path, int fd)
+int keeper_spawn(int fd, struct err *e)
 {
-	return tell(KEEPER_SPAWN, path, "", fd);
+	int rc = tell(KEEPER_SPAWN, "", "", fd);
+
+	return rc < 0 ? err_set(e, rc, "cannot start ferry-net: %s", strerror(-rc)) : 0;
 }
 
 int keeper_seal(void)

@@ -35,8 +35,11 @@ __must_check int keeper_remove_guest(const char *dir, const char *name);
 /* At the end, remove the socket that is at @path when it is sealed. 0 or -errno. */
 __must_check int keeper_remove_socket(const char *path);
 
-/* Start the helper at @path as net_helper_spawn() does, with @fd, the caller's. 0 or -errno. */
-__must_check int keeper_spawn(const char *path, int fd);
+/*
+ * Have ferry-net started as by net_helper_spawn(), with @fd, the caller's: from another mount
+ * namespace the path of the own program is not to be had. 0, or -errno with @e.
+ */
+__must_check int keeper_spawn(int fd, struct err *e);
 
 /* It is to hear no more. 0 or -errno. */
 __must_check int keeper_seal(void);

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 import tempfile
 
 from .paths import FERRY
@@ -58,6 +59,13 @@ def require_root():
     """Skip the test for users who cannot make network namespaces and mounts."""
     if os.geteuid() != 0:
         raise Skip("needs root")
+
+
+def require_user_namespaces():
+    """Skip the test where nobody can make one: inside a chroot, for example."""
+    if subprocess.run(["unshare", "--user", "true"], stderr=subprocess.DEVNULL,
+                      check=False).returncode != 0:
+        raise Skip("the kernel makes no user namespaces here: they are off, or this is a chroot")
 
 
 def require_plain_build():

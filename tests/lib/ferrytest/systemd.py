@@ -8,7 +8,8 @@ import signal
 import socket
 import tempfile
 
-from .case import Skip, require_file, require_kvm, require_root, require_tool
+from .case import (Skip, require_file, require_kvm, require_root, require_tool,
+                   require_user_namespaces)
 from .guest import guest_image
 from .paths import BUILD, TOP
 from .proc import WAIT_S, Proc, run, wait_end
@@ -59,6 +60,7 @@ class Systemd:
         require_kvm()
         require_tool("unshare", "nsenter", "systemctl", "pivot_root")
         require_file(SYSTEMD, "install the package systemd")
+        require_user_namespaces()  # in a chroot there is no way into its namespaces either
         self.holder = tempfile.TemporaryDirectory(prefix="ferrytest-systemd-")
         self.folder = pathlib.Path(self.holder.name)
         self.cgroup = cgroup_root() / f"ferrytest-{os.getpid()}"
