@@ -127,6 +127,7 @@ def test_ping():
     with NetNs() as net:
         net.tap("tap0", "10.0.0.1/24")
         with Guest("net", net="tap:tap0", append="ip=10.0.0.2/24", netns=net) as guest:
+            guest.wait_for("^net: up ")  # who waits must find it
             with waiting(guest, "ping:10.0.0.2", "--timeout", "30", netns=net) as wait:
                 assert wait.wait() == 0, wait.err.text
             with waiting(guest, "ping:10.0.0.9", "--timeout", "1", netns=net) as wait:
