@@ -41,8 +41,11 @@ def test_shutdown(how):
     """However it ends, its name is free then."""
     with no_leaks(), idle() as guest, contextlib.ExitStack() as stack:
         guest.wait_for("^idle ready")
+        alone = sockets(guest)
         with waiting(guest, "running") as ready:
             assert ready.wait() == 0
+        while sockets(guest) > alone:
+            pass  # it has not seen yet that this one is gone
         with guest.control() as control:
             before = sockets(guest)
             wait = stack.enter_context(waiting(guest))
