@@ -614,10 +614,12 @@ static void test_given_overlay(void **state)
 	assert_int_equal(block_image_new(&f->block, &cfg, &e), -EINVAL);
 	assert_non_null(strstr(e.text, "empty"));
 	assert_int_equal(close(given.overlay_fd), 0);
+	/* cppcheck-suppress redundantAssignment; the one before was taken */
 	given.fd = open(f->disk.path, O_RDONLY);
 	given.overlay_fd = open("/dev/null", O_RDWR);
 	assert_int_equal(block_image_new(&f->block, &cfg, &e), -EINVAL);
 	assert_int_equal(close(given.overlay_fd), 0);
+	/* cppcheck-suppress redundantAssignment; the one before was taken */
 	given.fd = open(f->disk.path, O_RDONLY);
 	given.overlay_fd = overlay_open_file(&e);
 	assert_int_equal(block_image_new(&f->block, &cfg, &e), 0);

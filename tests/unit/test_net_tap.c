@@ -512,6 +512,7 @@ static void test_given_queues_that_do_not_fit(void **state)
 	refused(&cfg, -EINVAL, "not the queue of a tap");
 	(void)close(pair[0]);
 	(void)close(pair[1]);
+	/* cppcheck-suppress redundantAssignment; cfg has looked at the one before */
 	fds[0] = open("/dev/net/tun", O_RDWR); /* of no interface yet */
 	refused(&cfg, -EINVAL, "not the queue of a tap");
 	(void)close(fds[0]);

@@ -133,14 +133,19 @@ static int list(const struct disk_call *c)
 
 	if (rc == 0)
 		rc = client_execute(c->client, "query-blockstats", &stats, c->e);
-	json_array_foreach(blocks, i, one)(void)
-		json_array_append_new(disks, disk_json(one, stats));
+	json_array_foreach(blocks, i, one)
+	{
+		(void)json_array_append_new(disks, disk_json(one, stats));
+	}
 	json_decref(blocks);
 	json_decref(stats);
 	if (rc == 0 && !c->o->json) {
 		(void)printf("%-12s %4s %7s %-9s %-20s %10s %10s  %s\n", "ID", "SLOT", "SIZE",
 			     "MODE", "LIMITS", "READS", "WRITES", "PATH");
-		json_array_foreach(disks, i, one) print_disk(one);
+		json_array_foreach(disks, i, one)
+		{
+			print_disk(one);
+		}
 	}
 	if (rc == 0)
 		return disk_print_reply(c, disks);

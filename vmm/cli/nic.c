@@ -81,7 +81,10 @@ static int list(const struct nic_call *c)
 	(void)printf("%-8s %-16s %-17s %4s %-10s %-6s %10s %12s %10s %12s %8s  %s\n", "ID", "NET",
 		     "MAC", "SLOT", "INTERFACE", "LINK", "RX-PACKETS", "RX-BYTES", "TX-PACKETS",
 		     "TX-BYTES", "DROPPED", "LIMITS");
-	json_array_foreach(nics, i, nic) print_nic(nic);
+	json_array_foreach(nics, i, nic)
+	{
+		print_nic(nic);
+	}
 	json_decref(nics);
 	return 0;
 }

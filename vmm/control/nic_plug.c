@@ -165,10 +165,10 @@ int control_add_nic(struct control_call *c)
 	plug.text = p.net;
 	if (rc == 0)
 		rc = machine_plug(m, &plug, &id, c->e);
-	if (rc == 0)
+	if (rc == 0) {
 		c->ret = json_pack("{s:s, s:i}", "id", id, "slot", (int)machine_slot(m, id));
-	if (rc == 0) /* the machine has it */
-		net_helper_init(&p.helper);
+		net_helper_init(&p.helper); /* the machine has it */
+	}
 	drop(&p);
 	return rc;
 }

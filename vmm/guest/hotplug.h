@@ -64,9 +64,6 @@ __must_check int machine_plug(struct machine *m, const struct machine_plug *plug
  */
 __must_check int machine_unplug(struct machine *m, const char *id, bool force, struct err *e);
 
-/* Was the guest asked to let go of @id, and has not done so? */
-bool machine_is_unplugging(struct machine *m, const char *id);
-
 /* The PCI slot of the device @id; 0: there is none. */
 unsigned machine_slot(struct machine *m, const char *id);
 

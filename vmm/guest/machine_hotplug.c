@@ -264,11 +264,6 @@ int machine_unplug(struct machine *m, const char *id, bool force, struct err *e)
 	return 0;
 }
 
-bool machine_is_unplugging(struct machine *m, const char *id)
-{
-	return acpi_hotplug_requested(m->pm) & 1U << machine_slot(m, id);
-}
-
 unsigned machine_slot(struct machine *m, const char *id)
 {
 	struct device *dev = vm_find_device(m->vm, id);
