@@ -10,13 +10,13 @@ import time
 
 from ferrytest import Control, Lab, Qemu
 
-from .pings import Pinger
+from .pings import Announcements, Pinger
 
 PORT = 8002
 LIMIT_MS = 300
 MOVE_S = 120
 TICK_MS = 1
-AROUND_S = 0.1  # between the hand-over and that somebody knows of it, at most
+AROUND_S = 0.005  # between the hand-over and that the guest is announced, at most
 GUEST_ADDR = "10.77.0.50"
 MIB = 1 << 20
 CAN_FILL_S = 60
@@ -122,22 +122,23 @@ class Pings:
     """A third host that pings the guest."""
 
     def __init__(self, lab, interval_ms):
+        self.announcements = Announcements(lab.peer.net)
         self.pinger = Pinger(lab.peer.net, GUEST_ADDR, interval_ms)
         self.wait_replies(20)
-        self.start_s = self.moved_s = time.time()
+        self.start_s = time.time()
 
     def moved(self):
-        """Now the guest is known to be there."""
-        self.moved_s = time.time()
+        """That is heard."""
 
     def look(self, moved):
         """Fill in the longest times without a reply."""
         times = [at for at in self.pinger.arrivals if at >= self.start_s]
         gaps = list(zip(times, times[1:]))
-        first_s = self.moved_s - moved.own_ms / 1000 - AROUND_S
+        there_s = self.announcements.first_s(self.start_s)
+        here_s = there_s - moved.own_ms / 1000
         moved.longest_ms = 1000 * max(b - a for a, b in gaps)
         moved.silence_ms = 1000 * max(b - a for a, b in gaps
-                                      if b >= first_s and a <= self.moved_s)
+                                      if b >= here_s - AROUND_S and a <= there_s + AROUND_S)
 
     def wait_replies(self, more):
         """So many that are not there yet."""
@@ -154,6 +155,7 @@ class Pings:
     def close(self):
         """No more of it."""
         self.pinger.close()
+        self.announcements.close()
 
 
 def watch(scene, lab, *streams):
