@@ -2,14 +2,15 @@
 """PCI devices that come and go while the guest runs, by ACPI: the hotplug guest."""
 import os
 
-from ferrytest import (Control, Guest, Lab, QemuPC, Restored, fds, memory_of, no_leaks, timeout,
-                       tmp_dir)
+from ferrytest import (Control, Guest, Lab, QemuPC, Restored, fds, no_leaks, timeout, tmp_dir)
 from ferrytest.control import ControlError
+from ferrytest.leaks import mapped_kib
 from ferrytest.moves import check_result
 
 ROUNDS = 100
 CAME = r"^hotplug: slot=(\d+) came device=0x1044\n"  # the whole line: a reset may follow
 MOST_KIB = 256  # of a hundred rounds: as in the soak test
+RAM_BYTES = 64 << 20
 
 
 def start(append="", **kwargs):
@@ -49,7 +50,7 @@ def refused(qmp, why, command, **arguments):
 
 
 def anon_kib(guest):
-    return memory_of(guest.pid)["Pss_Anon"]
+    return mapped_kib(guest.pid, RAM_BYTES, "Private_Dirty")
 
 
 def plugs_and_unplugs(guest, qmp, rounds):

@@ -3,12 +3,13 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
 import time
 
-from ferrytest import (Guest, NetNs, Proc, descendants, each, no_leaks, require_kvm,
+from ferrytest import (Guest, NetNs, Proc, descendants, each, guest_image, no_leaks, require_kvm,
                        require_plain_build, require_root, require_tool, require_user_namespaces,
                        tmp_dir, unix_sockets, wait_end)
 from ferrytest.paths import BUILD, FERRY
@@ -206,8 +207,10 @@ def test_jail_without_root():
     """By a user namespace: nobody outside loses or wins anything by it."""
     require_user_namespaces()
     with kvm_for_all() as (runtime, prefix):
-        with idle(net="user", jail_net=None, jail=True, runtime=runtime,
-                  netns=AsUser(prefix)) as guest:
+        # Where that user can read it: the tree may be in root's own folder.
+        image = shutil.copy(guest_image("idle"), runtime)
+        with Guest(image, append="tick=100", net="user", jail=True, runtime=runtime,
+                   netns=AsUser(prefix)) as guest:
             guest.wait_for("tick=2")
             check_powerless(guest.pid, UID, GID)
             assert own_namespaces(guest.pid) == ["user", "mnt", "ipc", "uts"]
@@ -290,7 +293,7 @@ def test_no_way_back_to_root(when, mode):
 
 @each(options=[{"jail": True, "user": USER}, {"jail_net": True}, {"user": USER},
                {"chroot": "/var/empty-of-ferry"}])
-@each(how=["power", "kill"])
+@each(how=["quit", "kill"])
 def test_nothing_is_left(how, options):
     """The sockets go with the guest, whose process cannot remove them."""
     require_root()
@@ -308,8 +311,9 @@ def test_nothing_is_left(how, options):
                 control.execute("query-status")
             keeper = os.pidfd_open(keeper_of(guest.pid))
             assert (folder / "run/con").exists() and (folder / "run/ferry/g.sock").exists()
-            if how == "power":
-                guest.press_power_button()
+            if how == "quit":
+                with guest.control() as control:
+                    control.execute("quit")
                 assert guest.wait() == 0
             else:
                 guest.signal(signal.SIGKILL)
