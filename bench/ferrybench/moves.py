@@ -142,11 +142,7 @@ class Pings:
 
     def wait_replies(self, more):
         """So many that are not there yet."""
-        wanted = len(self.pinger.arrivals) + more
-        deadline_s = time.monotonic() + MOVE_S
-        while len(self.pinger.arrivals) < wanted:
-            assert time.monotonic() < deadline_s, "the guest does not answer any more"
-            time.sleep(self.pinger.interval_s)
+        assert self.pinger.wait_replies(more, MOVE_S), "the guest does not answer any more"
 
     def wait_alive(self):
         """A few replies more."""

@@ -75,6 +75,7 @@ class Pinger:
         self.ident = os.getpid() & 0xffff
         self.sent_s = []     # time.time() of each
         self.arrivals = []   # of replies, as the kernel saw them come
+        self.replied = threading.Condition()
         self.ended = False
         self.switch_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
@@ -103,7 +104,15 @@ class Pinger:
                 continue
             kind, _, _, ident, _ = ECHO.unpack_from(data, 4 * (data[0] & 0xf))
             if kind == ECHO_REPLY and ident == self.ident:
-                self.arrivals.append(arrival_s(more))
+                with self.replied:
+                    self.arrivals.append(arrival_s(more))
+                    self.replied.notify_all()
+
+    def wait_replies(self, more, timeout_s):
+        """So many that are not there yet. False: they did not come in time."""
+        wanted = len(self.arrivals) + more
+        with self.replied:
+            return self.replied.wait_for(lambda: len(self.arrivals) >= wanted, timeout_s)
 
     def close(self):
         """No more of it."""

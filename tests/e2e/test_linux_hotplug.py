@@ -3,30 +3,12 @@
 import hashlib
 import os
 
-from ferrytest import BOOT_S, PROMPT, Restored, booted_linux, run, timeout, tmp_dir
+from ferrytest import BOOT_S, Restored, run, timeout, tmp_dir
+from ferrytest.linux import becomes, does, linux_at_prompt
 from ferrytest.paths import FERRY
 
 MIB = 1 << 20
 RNG = "/sys/class/misc/hw_random/rng_current"
-
-
-def linux(**kwargs):
-    """A guest that has booted, at its prompt."""
-    return Restored(booted_linux(net="none"), **kwargs)
-
-
-def does(guest, command):
-    """Run a command in the guest, which must succeed; what it printed."""
-    guest.write(f"{command}; echo status=$((0 + $?))\n")
-    printed = guest.wait_for(r"^((?:.*\n)*?)status=(\d+)\r?\n", BOOT_S)
-    assert printed.group(2) == "0", f"{command}: {printed.group(0)}"
-    guest.wait_for(PROMPT, BOOT_S)
-    return printed.group(1).replace("\r", "")
-
-
-def becomes(guest, condition):
-    """Wait in the guest."""
-    does(guest, f"until {condition}; do sleep 1; done")
 
 
 def plug_rng(guest, qmp):
@@ -45,7 +27,7 @@ def unplug_rng(guest, qmp):
 
 @timeout(600)
 def test_entropy_device():
-    with linux() as guest, guest.control() as qmp:
+    with linux_at_prompt() as guest, guest.control() as qmp:
         plug_rng(guest, qmp)
         unplug_rng(guest, qmp)
         # The guest's own wish, by its file for that.
@@ -64,7 +46,7 @@ def test_saved_with_a_request():
     """Asked to let go while it stands: it does where it goes on."""
     with tmp_dir() as folder:
         file = folder / "guest.ferry"
-        with linux() as guest, guest.control() as qmp:
+        with linux_at_prompt() as guest, guest.control() as qmp:
             plug_rng(guest, qmp)
             qmp.execute("stop")
             qmp.execute("device_del", id="rng")
@@ -115,7 +97,7 @@ def images(folder, count):
 @timeout(900)
 def test_disks():
     """One comes and goes while another one is read all the time."""
-    with tmp_dir() as folder, linux() as guest:
+    with tmp_dir() as folder, linux_at_prompt() as guest:
         first, second = images(folder, 2)
         attach(guest, first, "vda")
         does(guest, "(while dd if=/dev/vda of=/dev/null bs=64k 2>/dev/null; do :; done) & x=$!")
@@ -134,7 +116,7 @@ def test_disk_travels():
     with tmp_dir() as folder:
         image, = images(folder, 1)
         file = folder / "guest.ferry"
-        with linux() as guest:
+        with linux_at_prompt() as guest:
             name = attach(guest, image, "vda")
             guest.save(file)
             assert guest.wait(BOOT_S) == 0

@@ -2,27 +2,13 @@
 """Nics that come to a running Linux and go again, which its kernel sees by ACPI."""
 import json
 
-from ferrytest import (BOOT_S, NetHost, NetNs, PROMPT, Proc, Restored, booted_linux, links, timeout,
-                       tmp_dir, vanishes)
+from ferrytest import (BOOT_S, NetHost, NetNs, Proc, Restored, links, timeout, tmp_dir, vanishes)
+from ferrytest.linux import becomes, does, linux_at_prompt
 from ferrytest.paths import FERRY
 
 HOST, ADDR = "10.77.0.1", "10.77.0.2"
 MINUTES = 600
 NIC = "/sys/class/net/eth0"
-
-
-def linux(**kwargs):
-    """Linux without a nic, at its prompt."""
-    return Restored(booted_linux(net="none"), **kwargs)
-
-
-def does(guest, command):
-    """Run a command in the guest, which must succeed; what it printed."""
-    guest.write(f"{command}; echo status=$((0 + $?))\n")
-    printed = guest.wait_for(r"^((?:.*\n)*?)status=(\d+)\r?\n", BOOT_S)
-    assert printed.group(2) == "0", f"{command}: {printed.group(0)}"
-    guest.wait_for(PROMPT, BOOT_S)
-    return printed.group(1).replace("\r", "")
 
 
 def nic(guest, net, action, *words, env=None):
@@ -38,7 +24,7 @@ def nic(guest, net, action, *words, env=None):
 def attach(guest, net, spec, **kwargs):
     """Attach it, and wait until Linux has it; its id and interface."""
     name = nic(guest, net, "attach", spec, **kwargs)
-    does(guest, f"until [ -e {NIC} ]; do sleep 1; done")
+    becomes(guest, f"[ -e {NIC} ]")
     found = json.loads(nic(guest, net, "list", "--json"))
     assert does(guest, f"cat {NIC}/address").strip() == found[-1]["mac"]
     return name, found[-1]["host_interface"]
@@ -60,7 +46,7 @@ def configure(guest):
 @timeout(MINUTES)
 def test_tap():
     """Address, ping both ways, cable out and in, detach, and all again."""
-    with NetNs() as net, linux(netns=net) as guest:
+    with NetNs() as net, linux_at_prompt(netns=net) as guest:
         net.bridge("br0", f"{HOST}/24")
         for _ in range(2):
             name, interface = attach(guest, net, "bridge:br0")
@@ -68,9 +54,9 @@ def test_tap():
             configure(guest)
             net.run("ping", "-c", "3", "-i", "0.2", "-W", "20", ADDR)
             nic(guest, net, "link", name, "down")
-            does(guest, f"until [ $(cat {NIC}/carrier) = 0 ]; do sleep 1; done")
+            becomes(guest, f"[ $(cat {NIC}/carrier) = 0 ]")
             nic(guest, net, "link", name, "up")
-            does(guest, f"until [ $(cat {NIC}/carrier) = 1 ]; do sleep 1; done")
+            becomes(guest, f"[ $(cat {NIC}/carrier) = 1 ]")
             net.run("ping", "-c", "3", "-i", "0.2", "-W", "20", ADDR)
             detach(guest, net, name)
             vanishes(net, interface)
@@ -80,7 +66,7 @@ def test_tap():
 def test_network_by_dhcp():
     with NetHost() as host, host.unchanged():
         host.net_command("create", "lab", "--mode", "nat")
-        with linux(netns=host, env=host.env, runtime=host.runtime, name="web") as guest:
+        with linux_at_prompt(netns=host, env=host.env, runtime=host.runtime, name="web") as guest:
             name, _ = attach(guest, host, "lab", env=host.env)
             address = host.nic("lab", guest="web")["ipv4"]
             does(guest, "ip link set eth0 up && udhcpc -i eth0 -n -q -t 20 -s /etc/net.sh")
@@ -96,7 +82,7 @@ def test_saved_with_it():
     """The nic that came later is there, with its address, where the guest goes on."""
     with tmp_dir() as folder, NetNs() as net:
         net.bridge("br0", f"{HOST}/24")
-        with linux(netns=net) as guest:
+        with linux_at_prompt(netns=net) as guest:
             name, interface = attach(guest, net, "tap:late,bridge=br0")
             configure(guest)
             guest.save(folder / "late.ferry")
@@ -110,4 +96,4 @@ def test_saved_with_it():
             name, _ = attach(guest, net, "bridge:br0")
             configure(guest)
             nic(guest, net, "detach", name, "--force")
-            does(guest, f"until [ ! -e {NIC} ]; do sleep 1; done")
+            becomes(guest, f"[ ! -e {NIC} ]")

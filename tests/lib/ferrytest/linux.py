@@ -4,7 +4,7 @@ import fcntl
 import functools
 import hashlib
 
-from .guest import Guest
+from .guest import Guest, Restored
 from .paths import BUILD, FERRY, GUESTS
 from .proc import run
 
@@ -63,3 +63,22 @@ def booted_linux(append="net=none", **options):
                 guest.save(path)
                 assert guest.wait() == 0
     return path
+
+
+def linux_at_prompt(**kwargs):
+    """A guest without a nic that has booted; kwargs are Restored's."""
+    return Restored(booted_linux(net="none"), **kwargs)
+
+
+def does(guest, command):
+    """Run a command in the guest, which must succeed; what it printed."""
+    guest.write(f"{command}; echo status=$((0 + $?))\n")
+    printed = guest.wait_for(r"^((?:.*\n)*?)status=(\d+)\r?\n", BOOT_S)
+    assert printed.group(2) == "0", f"{command}: {printed.group(0)}"
+    guest.wait_for(PROMPT, BOOT_S)
+    return printed.group(1).replace("\r", "")
+
+
+def becomes(guest, condition):
+    """Wait until the guest finds it so. Its shell hears of no event: it looks each second."""
+    does(guest, f"until {condition}; do sleep 1; done")
