@@ -35,6 +35,7 @@ vmm_TOP := \
 		vmm/cli/cgroup.c \
 		vmm/cli/cli.c \
 		vmm/cli/console.c \
+		vmm/cli/device.c \
 		vmm/cli/disk.c \
 		vmm/cli/disk_plug.c \
 		vmm/cli/doctor.c \

@@ -44,7 +44,8 @@ def nics(guest):
 
 def detach(guest, net, name):
     """By force: these guests know nothing of hotplug."""
-    nic(guest, net, "detach", name, "--force")
+    left = nic(guest, net, "detach", name, "--force", "--json")
+    assert json.loads(left) == {"id": name}
     assert name not in nics(guest)
 
 

@@ -7,10 +7,9 @@
 #include <string.h>
 
 #include "vmm/cli/capture.h"
-#include "vmm/cli/disk.h"
+#include "vmm/cli/device.h"
 #include "vmm/cli/doctor.h"
 #include "vmm/cli/dump.h"
-#include "vmm/cli/nic.h"
 #include "vmm/cli/plot.h"
 #include "vmm/cli/power.h"
 #include "vmm/cli/remote.h"
@@ -72,7 +71,7 @@ const struct command cli_commands[] = {
 	  &plain_nr_fields, .run = cli_vcpu, .arg2 = "NAME", .positional2 = CLI_ARG_REQUIRED,
 	  .more = "VALUE", .max_more = 2 },
 	{ "disk", "ACTION", CLI_ARG_REQUIRED, "show a guest's disks and change them",
-	  disk_cli_fields, &disk_cli_nr_fields, .run = cli_disk, .arg2 = "NAME",
+	  device_fields, &device_nr_fields, .run = cli_disk, .arg2 = "NAME",
 	  .positional2 = CLI_ARG_REQUIRED, .more = "WORD", .max_more = 4 },
 	{ "weight", "NAME", CLI_ARG_REQUIRED, "set and show a guest's share of busy CPUs",
 	  plain_fields, &plain_nr_fields, .run = cli_weight, .arg2 = "WEIGHT",
@@ -102,7 +101,7 @@ const struct command cli_commands[] = {
 	  &net_nr_fields, .run = cli_net, .arg2 = "NAME", .positional2 = CLI_ARG_OPTIONAL,
 	  .more = "WORD", .max_more = 2 },
 	{ "nic", "ACTION", CLI_ARG_REQUIRED, "show and change the nics of a running guest",
-	  nic_cli_fields, &nic_cli_nr_fields, .run = cli_nic, .arg2 = "NAME",
+	  device_fields, &device_nr_fields, .run = cli_nic, .arg2 = "NAME",
 	  .positional2 = CLI_ARG_REQUIRED, .more = "WORD", .max_more = 5 },
 	{ "capture", "NAME", CLI_ARG_REQUIRED, "write the frames of a guest's nic to a file",
 	  capture_fields, &capture_nr_fields, .run = cli_capture, .arg2 = "NIC",

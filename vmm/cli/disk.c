@@ -7,28 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define REPLY_TIMEOUT_S 5
-
-#define DETACH_TIMEOUT_S 10
-
-#define OPT(member) offsetof(struct disk_options, member)
-
-const struct field disk_cli_fields[] = {
-	{ "json", &field_flag, OPT(json), .help = "print JSON" },
-	{ "timeout", &field_uint, OPT(timeout_s), .arg = "SECONDS",
-	  .help = "detach: how long the guest may take (10)", .max = 86400 },
-	{ "force", &field_flag, OPT(force), .help = "detach: take it away without asking" },
-};
-const size_t disk_cli_nr_fields = ARRAY_SIZE(disk_cli_fields);
-
-int disk_print_reply(const struct disk_call *c, json_t *ret)
-{
-	if (c->o->json)
-		return cli_print_json(ret) == CLI_OK ? 0 : -EIO;
-	json_decref(ret);
-	return 0;
-}
-
 /* --- list --- */
 
 static json_int_t get_int(const json_t *obj, const char *key)
@@ -125,7 +103,7 @@ static void print_disk(const json_t *disk)
 		     get_string(disk, "path"));
 }
 
-static int list(const struct disk_call *c)
+static int list(const struct device_call *c)
 {
 	json_t *blocks = NULL, *stats = NULL, *disks = json_array(), *one;
 	int rc = client_execute(c->client, "query-block", &blocks, c->e);
@@ -148,14 +126,14 @@ static int list(const struct disk_call *c)
 		}
 	}
 	if (rc == 0)
-		return disk_print_reply(c, disks);
+		return device_print_reply(c, disks);
 	json_decref(disks);
 	return rc;
 }
 
 /* --- resize and limit --- */
 
-static int resize(const struct disk_call *c)
+static int resize(const struct device_call *c)
 {
 	json_t *args = json_pack("{s:s}", "device", c->cli->more[0]), *ret = NULL;
 	uint64_t bytes = 0;
@@ -177,7 +155,7 @@ static int resize(const struct disk_call *c)
 	if (!c->o->json)
 		(void)printf("%s: %" JSON_INTEGER_FORMAT " bytes\n", c->cli->more[0],
 			     get_int(ret, "size"));
-	return disk_print_reply(c, ret);
+	return device_print_reply(c, ret);
 }
 
 /* What `limit` takes: properties of --disk. */
@@ -211,9 +189,9 @@ static int add_limit(json_t *args, const char *word, struct err *e)
 	return err_set(e, -EINVAL, "'%s' is none of iops=N, bps=SIZE, burst=MS", word);
 }
 
-static int limit(const struct disk_call *c)
+static int limit(const struct device_call *c)
 {
-	json_t *args = json_pack("{s:s}", "id", c->cli->more[0]), *ret = NULL;
+	json_t *args = json_pack("{s:s}", "id", c->cli->more[0]);
 	int rc = 0;
 
 	for (unsigned i = 1; i < c->cli->nr_more && rc == 0; i++)
@@ -222,15 +200,14 @@ static int limit(const struct disk_call *c)
 		json_decref(args);
 		return rc;
 	}
-	rc = client_execute_with(c->client, "block_set_io_throttle", args, &ret, c->e);
-	return rc < 0 ? rc : disk_print_reply(c, ret);
+	return device_execute(c, "block_set_io_throttle", args);
 }
 
 /* --- all of them --- */
 
 static const struct {
 	const char *name;
-	int (*fn)(const struct disk_call *c);
+	device_action fn;
 	unsigned min_more, max_more;
 	const char *usage;
 } actions[] = {
@@ -243,12 +220,9 @@ static const struct {
 
 int cli_disk(const struct cli *cli)
 {
-	struct disk_options o = { .timeout_s = DETACH_TIMEOUT_S };
-	struct control_client client;
+	struct device_options o = DEVICE_OPTIONS;
 	struct err e = { 0 };
-	const struct disk_call call = { .cli = cli, .o = &o, .client = &client, .e = &e };
 	unsigned i = 0;
-	int rc;
 
 	if (cli_apply(cli, &o, &e) < 0)
 		return cli_usage(cli->cmd, &e);
@@ -262,11 +236,5 @@ int cli_disk(const struct cli *cli)
 		(void)err_set(&e, -EINVAL, "write %s", actions[i].usage);
 		return cli_usage(cli->cmd, &e);
 	}
-	if (client_open(&client, cli->arg2, REPLY_TIMEOUT_S, &e) < 0)
-		return cli_fail(cli, &e);
-	rc = actions[i].fn(&call);
-	client_close(&client);
-	if (rc < 0)
-		return rc == -EINVAL ? cli_usage(cli->cmd, &e) : cli_fail(cli, &e);
-	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+	return device_perform(cli, &o, actions[i].fn);
 }

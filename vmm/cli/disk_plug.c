@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "util/clock.h"
 #include "util/io.h"
 #include "virtio/block/file.h"
 #include "virtio/block/overlay.h"
@@ -92,7 +91,7 @@ static int with_absolute_path(const char *text, const char *path, char **ret, st
 	return 0;
 }
 
-static int add_device(const struct disk_call *c, const struct disk_config *disk,
+static int add_device(const struct device_call *c, const struct disk_config *disk,
 		      const struct opened *o, json_t **ret)
 {
 	_cleanup_free_ char *text = NULL;
@@ -115,7 +114,7 @@ static int add_device(const struct disk_call *c, const struct disk_config *disk,
 }
 /* NOLINTEND(clang-analyzer-unix.Malloc) */
 
-int disk_attach(const struct disk_call *c)
+int disk_attach(const struct device_call *c)
 {
 	struct opened opened = { .fd = -1, .overlay_fd = -1 };
 	struct disk_config disk;
@@ -133,84 +132,20 @@ int disk_attach(const struct disk_call *c)
 	config_free_disk(&disk);
 	if (rc < 0)
 		return rc;
-	if (!c->o->json)
-		(void)printf("%s\n", json_string_value(json_object_get(ret, "id")));
-	return disk_print_reply(c, ret);
+	return device_print_added(c, ret);
 }
 
 /* --- detach --- */
 
-/* Who goes, and has the guest told of it? */
-struct farewell {
-	const char *id;
-	bool gone;
-};
-
-static void on_event(void *opaque, json_t *event)
+int disk_detach(const struct device_call *c)
 {
-	struct farewell *f = opaque;
-	const json_t *data = json_object_get(event, "data");
-	const char *name = json_string_value(json_object_get(event, "event"));
-	const char *id = json_string_value(json_object_get(data, "device"));
+	static const struct device_kind disks = {
+		.query = "query-block",
+		.query_id = "device",
+		.none = "the guest has no disk",
+		.event = "DEVICE_DELETED",
+		.event_id = "device",
+	};
 
-	f->gone |= name && id && !strcmp(name, "DEVICE_DELETED") && !strcmp(id, f->id);
-}
-
-static int await_end(const struct disk_call *c, struct farewell *f)
-{
-	uint64_t deadline_ns = clock_now_ns() + c->o->timeout_s * NSEC_PER_SEC;
-
-	while (!f->gone) {
-		json_t *event;
-		int rc = client_next_event_until(c->client, deadline_ns, &event, c->e);
-
-		if (rc == -ETIMEDOUT)
-			return err_set(c->e, rc,
-				       "the guest has not let go of %s in %u s: it still may; "
-				       "--force takes it away",
-				       f->id, c->o->timeout_s);
-		if (rc < 0)
-			return rc;
-		on_event(f, event);
-		json_decref(event);
-	}
-	return 0;
-}
-
-/* device_del would take nics, too. */
-static int check_is_disk(const struct disk_call *c, const char *id)
-{
-	json_t *blocks = NULL, *one;
-	int rc = client_execute(c->client, "query-block", &blocks, c->e);
-	bool found = false;
-	size_t i;
-
-	if (rc < 0)
-		return rc;
-	json_array_foreach(blocks, i, one)
-	{
-		const char *is = json_string_value(json_object_get(one, "device"));
-
-		found |= is && !strcmp(is, id);
-	}
-	json_decref(blocks);
-	return found ? 0 : err_set(c->e, -ENOENT, "the guest has no disk '%.64s'", id);
-}
-
-int disk_detach(const struct disk_call *c)
-{
-	struct farewell f = { .id = c->cli->more[0] };
-	int rc = check_is_disk(c, f.id);
-
-	if (rc < 0)
-		return rc;
-	c->client->on_event = on_event;
-	c->client->opaque = &f;
-	rc = client_execute_with(c->client, "device_del",
-				 json_pack("{s:s, s:b}", "id", f.id, "force", c->o->force), NULL,
-				 c->e);
-	if (rc == 0)
-		rc = await_end(c, &f);
-	c->client->on_event = NULL;
-	return rc < 0 ? rc : disk_print_reply(c, json_pack("{s:s}", "id", f.id));
+	return device_leave(c, &disks);
 }

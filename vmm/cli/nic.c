@@ -8,19 +8,6 @@
 #include "vmm/cli/nic.h"
 #include "vmm/guest/config.h"
 
-#define REPLY_TIMEOUT_S  5
-#define DETACH_TIMEOUT_S 10
-
-#define OPT(member) offsetof(struct nic_options, member)
-
-const struct field nic_cli_fields[] = {
-	{ "json", &field_flag, OPT(json), .help = "print JSON" },
-	{ "timeout", &field_uint, OPT(timeout_s), .arg = "SECONDS",
-	  .help = "detach: how long the guest may take (10)", .max = 86400 },
-	{ "force", &field_flag, OPT(force), .help = "detach: take it away without asking" },
-};
-const size_t nic_cli_nr_fields = ARRAY_SIZE(nic_cli_fields);
-
 /* --- list --- */
 
 static const char *get_string(const json_t *nic, const char *key)
@@ -68,7 +55,7 @@ static void print_nic(const json_t *nic)
 		     get_count(nic, "rx", "dropped") + get_count(nic, "tx", "dropped"), limits);
 }
 
-static int list(const struct nic_call *c)
+static int list(const struct device_call *c)
 {
 	json_t *nics = NULL, *nic;
 	size_t i;
@@ -91,7 +78,7 @@ static int list(const struct nic_call *c)
 
 /* --- limit and link --- */
 
-static int limit(const struct nic_call *c)
+static int limit(const struct device_call *c)
 {
 	json_t *args = json_pack("{s:s}", "id", c->cli->more[0]);
 	const char *name;
@@ -106,25 +93,24 @@ static int limit(const struct nic_call *c)
 		}
 		(void)json_object_set_new(args, name, json_integer((json_int_t)rate));
 	}
-	return client_execute_with(c->client, "ferry-nic-limits", args, NULL, c->e);
+	return device_execute(c, "ferry-nic-limits", args);
 }
 
-static int link_nic(const struct nic_call *c)
+static int link_nic(const struct device_call *c)
 {
 	bool up = !strcmp(c->cli->more[1], "up");
 
 	if (!up && strcmp(c->cli->more[1], "down") != 0)
 		return err_set(c->e, -EINVAL, "'%s' is neither up nor down", c->cli->more[1]);
-	return client_execute_with(c->client, "set_link",
-				   json_pack("{s:s, s:b}", "name", c->cli->more[0], "up", up), NULL,
-				   c->e);
+	return device_execute(c, "set_link",
+			      json_pack("{s:s, s:b}", "name", c->cli->more[0], "up", up));
 }
 
 /* --- the command --- */
 
 static const struct action {
 	const char *name;
-	int (*fn)(const struct nic_call *c);
+	device_action fn;
 	unsigned min_more, max_more;
 } actions[] = {
 	{ "list", list, 0, 0 },   { "attach", nic_attach, 1, 1 }, { "detach", nic_detach, 1, 1 },
@@ -144,11 +130,8 @@ static const struct action *find_action(const struct cli *cli)
 int cli_nic(const struct cli *cli)
 {
 	const struct action *action = find_action(cli);
-	struct nic_options o = { .timeout_s = DETACH_TIMEOUT_S };
-	struct control_client client;
+	struct device_options o = DEVICE_OPTIONS;
 	struct err e = { 0 };
-	const struct nic_call call = { .cli = cli, .o = &o, .client = &client, .e = &e };
-	int rc;
 
 	if (cli_apply(cli, &o, &e) < 0)
 		return cli_usage(cli->cmd, &e);
@@ -158,11 +141,5 @@ int cli_nic(const struct cli *cli)
 			      "NAME ID LIMIT=RATE..., or link NAME ID up|down");
 		return cli_usage(cli->cmd, &e);
 	}
-	if (client_open(&client, cli->arg2, REPLY_TIMEOUT_S, &e) < 0)
-		return cli_fail(cli, &e);
-	rc = action->fn(&call);
-	client_close(&client);
-	if (rc < 0)
-		return rc == -EINVAL ? cli_usage(cli->cmd, &e) : cli_fail(cli, &e);
-	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+	return device_perform(cli, &o, action->fn);
 }

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "net/tap_host.h"
-#include "util/clock.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/nic.h"
 #include "vmm/guest/config.h"
@@ -95,7 +94,7 @@ static int open_host(struct opened *o, const struct nic_owner *owner, const stru
 /* --- the guest's side --- */
 
 /* Leave the queues' descriptors there; @names gets what device_add calls them. */
-static int pass_queues(const struct nic_call *c, const struct opened *o, char *names, size_t len)
+static int pass_queues(const struct device_call *c, const struct opened *o, char *names, size_t len)
 {
 	size_t at = 0;
 
@@ -113,7 +112,7 @@ static int pass_queues(const struct nic_call *c, const struct opened *o, char *n
 	return 0;
 }
 
-static int pass_all(const struct nic_call *c, const struct opened *o, json_t *args)
+static int pass_all(const struct device_call *c, const struct opened *o, json_t *args)
 {
 	char names[NETDEV_MAX_PAIRS * 10];
 	int rc = pass_queues(c, o, names, sizeof(names));
@@ -133,7 +132,7 @@ static int pass_all(const struct nic_call *c, const struct opened *o, json_t *ar
 	return rc;
 }
 
-static int add_device(const struct nic_call *c, const json_t *plan, const struct opened *o,
+static int add_device(const struct device_call *c, const json_t *plan, const struct opened *o,
 		      json_t **ret)
 {
 	json_t *args =
@@ -167,7 +166,7 @@ static int take_plan(struct nic_config *nic, struct nic_owner *owner, const json
 	return nic->mac ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
 
-static int open_and_add(const struct nic_call *c, struct nic_config *nic, const json_t *plan,
+static int open_and_add(const struct device_call *c, struct nic_config *nic, const json_t *plan,
 			json_t **ret)
 {
 	struct nic_owner owner = { .guest = c->cli->arg2 };
@@ -187,7 +186,7 @@ static int open_and_add(const struct nic_call *c, struct nic_config *nic, const 
 	return rc;
 }
 
-int nic_attach(const struct nic_call *c)
+int nic_attach(const struct device_call *c)
 {
 	json_t *plan = NULL, *added = NULL;
 	struct nic_config nic;
@@ -203,75 +202,20 @@ int nic_attach(const struct nic_call *c)
 	config_free_nic(&nic);
 	if (rc < 0) /* it was asked for rightly */
 		return rc == -EINVAL ? -ENOTSUP : rc;
-	if (c->o->json)
-		return cli_print_json(added) == CLI_OK ? 0 : -EIO;
-	(void)printf("%s\n", json_string_value(json_object_get(added, "id")));
-	json_decref(added);
-	return 0;
+	return device_print_added(c, added);
 }
 
 /* --- detach --- */
 
-/* What the events have told so far. */
-struct farewell {
-	const char *id;
-	bool released;
-};
-
-static void on_event(void *opaque, json_t *event)
+int nic_detach(const struct device_call *c)
 {
-	struct farewell *f = opaque;
-	const json_t *data = json_object_get(event, "data");
-	const char *name = json_string_value(json_object_get(event, "event"));
-	const char *id = json_string_value(json_object_get(data, "id"));
+	static const struct device_kind nics = {
+		.query = "ferry-nics",
+		.query_id = "id",
+		.none = "there is no nic",
+		.event = "NIC_RELEASED",
+		.event_id = "id",
+	};
 
-	f->released |= name && id && !strcmp(name, "NIC_RELEASED") && !strcmp(id, f->id);
-}
-
-/* device_del takes any device; this command does not. */
-static int check_is_nic(const struct nic_call *c, const char *id)
-{
-	json_t *nics = NULL, *nic;
-	bool found = false;
-	size_t i;
-	int rc = client_execute(c->client, "ferry-nics", &nics, c->e);
-
-	json_array_foreach(nics, i, nic)
-	{
-		const char *name = json_string_value(json_object_get(nic, "id"));
-
-		found |= name && !strcmp(name, id);
-	}
-	json_decref(nics);
-	return rc < 0 || found ? rc : err_set(c->e, -ENOENT, "there is no nic '%.64s'", id);
-}
-
-int nic_detach(const struct nic_call *c)
-{
-	uint64_t deadline_ns = clock_now_ns() + c->o->timeout_s * NSEC_PER_SEC;
-	struct farewell f = { .id = c->cli->more[0] };
-	json_t *event;
-	int rc = check_is_nic(c, f.id);
-
-	if (rc < 0)
-		return rc;
-	c->client->on_event = on_event;
-	c->client->opaque = &f;
-	rc = client_execute_with(c->client, "device_del",
-				 json_pack("{s:s, s:b}", "id", f.id, "force", c->o->force), NULL,
-				 c->e);
-	while (rc == 0 && !f.released) {
-		rc = client_next_event_until(c->client, deadline_ns, &event, c->e);
-		if (rc == 0) {
-			on_event(&f, event);
-			json_decref(event);
-		}
-	}
-	c->client->on_event = NULL;
-	if (rc == -ETIMEDOUT)
-		return err_set(c->e, rc,
-			       "the guest has not let go of %s in %u s: it still may; --force "
-			       "takes it away",
-			       f.id, c->o->timeout_s);
-	return rc;
+	return device_leave(c, &nics);
 }
