@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -90,6 +91,51 @@ static void test_refused(void **state)
 	assert_non_null(strstr(e.text, "has other processes"));
 }
 
+/* Children of ours belong to us, and to nobody else. */
+static void test_family(void **state)
+{
+	const struct rig *r = *state;
+	char dir[PATH_MAX], procs[64];
+	struct err e;
+	int pipe_fds[2];
+	pid_t child;
+	char byte;
+
+	assert_int_equal(pipe(pipe_fds), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		(void)close(pipe_fds[1]);
+		_exit((int)read(pipe_fds[0], &byte, 1));
+	}
+	(void)snprintf(procs, sizeof(procs), "%d\n%d\n", (int)child, (int)getpid());
+	put(r, "cgroup.procs", procs);
+	assert_int_equal(cgroup_find(r->root, "0::/web\n", getpid(), dir, NULL), 0);
+	assert_int_equal(cgroup_find(r->root, "0::/web\n", child, dir, &e), -EBUSY);
+	assert_int_equal(cgroup_find(r->root, "0::/web\n", getppid(), dir, &e), -EBUSY);
+	(void)snprintf(procs, sizeof(procs), "%d\n", (int)child);
+	put(r, "cgroup.procs", procs);
+	assert_int_equal(cgroup_find(r->root, "0::/web\n", getpid(), dir, &e), -EBUSY);
+	(void)close(pipe_fds[0]);
+	(void)close(pipe_fds[1]);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+static void test_many_processes(void **state)
+{
+	const struct rig *r = *state;
+	char dir[PATH_MAX], procs[1024];
+	struct err e;
+
+	memset(procs, '\n', sizeof(procs) - 1);
+	procs[sizeof(procs) - 1] = '\0';
+	memcpy(procs, "4711", 4);
+	put(r, "cgroup.procs", procs);
+	assert_int_equal(cgroup_find(r->root, "0::/web\n", 4711, dir, &e), -EBUSY);
+	put(r, "cgroup.procs", "");
+	assert_int_equal(cgroup_find(r->root, "0::/web\n", 4711, dir, &e), -EBUSY);
+}
+
 static void test_weight(void **state)
 {
 	const struct rig *r = *state;
@@ -123,10 +169,8 @@ int main(void)
 {
 #define RIG_TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		RIG_TEST(test_found),
-		RIG_TEST(test_refused),
-		RIG_TEST(test_weight),
-		RIG_TEST(test_cap),
+		RIG_TEST(test_found),          RIG_TEST(test_refused), RIG_TEST(test_family),
+		RIG_TEST(test_many_processes), RIG_TEST(test_weight),  RIG_TEST(test_cap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,9 +14,13 @@
 
 #define PERIOD_US 100000U
 
+/* systemd gives the controller to units that have such a setting; accounting needs none. */
 #define REMEDY                                                                                     \
-	"start the guest by ferry@.service, or by 'systemd-run --scope -p "                        \
-	"CPUAccounting=yes ferry run ...'"
+	"start the guest by ferry@.service, or by 'systemd-run --scope -p CPUWeight=100 "          \
+	"ferry run ...'"
+
+/* The guest's process has started the keeper, and that ferry-net. */
+#define MAX_GENERATIONS 2
 
 /* All of a small file, as text. 0 or -errno. */
 static int read_file(const char *dir, const char *name, char *buf, size_t len)
@@ -61,21 +65,59 @@ static bool find_path(const char *membership, char *path, size_t len)
 	return path_len < len;
 }
 
+/* Who started process @pid; 0: it has ended, or that is not to be found out. */
+static pid_t parent_of(pid_t pid)
+{
+	char dir[32], text[512];
+	const char *end;
+
+	(void)snprintf(dir, sizeof(dir), "/proc/%d", (int)pid);
+	if (read_file(dir, "stat", text, sizeof(text)) < 0)
+		return 0;
+	/* "PID (NAME) STATE PPID": the name may have anything in it. */
+	end = strrchr(text, ')');
+	return end && strlen(end) > 4 ? (pid_t)strtol(end + 4, NULL, 10) : 0;
+}
+
+/* Is @pid the guest's process, or one that this needs? */
+static bool belongs_to(pid_t pid, pid_t guest)
+{
+	for (unsigned i = 0; i < MAX_GENERATIONS && pid > 0 && pid != guest; i++)
+		pid = parent_of(pid);
+	return pid == guest;
+}
+
+/* Is the guest's process in there, and nobody else? */
+static bool is_alone(const char *dir, pid_t guest)
+{
+	char text[512], *rest = text, *end;
+	bool found = false;
+
+	/* A text that fills the buffer has far more processes than a guest's. */
+	if (read_file(dir, "cgroup.procs", text, sizeof(text)) < 0 ||
+	    strlen(text) == sizeof(text) - 1)
+		return false;
+	for (pid_t pid; (pid = (pid_t)strtol(rest, &end, 10)), end != rest; rest = end) {
+		if (!belongs_to(pid, guest))
+			return false;
+		found |= pid == guest;
+	}
+	return found;
+}
+
 int cgroup_find(const char *root, const char *membership, pid_t pid, char ret_dir[PATH_MAX],
 		struct err *e)
 {
-	char path[PATH_MAX - 64], procs[64], only[16];
+	char path[PATH_MAX - 64], weight[64];
 
 	if (!find_path(membership, path, sizeof(path)))
 		return err_set(e, -ENOTSUP, "this host has no cgroups of version 2");
 	(void)snprintf(ret_dir, PATH_MAX, "%s%s", root, strcmp(path, "/") != 0 ? path : "");
-	if (read_file(ret_dir, "cpu.weight", procs, sizeof(procs)) < 0)
+	if (read_file(ret_dir, "cpu.weight", weight, sizeof(weight)) < 0)
 		return err_set(e, -ENOTSUP,
 			       "cgroup %s has no cpu controller: where version 2 has it, " REMEDY,
 			       path);
-	(void)snprintf(only, sizeof(only), "%d\n", (int)pid);
-	if (read_file(ret_dir, "cgroup.procs", procs, sizeof(procs)) < 0 ||
-	    strcmp(procs, only) != 0)
+	if (!is_alone(ret_dir, pid))
 		return err_set(e, -EBUSY, "cgroup %s has other processes in it: " REMEDY, path);
 	return 0;
 }

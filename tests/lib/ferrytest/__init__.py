@@ -2,6 +2,7 @@
 """What a test of ferry needs: `from ferrytest import *` and go."""
 from .case import (Skip, alone, each, require_file, require_kvm, require_plain_build, require_root,
                    require_tool, require_user_namespaces, timeout, tmp_dir)
+from .cgroup import CpuGroup, cpu_controller
 from .control import Control
 from .guest import Guest, Qemu, QemuPC, Restored, guest_image
 from .hungfs import HungFs
@@ -16,10 +17,11 @@ from .receive import Receive
 from .systemd import Systemd
 
 __all__ = [
-    "BOOT_S", "Control", "Guest", "HungFs", "Keys", "Lab", "NetHost", "NetNs", "Proc", "PROMPT",
-    "Qemu", "QemuPC", "READY", "Receive", "Restored", "Skip", "Systemd", "alone", "booted_linux",
-    "descendants", "each", "fds", "free_port", "guest_image", "links", "linux_guest",
-    "memory_of", "no_leaks", "require_file", "require_kvm", "require_plain_build",
-    "require_root", "require_tool", "require_user_namespaces", "run", "timeout", "tmp_dir",
-    "unix_sockets", "vanishes", "wait_end",
+    "BOOT_S", "Control", "CpuGroup", "Guest", "HungFs", "Keys", "Lab", "NetHost", "NetNs",
+    "Proc", "PROMPT", "Qemu", "QemuPC", "READY", "Receive", "Restored", "Skip", "Systemd",
+    "alone", "booted_linux", "cpu_controller", "descendants", "each", "fds", "free_port",
+    "guest_image", "links", "linux_guest", "memory_of", "no_leaks", "require_file",
+    "require_kvm", "require_plain_build", "require_root", "require_tool",
+    "require_user_namespaces", "run", "timeout", "tmp_dir", "unix_sockets", "vanishes",
+    "wait_end",
 ]

@@ -10,6 +10,7 @@ import tempfile
 
 from .case import (Skip, require_file, require_kvm, require_root, require_tool,
                    require_user_namespaces)
+from .cgroup import cgroup_root
 from .guest import guest_image
 from .paths import BUILD, TOP
 from .proc import WAIT_S, Proc, run, wait_end
@@ -39,15 +40,6 @@ umount -l old
 exec env -i container=ferrytest PATH=/usr/sbin:/usr/bin:/sbin:/bin NOTIFY_SOCKET="$3" \
     /lib/systemd/systemd --system --unit=ferrytest.target --show-status=no
 """
-
-
-def cgroup_root():
-    """Where cgroup v2 is mounted."""
-    for line in pathlib.Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
-        _, where, kind, options = line.split()[:4]
-        if kind == "cgroup2" and "rw" in options.split(","):
-            return pathlib.Path(where)
-    raise Skip("cgroup v2 is not mounted, or cannot be written to")
 
 
 class Systemd:
