@@ -12,6 +12,7 @@ FERRY_SRCS += \
 	migration/file_work.c \
 	migration/file_writer.c \
 	migration/file_writer_ram.c \
+	migration/frames.c \
 	migration/hello.c \
 	migration/phase.c \
 	migration/preamble.c \

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "migration/channel.h"
+#include "migration/frames.h"
 #include "migration/hello.h"
 #include "migration/ram.h"
 #include "migration/talk.h"
@@ -321,6 +322,35 @@ static void give_up(struct dest *d, struct err *e)
 	d->p.guest->ram_stop(d->p.opaque);
 }
 
+/*
+ * That something was sent does not mean that it was heard. Until then the source sends what
+ * still came for the guest there.
+ */
+static int await_heard(struct dest *d)
+{
+	const struct section_source *source = talk_source(d->talk);
+	uint64_t bytes = 0;
+	struct err e;
+	int rc;
+
+	do {
+		struct section s = { 0 };
+
+		rc = source->get(source->opaque, &s, &e);
+		if (rc < 0)
+			return rc;
+		bytes += s.bytes;
+		if (s.type != SECTION_FRAMES) {
+			rc = talk_take_message(&s, MESSAGE_HEARD, NULL, 0, &e);
+			section_fini(&s);
+			return rc;
+		}
+		rc = d->p.guest->take_frames(d->p.opaque, &s, &e);
+		section_fini(&s);
+	} while (rc == 0 && bytes <= FRAMES_MAX_TOTAL);
+	return rc < 0 ? rc : -EPROTO;
+}
+
 int dest_receive(struct dest *d, struct err *e)
 {
 	struct err end = { 0 };
@@ -330,10 +360,9 @@ int dest_receive(struct dest *d, struct err *e)
 		give_up(d, e);
 		return e->code;
 	}
-	d->p.guest->ram_stop(d->p.opaque);
-	/* That something was sent does not mean that it was heard. */
-	if (talk_recv_message(d->talk, MESSAGE_HEARD, NULL, 0, &end) == 0)
+	if (await_heard(d) == 0)
 		d->p.peer->running(d->p.opaque, d->after_ns, true);
+	d->p.guest->ram_stop(d->p.opaque);
 	channel_hang_up(d->p.control); /* the source waits for this */
 	(void)!phase_gate_pass(d->p.gate, PHASE_DONE, &end);
 	return 0;

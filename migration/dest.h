@@ -38,6 +38,8 @@ struct dest_guest_ops {
 	int (*run)(void *opaque, struct err *e);
 	/* The source knows that it runs: tell the networks. */
 	void (*announce)(void *opaque);
+	/* What came for it where it was (SECTION_FRAMES). -EPROTO: not that. */
+	int (*take_frames)(void *opaque, const struct section *frames, struct err *e);
 };
 
 /* What the conversation needs of the listener. */

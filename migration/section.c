@@ -7,6 +7,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "migration/frames.h"
 #include "migration/vstate.h"
 
 #define CHECKED_BYTES 16U /* of the header, under the checksum */
@@ -39,6 +40,7 @@ static const struct {
 	{ SECTION_MESSAGE, 64 * KIB },
 	{ SECTION_RAM_SYNC, 64 * KIB },
 	{ SECTION_BOOT, 1 * MIB },
+	{ SECTION_FRAMES, FRAMES_MAX_BYTES },
 };
 
 bool section_is_known(uint32_t type)

@@ -45,6 +45,8 @@ enum section_type {
 	/* kernel (id 0) and initrd (id 1), which a reset needs: pieces of at most 1 MiB in
 	 * order, an empty one at the end of each; before the guest is paused */
 	SECTION_BOOT = 20,
+	/* what came for the guest after it had left; id: its nic; see migration/frames.h */
+	SECTION_FRAMES = SECTION_OPTIONAL | 21,
 };
 
 struct section {

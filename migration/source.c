@@ -295,15 +295,6 @@ static int commit(struct source *s, struct err *e)
 	return rc < 0 ? rc : talk_send_message(s->talk, MESSAGE_COMMIT, NULL, 0, e);
 }
 
-/* Whoever hangs up first may lose what is still on its way to the other: not we. */
-static void say_heard(struct source *s)
-{
-	struct err end = { 0 };
-
-	if (talk_send_message(s->talk, MESSAGE_HEARD, NULL, 0, &end) == 0)
-		(void)talk_explain(s->talk, FAREWELL_MS, &end);
-}
-
 static int await_running(struct source *s, struct err *e)
 {
 	uint64_t values[RUNNING_VALUES];
@@ -320,7 +311,6 @@ static int await_running(struct source *s, struct err *e)
 	s->st.downtime_ns = s->st.running_at_ns - s->st.stopped_at_ns;
 	s->st.dest_downtime_ns = values[RUNNING_NS];
 	mutex_unlock(&s->lock);
-	say_heard(s);
 	return 0;
 }
 
@@ -440,16 +430,34 @@ static enum source_state fail(struct source *s, struct err *why)
 	return source_is_abandoned(s) ? SOURCE_UNKNOWN : SOURCE_COMPLETED;
 }
 
+/*
+ * The guest runs there, and nothing that fails now changes it. Whoever hangs up first may
+ * lose what is still on its way to the other: not we.
+ */
+static void take_leave(struct source *s)
+{
+	uint64_t carried = s->p.guest->carry(s->p.opaque, talk_sink(s->talk));
+	struct err end = { 0 };
+
+	mutex_lock(&s->lock);
+	s->st.frames_carried = carried;
+	mutex_unlock(&s->lock);
+	if (talk_send_message(s->talk, MESSAGE_HEARD, NULL, 0, &end) == 0)
+		(void)talk_explain(s->talk, FAREWELL_MS, &end);
+}
+
 static void *migrate(void *opaque)
 {
 	struct source *s = opaque;
 	enum source_state state = SOURCE_COMPLETED;
 	struct err e = { 0 };
 
-	if (walk(s, &e) < 0)
+	if (walk(s, &e) < 0) {
 		state = fail(s, &e);
-	else
+	} else {
+		take_leave(s);
 		hang_up(s, false);
+	}
 	mutex_lock(&s->lock);
 	s->st.state = state;
 	s->st.throttle = 0;

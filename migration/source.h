@@ -63,6 +63,13 @@ struct source_guest_ops {
 	void (*ram_stats)(void *opaque, struct ram_stats *ret);
 	uint64_t (*ram_checksum)(void *opaque);
 	void (*ram_stop)(void *opaque);
+
+	/*
+	 * The guest runs elsewhere. Put what its networks have brought here since it stood
+	 * (SECTION_FRAMES), until they know where it is; at most a moment. Returns how many
+	 * frames that were.
+	 */
+	uint64_t (*carry)(void *opaque, const struct section_sink *sink);
 };
 
 /* How the peer is reached. The migration's thread; a channel is the caller's. */
@@ -123,6 +130,7 @@ struct source_status {
 	uint64_t elapsed_ns, setup_ns, downtime_ns, expected_downtime_ns;
 	uint64_t stopped_at_ns, running_at_ns; /* since the start */
 	uint64_t dest_downtime_ns;             /* the destination's part of the downtime */
+	uint64_t frames_carried;               /* that came for it here after it had left */
 	uint64_t phase_ns[NR_PHASES];          /* how long each took; not while it was held */
 	struct ram_stats ram;
 	uint64_t total_bytes, remaining_bytes;

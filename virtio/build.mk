@@ -15,9 +15,11 @@ FERRY_SRCS += \
 	virtio/console.c \
 	virtio/net.c \
 	virtio/net_announce.c \
+	virtio/net_arrive.c \
 	virtio/net_capture.c \
 	virtio/net_ctrl.c \
 	virtio/net_filter.c \
+	virtio/net_forward.c \
 	virtio/net_limit.c \
 	virtio/net_link.c \
 	virtio/net_offload.c \

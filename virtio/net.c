@@ -20,8 +20,9 @@ bool net_pair_active(const struct net *net, unsigned pair)
 
 void net_pair_watch(struct net_pair *pair)
 {
-	unsigned events = (net_rx_wants_frames(&pair->rx) ? NETDEV_READABLE : 0U) |
-			  (pair->tx.blocked ? NETDEV_WRITABLE : 0U);
+	bool wanted = pair->forward || net_rx_wants_frames(&pair->rx);
+	unsigned events =
+		(wanted ? NETDEV_READABLE : 0U) | (pair->tx.blocked ? NETDEV_WRITABLE : 0U);
 	struct netdev *nd = pair->net->backend;
 
 	if (events == pair->events)
@@ -34,7 +35,10 @@ static void pair_readable(void *opaque)
 {
 	struct net_pair *pair = opaque;
 
-	net_rx_readable(&pair->rx);
+	if (pair->forward)
+		net_forward_readable(pair);
+	else
+		net_rx_readable(&pair->rx);
 }
 
 static void pair_writable(void *opaque)

@@ -68,6 +68,35 @@ bool net_announce(struct virtio_dev *dev);
 void net_send_announce(struct virtio_dev *dev);
 
 /*
+ * The guest has left for another host, and will not run here again: what still comes for
+ * it goes to the client. That is unicast only, which its driver would have got: anything
+ * else reaches it where it is. A client is called on the loops of the device.
+ */
+struct net_forward_client {
+	/* A frame behind its header of NETDEV_HDR_BYTES, which @bytes count too. */
+	void (*frame)(void *opaque, const void *frame, size_t bytes);
+	/* What net_send_announce() sends has come by: no more will follow. May be told twice. */
+	void (*announced)(void *opaque);
+	void *opaque;
+};
+
+/*
+ * Begin; the device is paused, and stays so. False: nothing can come, as it has no network of
+ * the host's, or its cable is out. Not from a loop of the device, as the next two.
+ */
+bool net_forward_start(struct virtio_dev *dev, const struct net_forward_client *client);
+
+/* Tell what waits, then no more. */
+void net_forward_stop(struct virtio_dev *dev);
+
+/*
+ * Give the guest frames that came for it where it was, each as net_forward has it, ahead of
+ * what comes from its network. They are copied; any bytes are possible. What there is no room
+ * for, or its driver does not want, is counted as dropped.
+ */
+void net_arrive(struct virtio_dev *dev, const struct iovec *frames, unsigned nr);
+
+/*
  * Put the guest's cable in or take it out; it is in at first. It is told, and frames
  * of either direction are lost meanwhile. Saved with the device. Any thread.
  */

@@ -5,6 +5,7 @@
 
 #include <linux/virtio_net.h>
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 #include "net/netdev.h"
 #include "util/counter.h"
@@ -68,6 +69,12 @@ struct net_window {
 	size_t bytes; /* that fit into them */
 };
 
+/* Frames that came for the guest where it was, oldest first; see net_arrive.c. */
+struct net_arrivals {
+	STAILQ_HEAD(, net_arrival) list;
+	size_t bytes;
+};
+
 /* The receive half of a queue pair. Its loop only. */
 struct net_rx {
 	struct net *net;
@@ -78,6 +85,7 @@ struct net_rx {
 	size_t pending;      /* a frame that waits for more buffers: its bytes, or 0 */
 	size_t pending_room; /* of them in the window, the rest in the spill */
 	uint8_t *spill;
+	struct net_arrivals arrivals;
 	unsigned nr_filled; /* put into the used ring, not yet published */
 	bool starved;       /* waits for a kick */
 	bool failed;        /* the back end is gone */
@@ -105,6 +113,8 @@ struct net_pair {
 	struct net *net;
 	struct loop *loop;
 	unsigned events; /* NETDEV_*: watched at present; loop only */
+	const struct net_forward_client
+		*forward; /* where frames go instead; NULL: to the guest; loop */
 	struct net_rx rx;
 	struct net_tx tx;
 	struct loop_work refresh;
@@ -217,6 +227,22 @@ void net_rx_quiesce(struct net_rx *rx);
 
 /* Does it wait for frames? */
 bool net_rx_wants_frames(const struct net_rx *rx);
+
+/* Would the guest get a frame that begins with @start, NET_FILTER_BYTES of it? */
+bool net_rx_accepts(struct net_rx *rx, const uint8_t *start);
+
+/* --- net_arrive.c: loop of pair 0 ------------------------------------------------- */
+
+void net_arrivals_init(struct net_arrivals *a);
+void net_arrivals_drop(struct net_arrivals *a);
+
+/* netdev_ops.receive() for what has arrived. */
+ssize_t net_arrivals_receive(struct net_arrivals *a, const struct iovec *iov, unsigned nr_iov);
+
+/* --- net_forward.c: loop of the pair ------------------------------------------------ */
+
+/* The back end has frames, and net_pair.forward is set. */
+void net_forward_readable(struct net_pair *pair);
 
 /* --- net_tx.c: pair's loop ------------------------------------------------------ */
 

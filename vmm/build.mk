@@ -137,6 +137,7 @@ vmm_TOP := \
 		vmm/move/state_tables.c \
 		vmm/move/state_text.c \
 		vmm/move/teleport.c \
+		vmm/move/teleport_frames.c \
 		vmm/move/teleport_guest.c \
 		vmm/move/teleport_report.c \
 		vmm/move/teleport_status.c \

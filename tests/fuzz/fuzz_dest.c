@@ -9,6 +9,7 @@
 
 #include "migration/channel.h"
 #include "migration/dest.h"
+#include "migration/frames.h"
 #include "migration/ram.h"
 #include "migration/talk.h"
 #include "util/compiler.h"
@@ -19,17 +20,9 @@
  * finds; the last one, of the rest of the input, is sent as it is.
  */
 static const uint32_t types[] = {
-	SECTION_HELLO,
-	SECTION_CONFIG,
-	SECTION_MESSAGE,
-	SECTION_REPLY,
-	SECTION_BOOT,
-	SECTION_CLOCK,
-	SECTION_DEVICE,
-	SECTION_END,
-	SECTION_VCPU,
-	SECTION_RAM_SYNC,
-	0,
+	SECTION_HELLO,         SECTION_CONFIG, SECTION_MESSAGE,  SECTION_REPLY,
+	SECTION_BOOT,          SECTION_CLOCK,  SECTION_DEVICE,   SECTION_END,
+	SECTION_FRAMES,        SECTION_VCPU,   SECTION_RAM_SYNC, 0,
 	SECTION_OPTIONAL | 77,
 };
 #define RAW 0xffU /* instead of a type: the rest as it is */
@@ -136,6 +129,23 @@ static void announce(void *opaque)
 		abort();
 }
 
+static int take_frames(void *opaque, const struct section *frames, struct err *e)
+{
+	struct iovec frame;
+	size_t pos = 0;
+	int rc = 1;
+
+	if (!((const struct world *)opaque)->ran)
+		abort();
+	while (rc == 1) {
+		rc = frames_get(frames, &pos, &frame, e);
+		if (rc == 1 && ((uint8_t *)frame.iov_base < (uint8_t *)frames->payload ||
+				pos > frames->bytes || frame.iov_len > pos))
+			abort();
+	}
+	return rc;
+}
+
 static const struct dest_guest_ops guest = {
 	.ram_start = ram_start,
 	.ram_wait = ram_wait,
@@ -147,6 +157,7 @@ static const struct dest_guest_ops guest = {
 	.release_locks = release_locks,
 	.run = run,
 	.announce = announce,
+	.take_frames = take_frames,
 };
 
 /* --- the listener --- */

@@ -130,6 +130,13 @@ static void ram_stats(void *opaque, struct ram_stats *ret)
 	*ret = (struct ram_stats){ 0 };
 }
 
+static uint64_t carry(void *opaque, const struct section_sink *sink)
+{
+	(void)opaque;
+	(void)sink;
+	return 0;
+}
+
 static const struct source_guest_ops guest = {
 	.describe = describe,
 	.save_boot = save_nothing,
@@ -148,6 +155,7 @@ static const struct source_guest_ops guest = {
 	.ram_stats = ram_stats,
 	.ram_checksum = zero,
 	.ram_stop = nothing,
+	.carry = carry,
 };
 
 static int open_control(void *opaque, struct channel **ret, struct err *e)

@@ -2,6 +2,7 @@
 """Live teleport between two hosts: every kind of guest, every way to get there."""
 import re
 import signal
+import socket
 import threading
 
 from ferrytest import Lab, each, timeout
@@ -258,6 +259,25 @@ def test_ping_goes_on():
         lost_ms = (200 - received) * 20
         assert lost_ms <= result["downtime"] + 500, (result, received)
         lab.check_clean_host(lab.host1)
+
+
+def test_frames_come_after_it():
+    """What is sent to the guest while it stands reaches it where it goes, all of it, in order."""
+    with Lab() as lab, guest_on_bridge(lab, "") as guest, lab.host2.receive() as receive, \
+            lab.peer.net.socket(socket.SOCK_DGRAM) as peer:
+        lab.console().wait_for("^net: up ")
+        peer.connect((GUEST_ADDRESS, 7))
+        peer.send(b"before")
+        assert peer.recv(2048) == b"before"
+        move = lab.host1.teleport("g", receive, hold="commit")
+        move.wait_held("commit")
+        for number in range(50):
+            peer.send(b"%d" % number)
+        move.go_on()
+        result = check_result(move.result())
+        assert guest.wait() == 0
+        assert [int(peer.recv(2048)) for _ in range(50)] == list(range(50))
+        assert result["ferry"]["frames-carried"] == 50
 
 
 def test_tcp_goes_on():

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "migration/channel.h"
+#include "migration/frames.h"
 #include "migration/talk.h"
 #include "util/clock.h"
 #include "util/io.h"
@@ -269,6 +270,19 @@ static void ram_stop_source(void *opaque)
 	(void)opaque;
 }
 
+static uint64_t carry(void *opaque, const struct section_sink *sink)
+{
+	static const uint8_t frame[] = { 1, 0, 0, 0, 'f' };
+	struct rig *r = opaque;
+	struct err e;
+
+	if (before(r, "s carry", &e) < 0 ||
+	    sink->put(sink->opaque, SECTION_FRAMES, 0, frame, sizeof(frame), &e) < 0)
+		return 0;
+	after(r, "s carry");
+	return 1;
+}
+
 static const struct source_guest_ops source_ops = {
 	.describe = describe,
 	.save_boot = save_boot,
@@ -287,6 +301,7 @@ static const struct source_guest_ops source_ops = {
 	.ram_stats = ram_stats,
 	.ram_checksum = nothing,
 	.ram_stop = ram_stop_source,
+	.carry = carry,
 };
 
 /* --- the source's peer --- */
@@ -477,6 +492,27 @@ static void announce(void *opaque)
 	(void)opaque;
 }
 
+/* Only one who runs it has a use for them. */
+static int take_frames(void *opaque, const struct section *frames, struct err *e)
+{
+	struct rig *r = opaque;
+	struct iovec frame;
+	size_t pos = 0;
+	int rc = before(r, "d frames", e);
+
+	if (rc < 0)
+		return rc;
+	rc = frames_get(frames, &pos, &frame, e);
+	mutex_lock(&r->lock);
+	if (!r->dest_runs && !r->dest_dead)
+		wrong_locked(r, "frames for a guest that does not run");
+	if (rc != 1 || frame.iov_len != 1 || memcmp(frame.iov_base, "f", 1) != 0)
+		wrong_locked(r, "other frames than were sent");
+	mutex_unlock(&r->lock);
+	after(r, "d frames");
+	return 0;
+}
+
 static const struct dest_guest_ops dest_ops = {
 	.ram_start = ram_start_dest,
 	.ram_wait = ram_wait,
@@ -488,6 +524,7 @@ static const struct dest_guest_ops dest_ops = {
 	.release_locks = release_dest,
 	.run = run_dest,
 	.announce = announce,
+	.take_frames = take_frames,
 };
 
 static void expect_streams(void *opaque, unsigned nr)

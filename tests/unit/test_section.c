@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "migration/frames.h"
 #include "migration/section.h"
 #include "migration/vstate.h"
 
@@ -112,7 +113,7 @@ static void test_limits(void **state)
 
 static void test_unknown(void **state)
 {
-	static const uint32_t unknown[] = { 0, 9, 15, 21, 99, 0x7fffffff };
+	static const uint32_t unknown[] = { 0, 9, 15, 22, 99, 0x7fffffff };
 	uint8_t header[SECTION_HEADER_BYTES];
 	struct section s = { 0 };
 	struct err e;
@@ -132,13 +133,46 @@ static void test_unknown(void **state)
 	assert_true(section_is_known(SECTION_END));
 }
 
+/* Frames in a payload: what was put is got, and half a frame is none. */
+static void test_frames(void **state)
+{
+	static uint8_t buf[FRAMES_MAX_BYTES];
+	struct section s = { .payload = buf };
+	struct iovec frame;
+	struct err e;
+	size_t pos = 0, used = frames_put(buf, 0, "abc", 3);
+
+	(void)state;
+	used = frames_put(buf, used, "", 0);
+	used = frames_put(buf, used, "defg", 4);
+	assert_int_equal(used, 3 * 4 + 7);
+	for (s.bytes = 1; s.bytes < used; s.bytes++) {
+		int rc = 1;
+
+		for (pos = 0; rc == 1;)
+			rc = frames_get(&s, &pos, &frame, &e);
+		assert_int_equal(rc, s.bytes == 7 || s.bytes == 11 ? 0 : -EPROTO);
+	}
+	pos = 0;
+	assert_int_equal(frames_get(&s, &pos, &frame, &e), 1);
+	assert_int_equal(frame.iov_len, 3);
+	assert_memory_equal(frame.iov_base, "abc", 3);
+	assert_int_equal(frames_get(&s, &pos, &frame, &e), 1);
+	assert_int_equal(frame.iov_len, 0);
+	assert_int_equal(frames_get(&s, &pos, &frame, &e), 1);
+	assert_memory_equal(frame.iov_base, "defg", 4);
+	assert_int_equal(frames_get(&s, &pos, &frame, &e), 0);
+	assert_int_equal(frames_put(buf, FRAMES_MAX_BYTES - 7, "abcd", 4), 0);
+	assert_int_equal(frames_put(buf, FRAMES_MAX_BYTES - 8, "abcd", 4), FRAMES_MAX_BYTES);
+	assert_int_equal(frames_put(buf, 0, "", FRAMES_MAX_BYTES), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden),
-		cmocka_unit_test(test_flipped_bits),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_golden), cmocka_unit_test(test_flipped_bits),
+		cmocka_unit_test(test_limits), cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_frames),
 	};
 
 	return cmocka_run_group_tests_name("section", tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "migration/frames.h"
 #include "migration/phase.h"
 #include "migration/ram.h"
 #include "migration/section_list.h"
@@ -208,6 +209,46 @@ static void announce(void *opaque)
 	(void)!on_main(&c);
 }
 
+#define FRAMES_AT_ONCE 64U
+
+/* Pass frames on from behind *@pos. 1: there are more; 0; -EPROTO. */
+static int take_some_frames(struct virtio_dev *nic, const struct section *s, size_t *pos,
+			    struct err *e)
+{
+	struct iovec frames[FRAMES_AT_ONCE];
+	unsigned nr = 0;
+	int rc = 1;
+
+	while (nr < FRAMES_AT_ONCE && rc == 1) {
+		rc = frames_get(s, pos, &frames[nr], e);
+		nr += rc == 1;
+	}
+	if (rc >= 0)
+		net_arrive(nic, frames, nr);
+	return rc;
+}
+
+/* Nics come and go on the main loop only. */
+static int take_frames_on_main(struct call *c)
+{
+	const struct section *s = c->arg;
+	const struct machine *m = machine_of(c->in);
+	struct virtio_dev *nic = s->id < c->in->spec->cfg.nics.nr ? machine_nic(m, s->id) : NULL;
+	size_t pos = 0;
+	int rc = 1;
+
+	while (nic && rc == 1)
+		rc = take_some_frames(nic, s, &pos, c->e);
+	return MIN(rc, 0);
+}
+
+static int take_frames(void *opaque, const struct section *frames, struct err *e)
+{
+	struct call c = { .in = opaque, .fn = take_frames_on_main, .e = e, .arg = frames };
+
+	return on_main(&c);
+}
+
 static const struct dest_guest_ops guest_ops = {
 	.ram_start = ram_start,
 	.ram_wait = ram_wait,
@@ -219,6 +260,7 @@ static const struct dest_guest_ops guest_ops = {
 	.release_locks = release_locks,
 	.run = run_it,
 	.announce = announce,
+	.take_frames = take_frames,
 };
 
 /* --- the other connections are the listener's business --- */

@@ -296,4 +296,5 @@ const struct source_guest_ops teleport_guest_ops = {
 	.ram_stats = ram_stats,
 	.ram_checksum = checksum,
 	.ram_stop = ram_stop,
+	.carry = teleport_carry_frames,
 };

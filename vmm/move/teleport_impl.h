@@ -61,6 +61,9 @@ struct teleport {
 /* What the source does with the guest; opaque: the teleport. */
 extern const struct source_guest_ops teleport_guest_ops;
 
+/* source_guest_ops.carry. */
+uint64_t teleport_carry_frames(void *opaque, const struct section_sink *sink);
+
 /* The source's status, or the last one. Main loop, as all below. */
 void teleport_get_status(struct teleport *t, struct source_status *ret);
 

@@ -41,12 +41,13 @@ static json_t *phases_json(const struct source_status *st)
 /* What QMP has no name for; times in microseconds. */
 static json_t *own_json(const struct source_status *st)
 {
-	return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "phase",
+	return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "phase",
 			 phase_name(st->phase), "held", st->held, "elapsed-us", us(st->elapsed_ns),
 			 "downtime-us", us(st->downtime_ns), "destination-downtime-us",
 			 us(st->dest_downtime_ns), "stopped-at-us", us(st->stopped_at_ns),
 			 "running-at-us", us(st->running_at_ns), "payload-bytes",
-			 (json_int_t)st->ram.bytes_payload, "phases-us", phases_json(st));
+			 (json_int_t)st->ram.bytes_payload, "frames-carried",
+			 (json_int_t)st->frames_carried, "phases-us", phases_json(st));
 }
 
 json_t *teleport_status_json(const struct source_status *st)

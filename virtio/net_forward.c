@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// virtio-net: what still comes for a guest that has left.
+#include <arpa/inet.h>
+#include <net/ethernet.h>
+#include <string.h>
+
+#include "virtio/net_impl.h"
+
+/*
+ * Theory of operation
+ *
+ * From its pause on nothing was read from the back end, so all that the network brought is
+ * in the kernel's queue. Now it is read into the spill buffer, which the queue, being
+ * stopped, does not use. Once the network has seen the guest elsewhere it brings no more:
+ * the announcement that tells it is a broadcast, and comes here, too.
+ */
+#define TURN 128U
+
+/* The guest may have given itself another address than we have. */
+static bool is_announcement(const struct net_rx *rx, const struct ether_header *eth)
+{
+	return eth->ether_type == htons(ETHERTYPE_REVARP) &&
+	       memcmp(eth->ether_shost, rx->filter.mac, MAC_BYTES) == 0;
+}
+
+static void look_at(struct net_pair *pair, const uint8_t *frame, size_t bytes)
+{
+	const struct net_forward_client *f = pair->forward;
+	uint8_t start[NET_FILTER_BYTES] = { 0 };
+
+	if (bytes < NETDEV_HDR_BYTES + NET_FRAME_MIN || bytes > NETDEV_HDR_BYTES + NETDEV_FRAME_MAX)
+		return;
+	memcpy(start, frame + NETDEV_HDR_BYTES, MIN(bytes - NETDEV_HDR_BYTES, sizeof(start)));
+	if (!net_rx_accepts(&pair->rx, start))
+		return;
+	if (is_announcement(&pair->rx, (const struct ether_header *)start))
+		f->announced(f->opaque);
+	else if (!mac_is_multicast(start))
+		f->frame(f->opaque, frame, bytes);
+}
+
+/* False: that was all. */
+static bool forward_next(struct net_pair *pair)
+{
+	struct netdev *nd = pair->net->backend;
+	const struct iovec iov = { pair->rx.spill, NETDEV_FRAME_MAX + NETDEV_HDR_BYTES };
+	ssize_t n = nd->ops->receive(nd, pair->rx.pair, &iov, 1);
+
+	if (n < 0)
+		return false;
+	look_at(pair, pair->rx.spill, (size_t)n);
+	return true;
+}
+
+void net_forward_readable(struct net_pair *pair)
+{
+	for (unsigned n = 0; n < TURN && forward_next(pair); n++)
+		;
+}
+
+struct change {
+	struct net_pair *pair;
+	const struct net_forward_client *client;
+};
+
+static void change_pair(void *opaque)
+{
+	const struct change *c = opaque;
+
+	if (c->pair->forward)
+		net_forward_readable(c->pair);
+	c->pair->forward = c->client;
+	net_pair_watch(c->pair);
+}
+
+static void change(struct net *net, const struct net_forward_client *client)
+{
+	for (unsigned i = 0; i < net->nr_pairs; i++) {
+		struct change c = { .pair = &net->pairs[i], .client = client };
+
+		loop_call_sync(net->pairs[i].loop, change_pair, &c);
+	}
+}
+
+bool net_forward_start(struct virtio_dev *dev, const struct net_forward_client *client)
+{
+	struct net *net = to_net(dev);
+
+	if (!net->backend->host_if[0] || net_is_unplugged(net))
+		return false;
+	change(net, client);
+	return true;
+}
+
+void net_forward_stop(struct virtio_dev *dev)
+{
+	change(to_net(dev), NULL);
+}
