@@ -16,7 +16,7 @@ BUILD = os.environ.get("BUILD", "build")
 PROBE = f"{BUILD}/tests/probe/probe"
 CLASSES = ["main", "vcpu", "io", "net", "move"]
 FORBIDDEN = ["packet-socket", "netlink-socket", "execve", "fork", "ptrace", "mount", "unshare",
-             "kill", "tgkill", "ioctl", "executable-memory", "setuid", "bpf", "chmod"]
+             "kill", "tgkill", "set-owner", "ioctl", "executable-memory", "setuid", "bpf", "chmod"]
 FILES = ["open", "open-folder", "create", "unlink", "mkdir", "socket-file"]
 NONE = "0" * 16
 CONFINED = {"CapInh": NONE, "CapPrm": NONE, "CapEff": NONE, "CapBnd": NONE, "CapAmb": NONE,

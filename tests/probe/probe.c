@@ -107,6 +107,12 @@ static long try_tgkill(void)
 	return syscall(SYS_tgkill, 1, 1, 0);
 }
 
+/* Whom the kernel signals about a descriptor: the first step to any signal for any process. */
+static long try_set_owner(void)
+{
+	return fcntl(STDIN_FILENO, F_SETOWN, 1);
+}
+
 static long try_ioctl(void)
 {
 	char key = 'x';
@@ -226,6 +232,7 @@ static const struct {
 	{ "unshare", try_unshare },
 	{ "kill", try_kill },
 	{ "tgkill", try_tgkill },
+	{ "set-owner", try_set_owner },
 	{ "ioctl", try_ioctl },
 	{ "executable-memory", try_executable_memory },
 	{ "new-ring", try_new_ring },

@@ -40,6 +40,19 @@ static int add_entry(scmp_filter_ctx ctx, const struct filter_entry *f)
 	return seccomp_rule_add_array(ctx, action, f->nr, w->given, &cmp);
 }
 
+/*
+ * Repeat the last instruction, which nothing reaches then, until the length tells the
+ * class: scripts/seccomp-coverage knows a thread's class by it. The length in bytes.
+ */
+static int pad(enum thread_class class, struct sock_filter *insns, int bytes)
+{
+	unsigned nr = (unsigned)bytes / sizeof(insns[0]);
+
+	for (; nr % THREAD_NR_CLASSES != class && nr < MAX_INSNS; nr++)
+		insns[nr] = insns[nr - 1];
+	return (int)(nr * sizeof(insns[0]));
+}
+
 /* The program of one class. Its length in bytes; -errno. */
 static int compile(enum thread_class class, struct sock_filter *insns, size_t room)
 {
@@ -62,7 +75,7 @@ static int compile(enum thread_class class, struct sock_filter *insns, size_t ro
 	seccomp_release(ctx);
 	if (file)
 		(void)fclose(file);
-	return rc;
+	return rc < 0 ? rc : pad(class, insns, rc);
 }
 
 static int print_program(enum thread_class class)
