@@ -9,7 +9,7 @@
 #include "vmm/vm.h"
 
 #define GPE_BYTES    2U
-#define GPE_HOTPLUG  0x02U /* \_GPE._E01 in dsdt.asl */
+#define GPE_HOTPLUG  0x02U /* \_GPE._E01 in the DSDT */
 #define UP_ANY       0x01U /* bit 0 of UP */
 #define HOTPLUG_REGS 3U
 #define REG_BYTES    4U
@@ -67,7 +67,7 @@ static uint64_t slots_read(void *opaque, uint64_t offset, unsigned size)
 	const uint32_t regs[HOTPLUG_REGS] = {
 		[REG_UP] = pm->state.hotplug.up,
 		[REG_DOWN] = pm->state.hotplug.down,
-		[REG_EJECT] = PCI_HOT_SLOTS,
+		[REG_EJECT] = PCI_HOT_SLOTS(pm->vm->nr_hot_slots),
 	};
 
 	for (unsigned i = 0; i < size; i++) {
@@ -94,7 +94,7 @@ static void slots_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
 	mutex_lock(&pm->lock);
 	pm->state.hotplug.up &= ~bits[REG_UP];
 	pm->state.hotplug.down &= ~bits[REG_DOWN];
-	ejected = bits[REG_EJECT] & PCI_HOT_SLOTS;
+	ejected = bits[REG_EJECT] & PCI_HOT_SLOTS(pm->vm->nr_hot_slots);
 	mutex_unlock(&pm->lock);
 	if (ejected && pm->hotplug.ops)
 		pm->hotplug.ops->ejected(pm->hotplug.opaque, ejected);
@@ -182,17 +182,12 @@ struct acpi_hotplug_state acpi_hotplug_after_reset(const struct acpi_hotplug_sta
 
 /* --- saved state ----------------------------------------------------------------- */
 
-/*
- * Slot 0 means something in UP only, and no harm elsewhere, as do slots that have no
- * hotplug here: so there may be more of them, up to 16, in another version.
- */
-#define ALL_SLOTS 0x1ffffU
-
+/* Slot 0 means something in UP only, and no harm elsewhere, as do slots without hotplug. */
 static const struct vstate_field hotplug_fields[] = {
-	VS_U32_MAX(1, struct acpi_hotplug_state, up, ALL_SLOTS),
-	VS_U32_MAX(2, struct acpi_hotplug_state, down, ALL_SLOTS),
-	VS_U32_MAX(3, struct acpi_hotplug_state, requested, ALL_SLOTS),
-	VS_U32_MAX(4, struct acpi_hotplug_state, ejected, ALL_SLOTS),
+	VS_U32(1, struct acpi_hotplug_state, up),
+	VS_U32(2, struct acpi_hotplug_state, down),
+	VS_U32(3, struct acpi_hotplug_state, requested),
+	VS_U32(4, struct acpi_hotplug_state, ejected),
 	VS_U8_MAX(5, struct acpi_hotplug_state, gpe_sts, GPE_HOTPLUG),
 	VS_U8_MAX(6, struct acpi_hotplug_state, gpe_en, GPE_HOTPLUG),
 };

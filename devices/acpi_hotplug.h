@@ -12,7 +12,7 @@ struct acpi_pm;
  * Theory of operation
  *
  * ACPI 6.4, 5.6.4 and 6.3. Something happens to a slot: a bit is set in UP or DOWN, and
- * GPE 1 is raised. The guest's \_GPE._E01 (dsdt.asl) reads both registers, clears what it
+ * GPE 1 is raised. The guest's \_GPE._E01 (vmm/acpi_slots.h) reads both registers, clears what it
  * has read by writing it back, and notifies the slots: a device check (it looks for what
  * is new there), or an eject request (it lets go of the device, and evaluates _EJ0, which
  * writes the slot's bit to EJECT). All of it is part of "acpi-pm", and under its lock.
@@ -23,7 +23,7 @@ struct acpi_pm;
  *                             a device has vanished from some slot, and all are to be looked at
  *   PORT_HOTPLUG + 4 4 bytes  DOWN: bit n: let go of the device in slot n; write 1 to clear
  *   PORT_HOTPLUG + 8 4 bytes  EJECT: write bit n: slot n may be emptied; reads the slots
- *                             that can be (PCI_HOT_SLOTS)
+ *                             that can be (vm.nr_hot_slots)
  *
  * Of an eject request that the guest has seen nothing is left in DOWN; the machine
  * remembers it (requested) until the device has gone.

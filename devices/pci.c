@@ -110,7 +110,7 @@ int pci_add_msix(struct pci_func *f, unsigned bar, unsigned nr_vectors)
 
 static unsigned find_device(const struct pci_host *host)
 {
-	uint32_t slots = host->vm->started ? PCI_HOT_SLOTS : UINT32_MAX;
+	uint32_t slots = host->vm->started ? PCI_HOT_SLOTS(host->vm->nr_hot_slots) : UINT32_MAX;
 	unsigned d = 1;
 
 	while (d < PCI_MAX_DEVICES && (host->funcs[d] || !(slots >> d & 1)))

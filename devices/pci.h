@@ -120,7 +120,7 @@ __must_check int pci_add_msix(struct pci_func *f, unsigned bar, unsigned nr_vect
 /*
  * Put @f on the bus at @device (1-31), or at the first free one if it is 0:
  * BARs get addresses in the PCI window and are decoded at once. In a guest that was
- * started only PCI_HOT_SLOTS count as free, and the function comes as hardware does:
+ * started only its slots for hotplug count as free, and the function comes as hardware does:
  * nothing is decoded before the guest wants that. vCPUs may run, and find it
  * before this returns. 0, -ENOSPC, -EEXIST or -errno. Main thread.
  */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vmm/acpi_slots.h"
 #include "vmm/dsdt.hex"
 #include "vmm/memmap.h"
 
@@ -212,8 +213,6 @@ static void fill_fadt(struct fadt *t, gpa_t facs, gpa_t dsdt)
 	t->pm1a_evt_blk = PORT_PM1A_EVT;
 	t->pm1a_cnt_blk = PORT_PM1A_CNT;
 	t->pm_tmr_blk = PORT_PM_TMR;
-	t->gpe0_blk = PORT_GPE0;
-	t->gpe0_blk_len = 2;
 	t->pm1_evt_len = 4;
 	t->pm1_cnt_len = 2;
 	t->pm_tmr_len = 4;
@@ -229,14 +228,36 @@ static void fill_fadt(struct fadt *t, gpa_t facs, gpa_t dsdt)
 	t->x_pm1a_evt_blk = io_port(PORT_PM1A_EVT, 4);
 	t->x_pm1a_cnt_blk = io_port(PORT_PM1A_CNT, 2);
 	t->x_pm_tmr_blk = io_port(PORT_PM_TMR, 4);
-	t->x_gpe0_blk = io_port(PORT_GPE0, 2);
-	seal(&t->h, "FACP", 6, sizeof(*t));
 }
 
-static gpa_t add_fadt(struct builder *b)
+static void fill_gpe(struct fadt *t)
+{
+	t->gpe0_blk = PORT_GPE0;
+	t->gpe0_blk_len = 2;
+	t->x_gpe0_blk = io_port(PORT_GPE0, 2);
+}
+
+static gpa_t add_dsdt(struct builder *b, unsigned nr_hot_slots)
+{
+	uint8_t slots[ACPI_SLOTS_MAX_BYTES];
+	size_t slots_bytes = acpi_slots_write(slots, nr_hot_slots);
+	size_t bytes = sizeof(dsdt_aml_code) + slots_bytes;
+	struct header *dsdt = take(b, bytes, 16);
+
+	if (!dsdt)
+		return 0;
+	memcpy(dsdt, dsdt_aml_code, sizeof(dsdt_aml_code));
+	memcpy((uint8_t *)dsdt + sizeof(dsdt_aml_code), slots, slots_bytes);
+	dsdt->length = (uint32_t)bytes;
+	dsdt->checksum = 0;
+	dsdt->checksum = checksum(dsdt, bytes);
+	return gpa_of(b, dsdt);
+}
+
+static gpa_t add_fadt(struct builder *b, unsigned nr_hot_slots)
 {
 	struct facs *facs = take(b, sizeof(*facs), 64);
-	void *dsdt = take(b, sizeof(dsdt_aml_code), 16);
+	gpa_t dsdt = add_dsdt(b, nr_hot_slots);
 	struct fadt *fadt = take(b, sizeof(*fadt), 16);
 
 	if (!facs || !dsdt || !fadt)
@@ -244,8 +265,10 @@ static gpa_t add_fadt(struct builder *b)
 	memcpy(facs->signature, "FACS", sizeof(facs->signature));
 	facs->length = sizeof(*facs);
 	facs->version = 2;
-	memcpy(dsdt, dsdt_aml_code, sizeof(dsdt_aml_code));
-	fill_fadt(fadt, gpa_of(b, facs), gpa_of(b, dsdt));
+	fill_fadt(fadt, gpa_of(b, facs), dsdt);
+	if (nr_hot_slots)
+		fill_gpe(fadt);
+	seal(&fadt->h, "FACP", 6, sizeof(*fadt));
 	return gpa_of(b, fadt);
 }
 
@@ -313,7 +336,7 @@ static void fill_rsdp(struct rsdp *rsdp, gpa_t xsdt)
 	rsdp->ext_checksum = checksum(rsdp, sizeof(*rsdp));
 }
 
-int acpi_write(struct gmem *gm, unsigned nr_vcpus, gpa_t *ret_rsdp_gpa)
+int acpi_write(struct gmem *gm, unsigned nr_vcpus, unsigned nr_hot_slots, gpa_t *ret_rsdp_gpa)
 {
 	struct builder b = { .used = 0 };
 	/* First, so that a scan from MAP_ACPI on meets it at once. */
@@ -322,7 +345,7 @@ int acpi_write(struct gmem *gm, unsigned nr_vcpus, gpa_t *ret_rsdp_gpa)
 
 	if (!rsdp || !xsdt)
 		return -ENOSPC;
-	xsdt->entries[0] = add_fadt(&b);
+	xsdt->entries[0] = add_fadt(&b, nr_hot_slots);
 	xsdt->entries[1] = add_madt(&b, nr_vcpus);
 	xsdt->entries[2] = add_mcfg(&b);
 	for (unsigned i = 0; i < NR_XSDT_ENTRIES; i++) {

@@ -294,7 +294,7 @@ int boot_load(struct boot *boot, struct vm *vm, struct err *e)
 	if (rc < 0)
 		return rc;
 	if ((rc = load_cmdline(boot, &vm->gmem, &layout)) < 0 ||
-	    (rc = acpi_write(&vm->gmem, vm->nr_vcpus, &layout.rsdp_gpa)) < 0 ||
+	    (rc = acpi_write(&vm->gmem, vm->nr_vcpus, vm->nr_hot_slots, &layout.rsdp_gpa)) < 0 ||
 	    (rc = enter(boot, vm, &layout)) < 0)
 		return err_set(e, rc, "kernel %s: cannot set up the guest: %s", boot->kernel.path,
 			       strerror(-rc));

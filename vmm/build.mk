@@ -2,6 +2,7 @@
 vmm_CORE := \
 	vmm/acceptor.c \
 	vmm/acpi.c \
+	vmm/acpi_slots.c \
 	vmm/boot.c \
 	vmm/boot_bzimage.c \
 	vmm/boot_elf.c \

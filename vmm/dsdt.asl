@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The machine's fixed devices, and the slots of PCI devices that come and go. Straight-line
- * on purpose: no loops, and no method that is evaluated unless such a thing happens.
- * Addresses, lines and slots are those of memmap.h.
+ * The machine's fixed devices. No loops and no methods, on purpose; those of hotplug are
+ * appended by acpi_slots.c. Addresses and lines are those of memmap.h.
  */
 DefinitionBlock ("", "DSDT", 2, "FERRY", "FERRYDSD", 1)
 {
@@ -48,64 +47,6 @@ DefinitionBlock ("", "DSDT", 2, "FERRY", "FERRYDSD", 1)
                 Package () { 0x001CFFFF, 0, Zero, 20 }, Package () { 0x001DFFFF, 0, Zero, 21 },
                 Package () { 0x001EFFFF, 0, Zero, 22 }, Package () { 0x001FFFFF, 0, Zero, 23 }
             })
-
-            /* Slots: the registers are those of devices/acpi_hotplug.h. */
-            OperationRegion (HPRG, SystemIO, 0x0640, 0x0C)
-            Field (HPRG, DWordAcc, NoLock, WriteAsZeros)
-            {
-                PCUP, 32,
-                PCDN, 32,
-                PCEJ, 32
-            }
-
-            Device (S01)
-            {
-                Name (_ADR, 0x00010000)
-                Name (_SUN, 1)
-                Method (_EJ0, 1) { PCEJ = 0x00000002 }
-            }
-            Device (S02)
-            {
-                Name (_ADR, 0x00020000)
-                Name (_SUN, 2)
-                Method (_EJ0, 1) { PCEJ = 0x00000004 }
-            }
-            Device (S03)
-            {
-                Name (_ADR, 0x00030000)
-                Name (_SUN, 3)
-                Method (_EJ0, 1) { PCEJ = 0x00000008 }
-            }
-            Device (S04)
-            {
-                Name (_ADR, 0x00040000)
-                Name (_SUN, 4)
-                Method (_EJ0, 1) { PCEJ = 0x00000010 }
-            }
-            Device (S05)
-            {
-                Name (_ADR, 0x00050000)
-                Name (_SUN, 5)
-                Method (_EJ0, 1) { PCEJ = 0x00000020 }
-            }
-            Device (S06)
-            {
-                Name (_ADR, 0x00060000)
-                Name (_SUN, 6)
-                Method (_EJ0, 1) { PCEJ = 0x00000040 }
-            }
-            Device (S07)
-            {
-                Name (_ADR, 0x00070000)
-                Name (_SUN, 7)
-                Method (_EJ0, 1) { PCEJ = 0x00000080 }
-            }
-            Device (S08)
-            {
-                Name (_ADR, 0x00080000)
-                Name (_SUN, 8)
-                Method (_EJ0, 1) { PCEJ = 0x00000100 }
-            }
         }
 
         /* ECAM is no RAM and belongs to nobody else (PCI Firmware 3.3, 4.1.2). */
@@ -147,35 +88,6 @@ DefinitionBlock ("", "DSDT", 2, "FERRY", "FERRYDSD", 1)
             {
                 IO (Decode16, 0x0505, 0x0505, 0x01, 0x01)
             })
-        }
-    }
-
-    /* Edge: the status is cleared first, so that what happens meanwhile comes again. */
-    Scope (\_GPE)
-    {
-        Method (_E01)
-        {
-            Local0 = \_SB.PCI0.PCUP
-            \_SB.PCI0.PCUP = Local0
-            Local1 = \_SB.PCI0.PCDN
-            \_SB.PCI0.PCDN = Local1
-            If (Local0 & 0x00000001) { Notify (\_SB.PCI0, 0) }
-            If (Local0 & 0x00000002) { Notify (\_SB.PCI0.S01, 1) }
-            If (Local0 & 0x00000004) { Notify (\_SB.PCI0.S02, 1) }
-            If (Local0 & 0x00000008) { Notify (\_SB.PCI0.S03, 1) }
-            If (Local0 & 0x00000010) { Notify (\_SB.PCI0.S04, 1) }
-            If (Local0 & 0x00000020) { Notify (\_SB.PCI0.S05, 1) }
-            If (Local0 & 0x00000040) { Notify (\_SB.PCI0.S06, 1) }
-            If (Local0 & 0x00000080) { Notify (\_SB.PCI0.S07, 1) }
-            If (Local0 & 0x00000100) { Notify (\_SB.PCI0.S08, 1) }
-            If (Local1 & 0x00000002) { Notify (\_SB.PCI0.S01, 3) }
-            If (Local1 & 0x00000004) { Notify (\_SB.PCI0.S02, 3) }
-            If (Local1 & 0x00000008) { Notify (\_SB.PCI0.S03, 3) }
-            If (Local1 & 0x00000010) { Notify (\_SB.PCI0.S04, 3) }
-            If (Local1 & 0x00000020) { Notify (\_SB.PCI0.S05, 3) }
-            If (Local1 & 0x00000040) { Notify (\_SB.PCI0.S06, 3) }
-            If (Local1 & 0x00000080) { Notify (\_SB.PCI0.S07, 3) }
-            If (Local1 & 0x00000100) { Notify (\_SB.PCI0.S08, 3) }
         }
     }
 }

@@ -53,8 +53,13 @@
 #define GSI_SCI       9
 #define GSI_PCI_FIRST 16 /* INTx of PCI device n: 16 + n % 8 */
 #define GSI_PCI_COUNT 8
-/* PCI devices that can come and go while the guest runs: bit n, device n. As in dsdt.asl. */
-#define PCI_HOT_SLOTS 0x1feU
+/*
+ * PCI devices 1 to nr can come and go while the guest runs (bit n: device n); device 0 is
+ * the host bridge.
+ */
+#define PCI_HOT_SLOTS(nr) ((uint32_t)((2ULL << (nr)) - 2))
+#define PCI_MAX_HOT_SLOTS 31U
+#define PCI_STD_HOT_SLOTS 8U
 
 #define GSI_MSI_FIRST 24 /* beyond the IOAPIC's inputs */
 

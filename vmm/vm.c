@@ -167,6 +167,7 @@ int vm_new(struct vm **ret, const struct vm_params *params, struct loop *main_lo
 		return err_set(e, -ENOMEM, "out of memory");
 	vm->kvm_fd = vm->vm_fd = -1;
 	vm->main_loop = main_loop;
+	vm->nr_hot_slots = params->nr_hot_slots;
 	vm->event_work = (struct loop_work){ .fn = deliver_event, .opaque = vm };
 	TAILQ_INIT(&vm->devices);
 	bus_init(&vm->pio);

@@ -34,6 +34,7 @@ enum vm_crash {
 struct vm_params {
 	uint64_t memory_bytes;
 	unsigned nr_vcpus;
+	unsigned nr_hot_slots; /* PCI devices from 1 on that can come and go while it runs */
 	bool hugepages;
 	/* Of a guest that comes from elsewhere; both NULL otherwise. */
 	const struct gmem_file *ram;    /* where its RAM is; NULL: it starts empty */
@@ -81,6 +82,7 @@ struct vm {
 	struct irq irq;
 	struct loop *main_loop;
 	unsigned nr_vcpus;
+	unsigned nr_hot_slots;
 	struct vcpu *vcpus[VM_MAX_VCPUS];
 	struct vm_debugger *debugger; /* NULL: nobody debugs it; const after the start */
 	uint32_t tsc_khz;             /* 0: unknown */

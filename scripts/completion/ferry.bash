@@ -52,7 +52,7 @@ _ferry_value()
 	--compress) words="none lz4 zstd" ;;
 	--on-timeout) words="cancel switch" ;;
 	--clock) words="real continue" ;;
-	--name | --append | --memory | --vcpus | --timeout | --allow | --limit | --interval | \
+	--name | --append | --memory | --vcpus | --hotplug-slots | --timeout | --allow | --limit | --interval | \
 		--duration | --snaplen | --count | --filter) words="" ;;
 	*) return 1 ;;
 	esac

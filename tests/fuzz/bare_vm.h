@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "devices/pci.h"
+#include "vmm/memmap.h"
 #include "vmm/vm.h"
 
 static inline void fuzz_require(bool ok)
@@ -29,7 +30,7 @@ static inline struct pci_host *bare_vm_init(struct vm *vm, uint64_t memory_bytes
 {
 	struct pci_host *pci = NULL;
 
-	*vm = (struct vm){ .kvm_fd = -1, .vm_fd = -1 };
+	*vm = (struct vm){ .kvm_fd = -1, .vm_fd = -1, .nr_hot_slots = PCI_STD_HOT_SLOTS };
 	TAILQ_INIT(&vm->devices);
 	bus_init(&vm->pio);
 	bus_init(&vm->mmio);

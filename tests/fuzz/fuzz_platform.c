@@ -41,7 +41,7 @@ static void on_ejected(void *opaque, uint32_t slots)
 {
 	const struct rig *r = opaque;
 
-	fuzz_require(slots && !(slots & ~PCI_HOT_SLOTS));
+	fuzz_require(slots && !(slots & ~PCI_HOT_SLOTS(r->vm.nr_hot_slots)));
 	for (; slots; slots &= slots - 1)
 		acpi_hotplug_set_ejected(r->pm, (unsigned)__builtin_ctz(slots));
 }

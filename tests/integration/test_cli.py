@@ -50,6 +50,8 @@ def test_wrong_usage():
             ("--memory: 'big' is not a size", "run", "--kernel", hello, "--memory", "big"),
             ("--memory: 1K is out of range: 1M to 64G", "run", "--memory", "1K"),
             ("--vcpus: 65 is out of range: 1 to 64", "run", "--vcpus", "65"),
+            ("--hotplug-slots: 32 is out of range: 0 to 31", "run", "--hotplug-slots", "32"),
+            ("--hotplug-slots: 'all' is not a number", "run", "--hotplug-slots", "all"),
             ("--timeout: '-1' is not a number", "run", "--timeout=-1"),
             ("--on-crash: 'burn' is not one of: destroy, restart", "run", "--on-crash", "burn"),
             ("--disk: a disk has no property 'fast'", "run", "--disk", "x,fast"),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """PCI devices that come and go while the guest runs, by ACPI: the hotplug guest."""
+import contextlib
 import os
 
 from ferrytest import (Control, Guest, Lab, QemuPC, Restored, fds, no_leaks, timeout, tmp_dir)
@@ -173,6 +174,69 @@ def test_devices_of_the_start_can_go():
         end(guest, qmp)
 
 
+# --- how many slots ---
+
+
+@contextlib.contextmanager
+def nine_disks():
+    """Enough to reach beyond the slots that there are if nobody says how many."""
+    with tmp_dir() as folder:
+        image = folder / "disk.img"
+        image.write_bytes(bytes(1 << 20))
+        yield [f"{image},overlay"] * 9
+
+
+def test_beyond_the_slots():
+    with nine_disks() as disks, start(disk=disks) as guest, guest.control() as qmp:
+        guest.wait_for("^hotplug: ready")
+        refused(qmp, "start the guest with more --hotplug-slots", "device_add",
+                driver="virtio-rng-pci", id="rng")
+        refused(qmp, "slot 9, which no device can leave: start the guest with --hotplug-slots 9",
+                "device_del", id="disk8")
+        qmp.execute("device_del", id="disk7")
+        check_deleted(qmp, "disk7")
+        assert plug(guest, qmp) == 8
+        end(guest, qmp)
+
+
+def test_more_slots():
+    with nine_disks() as disks, start("poll=0", disk=disks, hotplug_slots=31) as guest, \
+            guest.control() as qmp:
+        guest.wait_for("^hotplug: ready")
+        assert plug(guest, qmp) == 10
+        unplug(guest, qmp, 10)
+        qmp.execute("device_del", id="disk8")
+        check_deleted(qmp, "disk8")
+        assert plug(guest, qmp) == 9
+        # A reset makes the tables anew.
+        qmp.execute("system_reset")
+        guest.wait_for("^hotplug: ready")
+        unplug(guest, qmp, 9)
+        end(guest, qmp)
+
+
+def test_one_slot():
+    with start(hotplug_slots=1, rng=True, balloon=True) as guest, guest.control() as qmp:
+        guest.wait_for("^hotplug: ready")
+        refused(qmp, "--hotplug-slots 2", "device_del", id="balloon")
+        unplug(guest, qmp, 1)
+        assert plug(guest, qmp) == 1
+        end(guest, qmp)
+
+
+def test_no_slots():
+    """No GPE block either: a guest that wants one does not find it."""
+    with Guest("idle", net="none", rng=True, hotplug_slots=0) as guest, guest.control() as qmp:
+        refused(qmp, "started with --hotplug-slots 0", "device_add", driver="virtio-rng-pci",
+                id="rng")
+        refused(qmp, "no device can leave", "device_del", id="rng")
+        refused(qmp, "no device can leave", "device_del", id="rng", force=True)
+        qmp.execute("quit")
+        guest.wait()
+    with start(hotplug_slots=0) as guest:
+        guest.wait_for("no GPE block")
+
+
 # --- on the way ---
 
 
@@ -194,8 +258,38 @@ def test_saved_and_restored():
             end(guest, qmp)
 
 
-def lab_guest(lab, append):
-    return lab.host1.guest("hotplug", append=append, net="none")
+def test_slots_are_saved():
+    with tmp_dir() as folder:
+        for slots in (0, 3):
+            file = folder / f"{slots}.ferry"
+            with Guest("idle", net="none", rng=True, hotplug_slots=slots) as guest:
+                guest.save(file)
+                assert guest.wait() == 0
+            with Restored(file) as guest, guest.control() as qmp:
+                assert qmp.execute("ferry-info")["config"]["hotplug-slots"] == slots
+
+
+def lab_guest(lab, append, **kwargs):
+    return lab.host1.guest("hotplug", append=append, net="none", **kwargs)
+
+
+@timeout(120)
+def test_slots_are_teleported():
+    """As many as where it was started, after a reset there, too."""
+    with nine_disks() as disks, Lab() as lab, lab_guest(lab, "", disk=disks, hotplug_slots=12), \
+            lab.host2.receive() as receive:
+        lab.console().wait_for("^hotplug: ready")
+        with lab.host1.control() as qmp:
+            assert plug(lab.console(), qmp) == 10
+        check_result(lab.host1.teleport("g", receive).result())
+        receive.arrived("g")
+        with lab.host2.control() as qmp:
+            unplug(lab.console(), qmp, 10)
+            qmp.execute("device_del", id="disk8")
+            check_deleted(qmp, "disk8")
+            qmp.execute("system_reset")
+            lab.console().wait_for("^hotplug: ready")
+            assert plug(lab.console(), qmp) == 9
 
 
 @timeout(120)

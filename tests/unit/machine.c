@@ -33,7 +33,11 @@ static void enable_lapic(struct machine *m)
 
 void machine_init(struct machine *m, uint64_t memory_bytes)
 {
-	const struct vm_params params = { .memory_bytes = memory_bytes, .nr_vcpus = 1 };
+	const struct vm_params params = {
+		.memory_bytes = memory_bytes,
+		.nr_vcpus = 1,
+		.nr_hot_slots = PCI_STD_HOT_SLOTS,
+	};
 	struct err e = { 0 };
 	int rc;
 

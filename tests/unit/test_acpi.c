@@ -1,20 +1,26 @@
 // SPDX-License-Identifier: MIT
 // ACPI tables as a guest finds them: read by the offsets of the specification.
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "vmm/acpi.h"
 #include "vmm/memmap.h"
+#include "vmm/vm.h"
 
 #define HEADER_BYTES 36U
 
 struct fixture {
 	struct gmem gm;
 	gpa_t rsdp;
+	char folder[32]; /* of test_slots */
 };
 
 static int setup(void **state)
@@ -26,10 +32,21 @@ static int setup(void **state)
 	return gmem_init(&f->gm, 2 * MIB, 0, &e);
 }
 
+static void run_in(const char *folder, const char *command)
+{
+	char line[PATH_MAX + 128];
+
+	(void)snprintf(line, sizeof(line), "cd %s && %s", folder, command);
+	/* NOLINTNEXTLINE(cert-env33-c): iasl, which built ferry, in a folder of our own */
+	assert_int_equal(system(line), 0);
+}
+
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
+	if (*f->folder)
+		run_in(f->folder, "rm -f dsdt.* again.* log && rmdir $PWD");
 	gmem_fini(&f->gm);
 	test_free(f);
 	return 0;
@@ -74,7 +91,7 @@ static void check_table(struct fixture *f, gpa_t gpa, const char *signature)
 
 static void write_tables(struct fixture *f, unsigned nr_vcpus)
 {
-	assert_int_equal(acpi_write(&f->gm, nr_vcpus, &f->rsdp), 0);
+	assert_int_equal(acpi_write(&f->gm, nr_vcpus, PCI_STD_HOT_SLOTS, &f->rsdp), 0);
 }
 
 static gpa_t find_table(struct fixture *f, const char *signature)
@@ -250,6 +267,140 @@ static void test_same_again(void **state)
 	assert_memory_equal(first, second, sizeof(first));
 }
 
+/* --- slots for hotplug: what iasl makes of the DSDT --- */
+
+static gpa_t write_slots(struct fixture *f, unsigned nr)
+{
+	gpa_t dsdt;
+
+	assert_int_equal(acpi_write(&f->gm, VM_MAX_VCPUS, nr, &f->rsdp), 0);
+	dsdt = get(f, find_table(f, "FACP") + 40, 4);
+	check_table(f, dsdt, "DSDT");
+	return dsdt;
+}
+
+/* @name in @folder; freed by the caller. */
+static char *read_file(const char *folder, const char *name, size_t *ret_bytes)
+{
+	char path[PATH_MAX];
+	char *text;
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	text = test_calloc(1, MAP_ACPI_BYTES);
+	*ret_bytes = fread(text, 1, MAP_ACPI_BYTES - 1, file);
+	assert_int_equal(fclose(file), 0);
+	return text;
+}
+
+static void write_file(const char *folder, const char *name, const void *data, size_t bytes)
+{
+	char path[PATH_MAX];
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	assert_int_equal(fwrite(data, 1, bytes, file), bytes);
+	assert_int_equal(fclose(file), 0);
+}
+
+static unsigned count(const char *text, const char *part)
+{
+	unsigned n = 0;
+
+	for (const char *at = strstr(text, part); at; at = strstr(at + 1, part))
+		n++;
+	return n;
+}
+
+static void check_once(const char *text, const char *format, ...)
+{
+	char part[128];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(part, sizeof(part), format, args);
+	va_end(args);
+	if (count(text, part) != 1)
+		fail_msg("%u times: %s", count(text, part), part);
+}
+
+static void check_source(const char *text, unsigned nr)
+{
+	assert_int_equal(count(text, "Device (S"), nr);
+	assert_int_equal(count(text, "_EJ0"), nr);
+	assert_int_equal(count(text, "Notify ("), nr ? 1 + 2 * nr : 0);
+	assert_int_equal(count(text, "_E01"), nr ? 1 : 0);
+	assert_int_equal(count(text, "OperationRegion"), nr ? 1 : 0);
+	for (unsigned n = 1; n <= nr; n++) {
+		check_once(text, "Device (S%02u)", n);
+		check_once(text, "Name (_ADR, 0x%08X)", n << 16);
+		check_once(text, "PCEJ = 0x%0*X\n", n < 8 ? 2 : n < 16 ? 4 : 8, 1U << n);
+		check_once(text, "Notify (S%02u, One)", n);
+		check_once(text, "Notify (S%02u, 0x03)", n);
+	}
+}
+
+/*
+ * What is written is AML, means what it should, and is coded as iasl would: compiled again,
+ * its disassembly gives the same bytes (dsdt.asl, before it, has longer numbers than need be).
+ */
+static void test_slots(void **state)
+{
+	static const unsigned numbers[] = { 0, 1, 2, 8, 9, 16, 17, PCI_MAX_HOT_SLOTS };
+	static uint8_t aml[MAP_ACPI_BYTES];
+	size_t none_bytes = 0, dsdt_bytes = 0; /* without slots, from the disassembly and ours */
+	struct fixture *f = *state;
+	const char *folder = f->folder;
+
+	(void)snprintf(f->folder, sizeof(f->folder), "/tmp/ferry-acpi-XXXXXX");
+	assert_non_null(mkdtemp(f->folder));
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		gpa_t dsdt = write_slots(f, numbers[i]);
+		size_t bytes = get(f, dsdt + 4, 4), text_bytes, again_bytes;
+		char *text, *again;
+
+		assert_int_equal(gmem_read(&f->gm, dsdt, aml, bytes), 0);
+		write_file(folder, "dsdt.aml", aml, bytes);
+		run_in(folder, "iasl -p dsdt -d dsdt.aml >log 2>&1 || { cat log >&2; false; }");
+		run_in(folder,
+		       "iasl -we -on -p again dsdt.dsl >log 2>&1 || { cat log >&2; false; }");
+		text = read_file(folder, "dsdt.dsl", &text_bytes);
+		check_source(text, numbers[i]);
+		again = read_file(folder, "again.aml", &again_bytes);
+		if (numbers[i] == 0) {
+			none_bytes = again_bytes;
+			dsdt_bytes = bytes;
+		}
+		assert_int_equal(again_bytes - none_bytes, bytes - dsdt_bytes);
+		assert_memory_equal(again + none_bytes, aml + dsdt_bytes, bytes - dsdt_bytes);
+		test_free(text);
+		test_free(again);
+	}
+}
+
+/* Each costs the guest's boot: what it is made of must not grow unseen. */
+static void test_slots_size(void **state)
+{
+	struct fixture *f = *state;
+	size_t none = get(f, write_slots(f, 0) + 4, 4);
+	size_t some = get(f, write_slots(f, PCI_STD_HOT_SLOTS) + 4, 4);
+	size_t all = get(f, write_slots(f, PCI_MAX_HOT_SLOTS) + 4, 4);
+	gpa_t fadt;
+
+	assert_in_range(some - none, 1, 160 + 80 * PCI_STD_HOT_SLOTS);
+	assert_in_range(all - none, 1, 160 + 90 * PCI_MAX_HOT_SLOTS);
+	/* Without them there is no event: no GPE block. */
+	(void)write_slots(f, 0);
+	fadt = find_table(f, "FACP");
+	assert_int_equal(get(f, fadt + 80, 4), 0);
+	assert_int_equal(get(f, fadt + 92, 1), 0);
+	assert_int_equal(get(f, fadt + 224, 8), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,6 +409,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_madt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mcfg, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_same_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slots, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slots_size, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("acpi", tests, NULL, NULL);

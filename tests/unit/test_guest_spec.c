@@ -104,6 +104,43 @@ static void test_round_trip(void **state)
 	guest_spec_free(spec);
 }
 
+/* A state that does not tell has the slots that all had once, and one that has them does not. */
+static void test_hotplug_slots(void **state)
+{
+	static const struct {
+		const char *told;
+		unsigned slots;
+		bool tells;
+	} cases[] = {
+		{ "", 8, false },
+		{ ",'hotplug-slots':8", 8, false },
+		{ ",'hotplug-slots':null", 8, false },
+		{ ",'hotplug-slots':0", 0, true },
+		{ ",'hotplug-slots':31", 31, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct guest_spec *spec = NULL;
+		struct err e = { 0 };
+		char text[4096];
+		json_t *out;
+
+		(void)snprintf(text, sizeof(text), WHOLE, cases[i].told, "");
+		if (parse(&spec, text, &e) < 0)
+			fail_msg("%s", e.text);
+		assert_int_equal(spec->cfg.hotplug_slots, cases[i].slots);
+		out = config_to_json_portable(&spec->cfg);
+		assert_int_equal(json_object_get(out, "hotplug-slots") != NULL, cases[i].tells);
+		json_decref(out);
+		out = config_to_json(&spec->cfg);
+		assert_int_equal(json_integer_value(json_object_get(out, "hotplug-slots")),
+				 cases[i].slots);
+		json_decref(out);
+		guest_spec_free(spec);
+	}
+}
+
 static void test_refuses(void **state)
 {
 	/* more settings, more beside them, what the message names */
@@ -506,6 +543,7 @@ int main(void)
 		cmocka_unit_test(test_changes),         cmocka_unit_test(test_refuses_changes),
 		cmocka_unit_test(test_disk_dirs),       cmocka_unit_test(test_net_rules),
 		cmocka_unit_test(test_net_rule_texts),  cmocka_unit_test(test_features),
+		cmocka_unit_test(test_hotplug_slots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,7 @@
 #include "vmm/gdb/server.h"
 #include "vmm/gmem.h"
 #include "vmm/guest/runtime.h"
+#include "vmm/memmap.h"
 #include "vmm/vm.h"
 
 #define MAX_QUEUES   16
@@ -363,6 +364,9 @@ const struct field config_fields[] = {
 	{ "balloon", &field_flag, CFG(balloon), .help = "add a memory balloon" },
 	{ "virtio-console", &field_flag, CFG(virtio_console),
 	  .help = "add a virtio console, which then gets the input" },
+	{ "hotplug-slots", &field_uint, CFG(hotplug_slots), .arg = "N",
+	  .help = "PCI slots whose devices can come and go (8); 0: none", .max = PCI_MAX_HOT_SLOTS,
+	  .usual = PCI_STD_HOT_SLOTS },
 	{ "console", &field_string, CFG(console), .arg = "WHERE",
 	  .help = "stdio (default), pty, file:PATH, unix:PATH or none" },
 	{ "ephemeral", &field_flag, CFG(ephemeral), .help = "leave nothing behind" },
@@ -393,6 +397,7 @@ void config_init(struct config *cfg)
 {
 	*cfg = (struct config){ .memory_bytes = 256 * MIB,
 				.vcpus = 1,
+				.hotplug_slots = PCI_STD_HOT_SLOTS,
 				.on_reboot = ACTION_RESTART };
 }
 
@@ -401,13 +406,22 @@ void config_fini(struct config *cfg)
 	fields_free(config_fields, config_nr_fields, cfg);
 }
 
+/* What older versions do not know does not bother them where it is as it always was. */
+static bool is_usual(const struct field *f, const json_t *value)
+{
+	return f->usual && json_integer_value(value) == (json_int_t)f->usual;
+}
+
 static json_t *to_json(const struct config *cfg, bool portable)
 {
 	json_t *obj = fields_to_json(config_fields, config_nr_fields, cfg);
 
 	for (size_t i = 0; obj && i < config_nr_fields; i++) {
-		if (config_fields[i].cli_only || (portable && config_fields[i].local))
-			(void)json_object_del(obj, config_fields[i].name);
+		const struct field *f = &config_fields[i];
+
+		if (f->cli_only ||
+		    (portable && (f->local || is_usual(f, json_object_get(obj, f->name)))))
+			(void)json_object_del(obj, f->name);
 	}
 	return obj;
 }

@@ -79,7 +79,8 @@ struct config {
 	struct field_list disks; /* of struct disk_config */
 	struct field_list nics;  /* of struct nic_config */
 	bool rng, balloon, virtio_console, hugepages;
-	char *console; /* "stdio", "pty", "file:PATH", "unix:PATH", "none" */
+	unsigned hotplug_slots; /* PCI slots 1 to this one; 0: no device comes or goes */
+	char *console;          /* "stdio", "pty", "file:PATH", "unix:PATH", "none" */
 	bool ephemeral;
 	unsigned timeout_s;                        /* 0: none */
 	unsigned on_poweroff, on_reboot, on_crash; /* enum guest_action */

@@ -70,6 +70,7 @@ struct field {
 	const char *arg;                   /* what to write for the value: "SIZE"; NULL for flags */
 	const char *help;                  /* one line */
 	uint64_t min, max;                 /* of numbers; max 0: no limit */
+	uint64_t usual;                    /* of numbers that may be 0: what JSON need not tell */
 	const char *const *choices;        /* of field_choice, ends with NULL */
 	const struct field_record *record; /* of field_list */
 	char letter;                       /* short option, or 0 */
@@ -91,8 +92,9 @@ __must_check int field_set(const struct field *f, void *base, const char *text, 
 
 /*
  * Set the fields that @obj names; see fields_to_json(). @obj is hostile. What is
- * null, false, 0 or empty counts as not named, a key that is not a field and
- * has another value is refused: it would be a setting that this version does not have.
+ * null, false, 0 (where nothing else is usual) or empty counts as not named, a key that is
+ * not a field and has another value is refused: it would be a setting that this version
+ * does not have.
  * Those of the command line alone and of one host count as unknown. 0, or -errno with
  * the setting.
  */

@@ -18,6 +18,12 @@ static bool is_nothing(const json_t *value)
 	       (json_is_array(value) && json_array_size(value) == 0);
 }
 
+/* 0 is a value like others where without it there is another one. */
+static bool takes_zero(const struct field *f, const json_t *value)
+{
+	return f && f->usual && json_is_integer(value);
+}
+
 static bool wants_text(const struct field *f)
 {
 	return f->type == &field_string || f->type == &field_choice;
@@ -90,7 +96,7 @@ int fields_from_json(const struct field *fields, size_t nr, void *base, const js
 		const struct field *f = field_find(fields, nr, key);
 		int rc;
 
-		if (is_nothing(value))
+		if (is_nothing(value) && !takes_zero(f, value))
 			continue;
 		if (!f || f->cli_only || f->local)
 			return err_set(e, -EINVAL, "%.64s: this version has no such setting", key);

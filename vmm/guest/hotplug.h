@@ -16,8 +16,8 @@ struct machine_nic_given;
  * Theory of operation
  *
  * Plug: the settings are appended to the machine's config, the device is made and put into a
- * free slot of PCI_HOT_SLOTS, and the guest is told (devices/acpi_hotplug.h). It may also be
- * paused, or not care.
+ * free slot of those for hotplug (config.hotplug_slots), and the guest is told
+ * (devices/acpi_hotplug.h). It may also be paused, or not care.
  *
  * Unplug: the guest is asked. When it ejects the slot (on a vCPU's thread), the
  * device is hidden from it at once, and the main loop is told; that resets the device, which

@@ -213,6 +213,7 @@ static int assemble(struct machine *m, struct err *e)
 	const struct vm_params params = {
 		.memory_bytes = cfg->memory_bytes,
 		.nr_vcpus = cfg->vcpus,
+		.nr_hot_slots = cfg->hotplug_slots,
 		.hugepages = cfg->hugepages,
 	};
 	int rc = boot_open(&m->boot, &files, e);
@@ -269,6 +270,7 @@ static int assemble_incoming(struct machine *m, const struct machine_incoming *i
 	const struct vm_params params = {
 		.memory_bytes = m->cfg->memory_bytes,
 		.nr_vcpus = m->cfg->vcpus,
+		.nr_hot_slots = m->cfg->hotplug_slots,
 		.hugepages = m->cfg->hugepages,
 		.ram = in->ram_fd >= 0 ? &ram : NULL,
 		.cpuid = in->spec->cpuid,

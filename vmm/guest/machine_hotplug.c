@@ -32,6 +32,22 @@ int machine_check_changeable(const struct machine *m, struct err *e)
 	return 0;
 }
 
+int machine_check_slot(const struct machine *m, struct err *e)
+{
+	unsigned nr = m->vm->nr_hot_slots;
+
+	if (nr == 0)
+		return err_set(e, -ENOTSUP,
+			       "no device can come: the guest was started with --hotplug-slots 0");
+	for (unsigned slot = 1; slot <= nr; slot++) {
+		if (!virtio_pci_find(m->vm, slot))
+			return 0;
+	}
+	return err_set(e, -ENOSPC, "no PCI slot is free: detach a device first%s",
+		       nr < PCI_MAX_HOT_SLOTS ? ", or start the guest with more --hotplug-slots"
+					      : "");
+}
+
 /* --- plug ----------------------------------------------------------------------- */
 
 /* What a device is called in the config, by kind; NULL: it has no list. */
@@ -101,6 +117,8 @@ int machine_plug(struct machine *m, const struct machine_plug *plug, const char 
 	struct device *dev = NULL;
 	int rc = machine_check_changeable(m, e);
 
+	if (rc == 0)
+		rc = machine_check_slot(m, e);
 	if (rc == 0)
 		rc = plug->kind == MACHINE_PLUG_RNG ? plug_rng(m, &dev, e)
 						    : plug_item(m, plug, &dev, e);
@@ -254,9 +272,11 @@ int machine_unplug(struct machine *m, const char *id, bool force, struct err *e)
 
 	if (!dev)
 		return rc < 0 ? rc : -ENOENT;
-	if (!(PCI_HOT_SLOTS & 1U << slot))
-		return err_set(e, -ENOTSUP, "%s is in slot %u, which no device can leave", id,
-			       slot);
+	if (slot > m->vm->nr_hot_slots)
+		return err_set(e, -ENOTSUP,
+			       "%s is in PCI slot %u, which no device can leave: start the guest "
+			       "with --hotplug-slots %u, or more",
+			       id, slot, slot);
 	if (force)
 		remove_slots(m, 1U << slot, true);
 	else

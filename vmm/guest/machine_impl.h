@@ -121,6 +121,9 @@ __must_check int machine_add_rng(struct machine *m, struct err *e);
 /* May devices come and go now? 0, or -EBUSY or -EINVAL with @e. */
 __must_check int machine_check_changeable(const struct machine *m, struct err *e);
 
+/* Is there a free slot for one more? 0, -ENOTSUP or -ENOSPC with @e. */
+__must_check int machine_check_slot(const struct machine *m, struct err *e);
+
 /* Ids of those that have no settings. */
 #define MACHINE_RNG     "rng"
 #define MACHINE_BALLOON "balloon"

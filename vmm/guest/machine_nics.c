@@ -83,15 +83,6 @@ unsigned machine_free_nic_number(const struct machine *m, size_t i)
 	return number;
 }
 
-static int check_slots(const struct machine *m, struct err *e)
-{
-	for (uint32_t slots = PCI_HOT_SLOTS; slots; slots &= slots - 1) {
-		if (!virtio_pci_find(m->vm, (unsigned)__builtin_ctz(slots)))
-			return 0;
-	}
-	return err_set(e, -ENOSPC, "no PCI slot is free: detach a device first");
-}
-
 int machine_check_nic(struct machine *m, const char *text, struct machine_nic_plan *ret,
 		      struct err *e)
 {
@@ -100,7 +91,7 @@ int machine_check_nic(struct machine *m, const char *text, struct machine_nic_pl
 	size_t i = 0;
 
 	if (rc == 0)
-		rc = check_slots(m, e);
+		rc = machine_check_slot(m, e);
 	if (rc == 0)
 		rc = config_plug(m->cfg, "net", text, &i, e);
 	if (rc < 0)
