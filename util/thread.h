@@ -70,9 +70,9 @@ void thread_set_class(enum thread_class class);
 const char *thread_own_name(void);
 
 /*
- * Start a thread called @name (at most 15 characters are kept) with every signal
- * blocked but SIGSYS, which reports a system call that is not allowed: so signals
- * for the process reach the main thread alone. 0 or -errno.
+ * Start a thread called @name (at most 15 characters are kept). Signals for the process
+ * reach the main thread alone: this one blocks all but those by which the kernel tells of
+ * its own mistakes (SIGSEGV, SIGSYS ...): their handlers say why all ends. 0 or -errno.
  */
 __must_check int thread_start(pthread_t *ret, enum thread_class class, const char *name,
 			      void *(*fn)(void *), void *arg);

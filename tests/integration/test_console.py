@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The places that --console names, the terminal, and `ferry console`."""
+import ctypes
 import fcntl
 import os
+import pathlib
 import select
 import signal
 import socket
@@ -15,6 +17,7 @@ from ferrytest.paths import FERRY
 CTRL_A, CTRL_BRACKET = "\x01", "\x1d"
 RING_BYTES = 64 << 10  # vmm/console.h
 PIPE_BYTES = 4096
+libc = ctypes.CDLL(None, use_errno=True)
 # More than fits: each byte is an exit, which can take 50 us.
 FLOOD_BYTES = RING_BYTES + 4 * PIPE_BYTES
 
@@ -27,6 +30,18 @@ def echo(**kwargs):
 def is_raw(terminal):
     """Does the terminal pass on keys one by one, unseen?"""
     return not termios.tcgetattr(terminal)[3] & (termios.ICANON | termios.ECHO | termios.ISIG)
+
+
+def unhandled():
+    """An environment where a sanitizer does not keep signals to itself."""
+    off = ":handle_segv=0:handle_sigbus=0:handle_abort=0"
+    return {name: os.environ.get(name, "") + off for name in ("ASAN_OPTIONS", "TSAN_OPTIONS")}
+
+
+def thread_of(guest, name):
+    """Its number."""
+    return next(int(task.name) for task in pathlib.Path(f"/proc/{guest.pid}/task").iterdir()
+                if (task / "comm").read_text(encoding="ascii") == f"{name}\n")
 
 
 # --- stdio ---
@@ -68,10 +83,7 @@ def test_escape_keys_of_a_guest_that_does_not_read():
 def test_terminal_is_restored_by_signals(how):
     if how in ("SIGQUIT", "SIGUSR1") and b"__tsan_init" in FERRY.read_bytes():
         raise Skip("the thread sanitizer holds signals back while ferry waits in io_uring")
-    # A sanitizer would keep SIGSEGV to itself.
-    env = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":handle_segv=0",
-           "TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", "") + ":handle_segv=0"}
-    with Guest("hello", append="crash=hlt", net="none", tty=True, env=env) as guest:
+    with Guest("hello", append="crash=hlt", net="none", tty=True, env=unhandled()) as guest:
         guest.wait_for("^hello")
         assert is_raw(guest.terminal)
         signum = getattr(signal, how)
@@ -80,6 +92,17 @@ def test_terminal_is_restored_by_signals(how):
             guest.wait_for("power button pressed")
             guest.signal(signum)
         assert guest.wait() != 0
+        assert not is_raw(guest.terminal)
+
+
+@each(how=["SIGSEGV", "SIGBUS", "SIGABRT"])
+def test_terminal_is_restored_by_a_thread(how):
+    with Guest("hello", append="crash=hlt", net="none", tty=True, env=unhandled()) as guest:
+        guest.wait_for("^hello")
+        assert is_raw(guest.terminal)
+        signum = getattr(signal, how)
+        assert libc.tgkill(guest.pid, thread_of(guest, "vcpu0"), signum) == 0
+        assert guest.wait() == -signum
         assert not is_raw(guest.terminal)
 
 

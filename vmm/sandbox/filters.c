@@ -89,6 +89,7 @@ const struct filter_entry filter_entries[] = {
 	CALL(getrandom, ALL, "the entropy device, TLS, malloc's and glibc's own seeds"),
 	CALL(poll, ALL, "can standard error take a line? sockets, eventfds"),
 	REQUEST(TCSETS, ALL, "a terminal is put right by whichever thread ends the process"),
+	REQUEST(TCGETS, ALL, "tcsetattr looks if that did all of it; is it a terminal?"),
 
 	/* --- starting threads: vCPUs, engines and movers come later than confinement --- */
 	CALL(clone, STARTS, "pthread_create: a thread, never a process", IS(0, THREAD_FLAGS)),
@@ -226,7 +227,6 @@ const struct filter_entry filter_entries[] = {
 	REQUEST(KVM_SET_CLOCK, MAIN, "loaded state"),
 	REQUEST(KVM_SET_IRQCHIP, MAIN, "reset, loaded state"),
 	REQUEST(KVM_SET_PIT2, MAIN, "reset, loaded state"),
-	REQUEST(TCGETS, MAIN, "is it a terminal?", RARE),
 	REQUEST(BLKSSZGET, MAIN, "a device that comes as a disk: its logical blocks", RARE),
 	REQUEST(TUNGETIFF, MAIN, "is what came for a new nic the queue of a tap?"),
 	REQUEST(TUNSETVNETHDRSZ, MAIN, "the same: its headers get the size that we use"),
