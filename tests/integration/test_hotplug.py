@@ -12,6 +12,7 @@ ROUNDS = 100
 CAME = r"^hotplug: slot=(\d+) came device=0x1044\n"  # the whole line: a reset may follow
 MOST_KIB = 256  # of a hundred rounds: as in the soak test
 RAM_BYTES = 64 << 20
+LONG_ID = "x" * 31  # the longest that there is
 
 
 def start(append="", **kwargs):
@@ -178,12 +179,12 @@ def test_devices_of_the_start_can_go():
 
 
 @contextlib.contextmanager
-def nine_disks():
+def nine_disks(last="disk8"):
     """Enough to reach beyond the slots that there are if nobody says how many."""
     with tmp_dir() as folder:
         image = folder / "disk.img"
         image.write_bytes(bytes(1 << 20))
-        yield [f"{image},overlay"] * 9
+        yield [f"{image},overlay"] * 8 + [f"{image},overlay,id={last}"]
 
 
 def test_beyond_the_slots():
@@ -276,8 +277,8 @@ def lab_guest(lab, append, **kwargs):
 @timeout(120)
 def test_slots_are_teleported():
     """As many as where it was started, after a reset there, too."""
-    with nine_disks() as disks, Lab() as lab, lab_guest(lab, "", disk=disks, hotplug_slots=12), \
-            lab.host2.receive() as receive:
+    with nine_disks(LONG_ID) as disks, Lab() as lab, \
+            lab_guest(lab, "", disk=disks, hotplug_slots=12), lab.host2.receive() as receive:
         lab.console().wait_for("^hotplug: ready")
         with lab.host1.control() as qmp:
             assert plug(lab.console(), qmp) == 10
@@ -285,8 +286,8 @@ def test_slots_are_teleported():
         receive.arrived("g")
         with lab.host2.control() as qmp:
             unplug(lab.console(), qmp, 10)
-            qmp.execute("device_del", id="disk8")
-            check_deleted(qmp, "disk8")
+            qmp.execute("device_del", id=LONG_ID)
+            check_deleted(qmp, LONG_ID)
             qmp.execute("system_reset")
             lab.console().wait_for("^hotplug: ready")
             assert plug(lab.console(), qmp) == 9

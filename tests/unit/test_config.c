@@ -139,6 +139,8 @@ static void test_defaults(void **state)
 	with_text("kernel = /boot/_vmlinuz-6.1.elf\n", check_defaults);
 }
 
+#define LONG "x2345678901234567890123456789012" /* a character more than there may be */
+
 static void test_refused(void **state)
 {
 	static const struct {
@@ -165,6 +167,8 @@ static void test_refused(void **state)
 		{ "disk = {\",readonly\"}\n", "path of the image is missing" },
 		{ "disk = {\"a,readonly,overlay\"}\n", "exclude each other" },
 		{ "kernel = a\ndisk = {\"a,id=x\", \"b,id=x\"}\n", "two devices have the id x" },
+		{ "kernel = a\ndisk = {\"a,id=" LONG "\"}\n", "more than 31 characters" },
+		{ "kernel = a\nnet = {\"user,id=" LONG "\"}\n", "more than 31 characters" },
 		{ "kernel = a\nnet = {none, user}\n", "none and another" },
 		{ "net = {bridge}\n", "name of the bridge is missing" },
 		{ "net = {BR}\n", "none of user" },

@@ -193,6 +193,7 @@ static void test_refuses_values(void **state)
 		{ "'kernel':'/k'", "'kernel':null", "kernel" },
 		{ "'id':'root'", "'id':'lan'", "two devices" },
 		{ "'id':'root'", "'id':'a/b'", "id" },
+		{ "'id':'root'", "'id':'x2345678901234567890123456789012'", "more than 31" },
 		{ "'path':'/d,d'", "'path':null", "path" },
 		{ "'path':'/d,d'", "'path':{}", "path" },
 		{ "'backend':'user'", "'backend':'tap:'", "name of the tap" },

@@ -18,6 +18,7 @@
 #include "virtio/net.h"
 #include "virtio/queue.h"
 #include "vmm/console_host.h"
+#include "vmm/device.h"
 #include "vmm/gdb/server.h"
 #include "vmm/gmem.h"
 #include "vmm/guest/runtime.h"
@@ -480,10 +481,21 @@ static int settle_nics(struct config *cfg, struct err *e)
 	return 0;
 }
 
+int config_check_id(const char *id, struct err *e)
+{
+	if (runtime_check_name(id, e) < 0)
+		return err_prefix(e, "id");
+	if (strlen(id) >= DEVICE_ID_BYTES)
+		return err_set(e, -EINVAL,
+			       "id: '%s' has more than %d characters: choose a shorter one", id,
+			       DEVICE_ID_BYTES - 1);
+	return 0;
+}
+
 static int settle_id(char **id, const char *prefix, size_t index, struct err *e)
 {
 	if (*id)
-		return runtime_check_name(*id, e) < 0 ? err_prefix(e, "id") : 0;
+		return config_check_id(*id, e);
 	if (asprintf(id, "%s%zu", prefix, index) < 0) {
 		*id = NULL;
 		return err_set(e, -ENOMEM, "out of memory");

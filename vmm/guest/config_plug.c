@@ -6,9 +6,7 @@
 #include <string.h>
 
 #include "net/mac.h"
-#include "vmm/device.h"
 #include "vmm/guest/config.h"
-#include "vmm/guest/runtime.h"
 
 static const struct field *find_list(const char *list)
 {
@@ -46,11 +44,8 @@ static int settle_id(const struct config *cfg, const char *list, char **id, stru
 	int rc = 0;
 
 	*id = NULL;
-	if (wish && runtime_check_name(wish, e) < 0)
-		rc = err_prefix(e, "id");
-	else if (wish && strlen(wish) >= DEVICE_ID_BYTES)
-		rc = err_set(e, -EINVAL, "id: %s has more than %d characters", wish,
-			     DEVICE_ID_BYTES - 1);
+	if (wish && config_check_id(wish, e) < 0)
+		rc = e->code;
 	else if (wish && has_id(cfg, wish))
 		rc = err_set(e, -EEXIST, "the guest has a device '%s': choose another id", wish);
 	for (unsigned n = 0; !wish && (n == 0 || has_id(cfg, text)); n++)
