@@ -233,6 +233,7 @@ bool net_rx_accepts(struct net_rx *rx, const uint8_t *start);
 
 /* --- net_arrive.c: loop of pair 0 ------------------------------------------------- */
 
+/* Begin with none; forget all that wait. */
 void net_arrivals_init(struct net_arrivals *a);
 void net_arrivals_drop(struct net_arrivals *a);
 

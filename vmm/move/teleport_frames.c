@@ -23,6 +23,7 @@ struct carrier;
 
 struct leaver {
 	struct carrier *c;
+	uint32_t index;
 	struct net_forward_client client;
 	struct virtio_dev *nic; /* NULL: nothing comes for it; const after the start */
 	uint8_t *payload;       /* of FRAMES_MAX_BYTES; NULL: empty */
@@ -72,6 +73,7 @@ static void start(struct carrier *c, const struct machine *m)
 		struct virtio_dev *nic = machine_nic(m, i);
 
 		l->c = c;
+		l->index = (uint32_t)i;
 		l->client = (struct net_forward_client){
 			.frame = on_frame,
 			.announced = on_announced,
@@ -131,11 +133,8 @@ static bool take_payload(struct carrier *c, struct section *ret)
 	l = find_locked(c);
 	if (!l)
 		return false;
-	*ret = (struct section){
-		.id = (uint32_t)(l - c->leavers),
-		.bytes = l->bytes,
-		.payload = take_ptr(l->payload),
-	};
+	*ret = (struct section){ .id = l->index, .bytes = l->bytes };
+	ret->payload = take_ptr(l->payload);
 	c->total_bytes += l->bytes;
 	l->bytes = 0;
 	return true;
