@@ -5,26 +5,11 @@ import os
 import re
 import signal
 
-from ferrytest import Guest, Proc, each, require_file, require_root, require_tool, run, tmp_dir
+from ferrytest import (Guest, Proc, each, loop_device, require_file, require_root, require_tool,
+                       run, tmp_dir)
 
 MIB = 1 << 20
 SPAN = 8 * MIB
-
-
-@contextlib.contextmanager
-def loop_device(size_bytes, block_bytes=512):
-    """A block device over a file full of data: its path, the file's."""
-    require_root()
-    require_tool("losetup")
-    require_file("/dev/loop-control", "needs a kernel with loop devices")
-    with tmp_dir(on="/var/tmp") as folder:
-        file = folder / "backing"
-        file.write_bytes(os.urandom(MIB) * (size_bytes // MIB))
-        device = run("losetup", "--find", "--show", "--sector-size", block_bytes, file).strip()
-        try:
-            yield device, file
-        finally:
-            run("losetup", "--detach", device)
 
 
 @contextlib.contextmanager

@@ -41,17 +41,27 @@ struct engine {
 	const struct engine_ops *ops;
 };
 
+struct engine_files {
+	int fds[ENGINE_MAX_FILES];
+	unsigned nr;
+	/*
+	 * The ring may have references of its own, which are faster to look up. The kernel drops
+	 * them some time after the process's end.
+	 */
+	bool may_pin;
+};
+
 /*
  * Make the engine that @loop allows: on its ring, or threads where it has none. On the
  * loop's thread, or before it runs. The files stay open, and the caller's. 0 or -errno.
  */
-__must_check int engine_new(struct loop *loop, const int *fds, unsigned nr_fds,
+__must_check int engine_new(struct loop *loop, const struct engine_files *files,
 			    struct engine **ret);
 
 /* The two kinds; engine_new() chooses. */
-__must_check int engine_uring_new(struct loop *loop, const int *fds, unsigned nr_fds,
+__must_check int engine_uring_new(struct loop *loop, const struct engine_files *files,
 				  struct engine **ret);
-__must_check int engine_threads_new(struct loop *loop, const int *fds, unsigned nr_fds,
+__must_check int engine_threads_new(struct loop *loop, const struct engine_files *files,
 				    struct engine **ret);
 
 #endif

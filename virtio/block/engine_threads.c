@@ -187,7 +187,7 @@ static const struct engine_ops threads_ops = {
 	.free = threads_free,
 };
 
-int engine_threads_new(struct loop *loop, const int *fds, unsigned nr_fds, struct engine **ret)
+int engine_threads_new(struct loop *loop, const struct engine_files *files, struct engine **ret)
 {
 	struct threads_engine *t = calloc(1, sizeof(*t));
 	int rc;
@@ -196,7 +196,7 @@ int engine_threads_new(struct loop *loop, const int *fds, unsigned nr_fds, struc
 		return -ENOMEM;
 	t->engine.ops = &threads_ops;
 	t->loop = loop;
-	memcpy(t->fds, fds, nr_fds * sizeof(*fds));
+	memcpy(t->fds, files->fds, sizeof(t->fds));
 	t->finished_fn = (struct loop_work){ .fn = call_back, .opaque = t };
 	STAILQ_INIT(&t->todo);
 	STAILQ_INIT(&t->finished);

@@ -111,7 +111,7 @@ static const struct engine_ops uring_ops = {
 	.free = uring_free,
 };
 
-int engine_uring_new(struct loop *loop, const int *fds, unsigned nr_fds, struct engine **ret)
+int engine_uring_new(struct loop *loop, const struct engine_files *files, struct engine **ret)
 {
 	struct uring_engine *u = calloc(1, sizeof(*u));
 
@@ -119,18 +119,18 @@ int engine_uring_new(struct loop *loop, const int *fds, unsigned nr_fds, struct 
 		return -ENOMEM;
 	u->engine.ops = &uring_ops;
 	u->loop = loop;
-	memcpy(u->fds, fds, nr_fds * sizeof(*fds));
+	memcpy(u->fds, files->fds, sizeof(u->fds));
 	STAILQ_INIT(&u->waiting);
 	u->retry = (struct loop_work){ .fn = retry, .opaque = u };
-	u->registered =
-		!loop_is_shared(loop) && io_uring_register_files(loop_ring(loop), fds, nr_fds) == 0;
+	u->registered = files->may_pin && !loop_is_shared(loop) &&
+			io_uring_register_files(loop_ring(loop), files->fds, files->nr) == 0;
 	*ret = &u->engine;
 	return 0;
 }
 
-int engine_new(struct loop *loop, const int *fds, unsigned nr_fds, struct engine **ret)
+int engine_new(struct loop *loop, const struct engine_files *files, struct engine **ret)
 {
 	if (loop_ring(loop))
-		return engine_uring_new(loop, fds, nr_fds, ret);
-	return engine_threads_new(loop, fds, nr_fds, ret);
+		return engine_uring_new(loop, files, ret);
+	return engine_threads_new(loop, files, ret);
 }

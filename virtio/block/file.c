@@ -24,18 +24,24 @@ static int try_lock(int fd, short type)
 	return fcntl(fd, F_OFD_SETLK, &wanted) < 0 ? -errno : 0;
 }
 
+static void pause_briefly(void)
+{
+	const struct timespec pause = { .tv_nsec = 10 * (long)NSEC_PER_MSEC };
+
+	(void)nanosleep(&pause, NULL);
+}
+
 /*
  * A process that was killed holds its lock until the kernel has finished the
  * I/O that it left behind, and so it should: wait for that, but not for more.
  */
 static int lock_patiently(int fd, short type)
 {
-	const struct timespec pause = { .tv_nsec = 10 * (long)NSEC_PER_MSEC };
 	uint64_t until_ns = clock_now_ns() + LOCK_PATIENCE_NS;
 	int rc;
 
 	while ((rc = try_lock(fd, type)) == -EAGAIN && clock_now_ns() < until_ns)
-		(void)nanosleep(&pause, NULL);
+		pause_briefly();
 	return rc;
 }
 
@@ -68,10 +74,19 @@ static void drop_lock(struct block_file *f)
 	(void)!try_lock(f->fd, F_UNLCK);
 }
 
+static int err_not_writable(const char *path, int code, struct err *e)
+{
+	return err_set(e, code, "%s: %s: for writing; use it with overlay or readonly", path,
+		       strerror(-code));
+}
+
 static int inspect_device(struct block_file *f, const char *path, struct err *e)
 {
-	int block_bytes = 0;
+	int block_bytes = 0, readonly = 0;
 
+	/* It could be opened for writing all the same. */
+	if (f->writer && ioctl(f->fd, BLKROGET, &readonly) == 0 && readonly)
+		return err_not_writable(path, -EROFS, e);
 	if (ioctl(f->fd, BLKGETSIZE64, &f->bytes) < 0)
 		return err_set(e, -errno, "%s: cannot find the size of the device: %s", path,
 			       strerror(errno));
@@ -237,18 +252,80 @@ static int set_direct(struct block_file *f, const struct block_image_config *cfg
 	return 0;
 }
 
-/* Open it here. */
+/* --- opening --- */
+
+/* O_NONBLOCK: a FIFO must not make us wait before we can refuse it. */
+static int open_flags(const struct block_file *f)
+{
+	return (f->writer ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+}
+
+static int err_open(const struct block_file *f, const char *path, int code, struct err *e)
+{
+	if (f->writer && (code == -EACCES || code == -EROFS))
+		return err_not_writable(path, code, e);
+	return err_set(e, code, "%s: %s", path, strerror(-code));
+}
+
+/* Who writes to a device claims it; of a file the flag has no meaning. */
+static bool wants_claim(const struct block_file *f, const char *path)
+{
+	struct stat st;
+
+	return f->writer && stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
+/* Open it here, with a device's claim if nobody has that. */
 static int open_path(struct block_file *f, const struct block_image_config *cfg, struct err *e)
 {
-	/* O_NONBLOCK: a FIFO must not make us wait before we can refuse it. */
-	f->fd = open(cfg->path,
-		     (f->writer ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (f->fd >= 0)
+	bool device = wants_claim(f, cfg->path);
+
+	f->fd = open(cfg->path, open_flags(f) | (device ? O_EXCL : 0));
+	if (f->fd < 0 && errno == EBUSY && device) {
+		f->unclaimed = true;
+		f->fd = open(cfg->path, open_flags(f));
+	}
+	return f->fd < 0 ? err_open(f, cfg->path, -errno, e) : 0;
+}
+
+/*
+ * Claim the device by another descriptor in place of the one there is. Patiently: a claim
+ * ends when the kernel closes the file, as a killed process's lock does.
+ */
+static int claim(struct block_file *f, const char *path, struct err *e)
+{
+	uint64_t until_ns = clock_now_ns() + LOCK_PATIENCE_NS;
+	int fd;
+
+	while ((fd = open(path, open_flags(f) | O_EXCL)) < 0 && errno == EBUSY &&
+	       clock_now_ns() < until_ns)
+		pause_briefly();
+	if (fd < 0 && errno == EBUSY)
+		return err_set(e, -EBUSY,
+			       "%s: this host uses the device, as a mounted file system, swap or "
+			       "part of another device: end that first, or use overlay here",
+			       path);
+	if (fd < 0)
+		return err_open(f, path, -errno, e);
+	(void)close(f->fd);
+	f->fd = fd;
+	f->unclaimed = false;
+	return 0;
+}
+
+/*
+ * Who has the claim that we did not get? A guest that has the lock, too: to wait for the lock
+ * says so, or outlasts it; and of an incoming guest that is its own source, on this host.
+ */
+static int settle_claim(struct block_file *f, const struct block_image_config *cfg, struct err *e)
+{
+	struct flock held = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int rc;
+
+	if (cfg->incoming && fcntl(f->fd, F_OFD_GETLK, &held) == 0 && held.l_type != F_UNLCK)
 		return 0;
-	if (f->writer && (errno == EACCES || errno == EROFS))
-		return err_set(e, -errno, "%s: %s: for writing; use it with overlay or readonly",
-			       cfg->path, strerror(errno));
-	return err_set(e, -errno, "%s: %s", cfg->path, strerror(errno));
+	rc = cfg->incoming ? 0 : take_lock(f, e);
+	return rc < 0 ? rc : claim(f, cfg->path, e);
 }
 
 /*
@@ -275,6 +352,8 @@ static int set_up(struct block_file *f, const struct block_image_config *cfg, st
 	f->path = strdup(cfg->path);
 	rc = f->path ? inspect(f, cfg->path, e)
 		     : err_set(e, -ENOMEM, "%s: %s", cfg->path, strerror(ENOMEM));
+	if (rc == 0 && f->unclaimed)
+		rc = settle_claim(f, cfg, e);
 	if (rc == 0 && !cfg->incoming)
 		rc = take_lock(f, e);
 	return rc < 0 ? rc : set_direct(f, cfg, e);

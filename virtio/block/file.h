@@ -20,6 +20,7 @@ struct block_file {
 	uint64_t bytes; /* as found when opened, or as resized */
 	bool direct;    /* O_DIRECT: offsets, lengths and memory in whole sectors */
 	bool is_device;
+	bool unclaimed; /* a device that is written to without its claim, see below */
 	bool can_punch; /* fallocate() can make holes */
 	/* fallocate() wants whole ones of these: a device's logical blocks, else sectors */
 	uint32_t block_bytes;
@@ -35,7 +36,15 @@ struct block_file {
  * process: descriptor and lock together can be handed to another process
  * (SCM_RIGHTS), and a migration can give the lock up and take it again while the
  * file stays open. QEMU and its tools take locks of the same kind and respect
- * ours. An incoming image is not locked yet: until block_file_take_lock() nothing
+ * ours.
+ *
+ * A block device that is written to is claimed as well (O_EXCL, open(2)): the lock is of one
+ * node in one /dev, the claim of the device. With it nobody mounts the device, swaps to it
+ * or makes another one of it or its partitions, and where somebody does that already it is
+ * refused. It belongs to the descriptor, too. An incoming guest whose source is on the same
+ * host goes without; readers do not claim anything.
+ *
+ * An incoming image is not locked yet: until block_file_take_lock() nothing
  * is written to it, and one sector read past the page cache to see if that works.
  *
  * 0, or -errno with the reason in @e; -EBUSY if somebody else holds the lock.

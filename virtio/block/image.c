@@ -304,13 +304,18 @@ static void image_cancel(struct block_queue *queue, struct block_request *rq)
 static int image_attach(struct block *b, struct loop *loop, struct block_queue **ret)
 {
 	struct image *img = container_of(b, struct image, block);
-	int fds[ENGINE_MAX_FILES] = { img->base.fd, img->overlay ? img->overlay->fd : -1 };
+	const struct engine_files files = {
+		.fds = { img->base.fd, img->overlay ? img->overlay->fd : -1 },
+		.nr = img->overlay ? 2 : 1,
+		/* Of a device the claim goes with the last reference, and others wait for that. */
+		.may_pin = !img->base.is_device,
+	};
 	struct image_queue *q = calloc(1, sizeof(*q));
 	int rc;
 
 	if (!q)
 		return -ENOMEM;
-	rc = engine_new(loop, fds, img->overlay ? 2 : 1, &q->engine);
+	rc = engine_new(loop, &files, &q->engine);
 	if (rc < 0) {
 		free(q);
 		return rc;

@@ -10,6 +10,7 @@ from .keys import Keys
 from .lab import Lab
 from .leaks import fds, links, memory_of, no_leaks, unix_sockets, vanishes
 from .linux import BOOT_S, PROMPT, READY, booted_linux, linux_guest
+from .loopdev import loop_device
 from .nethost import NetHost
 from .netns import NetNs, free_port
 from .proc import Proc, descendants, run, wait_end
@@ -20,8 +21,8 @@ __all__ = [
     "BOOT_S", "Control", "CpuGroup", "Guest", "HungFs", "Keys", "Lab", "NetHost", "NetNs",
     "Proc", "PROMPT", "Qemu", "QemuPC", "READY", "Receive", "Restored", "Skip", "Systemd",
     "alone", "booted_linux", "cpu_controller", "descendants", "each", "fds", "free_port",
-    "guest_image", "links", "linux_guest", "memory_of", "no_leaks", "require_file",
-    "require_kvm", "require_plain_build", "require_root", "require_tool",
+    "guest_image", "links", "linux_guest", "loop_device", "memory_of", "no_leaks",
+    "require_file", "require_kvm", "require_plain_build", "require_root", "require_tool",
     "require_user_namespaces", "run", "timeout", "tmp_dir", "unix_sockets", "vanishes",
     "wait_end",
 ]

@@ -101,6 +101,8 @@ class Systemd:
             if re.search("overlay|mount", said):
                 raise Skip(f"no root for systemd: {said.splitlines()[0]}") from None
             raise AssertionError(f"systemd does not start: {said}") from None
+        # As in a group with groups below it there may be nobody, or they get no controllers.
+        (self.cgroup.parent / "cgroup.procs").write_text(str(self.proc.pid), encoding="ascii")
         children = f"/proc/{self.proc.pid}/task/{self.proc.pid}/children"
         self.pid = int(pathlib.Path(children).read_text(encoding="ascii").split()[0])
 
