@@ -4,6 +4,7 @@
 #define FERRY_NET_NETDEV_H
 
 #include <net/if.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -132,6 +133,12 @@ struct netdev {
 
 enum netdev_kind { NETDEV_USER, NETDEV_TAP };
 
+/* Sockets that several user networks share; any of their loops counts. */
+struct netdev_sockets {
+	unsigned max;        /* const */
+	_Atomic unsigned nr; /* open, or about to be; relaxed */
+};
+
 /* What to open. Strings are the caller's and needed only during the call. */
 struct netdev_config {
 	enum netdev_kind kind;
@@ -155,12 +162,14 @@ struct netdev_config {
 	 * user: port forwards "tcp|udp:[HOSTADDR]:HOSTPORT-[GUESTADDR]:PORT"
 	 * (see user_fwd.h), and whether the guest is cut off from everything
 	 * but these. @max_sockets: how many the guest may have this process
-	 * open at a time; 0: NETDEV_MAX_SOCKETS.
+	 * open at a time; 0: NETDEV_MAX_SOCKETS. @sockets: how many by all networks
+	 * that were given the same, which stays until they are closed; NULL: no matter.
 	 */
 	const char *const *hostfwds;
 	unsigned nr_hostfwds;
 	bool restricted;
 	unsigned max_sockets;
+	struct netdev_sockets *sockets;
 };
 
 /* Open a back end; @e says in one line what is wrong and how to mend it. */

@@ -463,7 +463,8 @@ int netdev_open_user(struct netdev **ret, const struct netdev_config *cfg, struc
 	STAILQ_INIT(&u->fifo);
 	u->settle = (struct loop_timer){ .fn = settle, .opaque = u };
 	u->nd = (struct netdev){ .ops = &user_ops, .nr_pairs = 1, .mtu = (unsigned)sc.if_mtu };
-	rc = user_poll_init(&u->poll, cfg->max_sockets ? cfg->max_sockets : NETDEV_MAX_SOCKETS);
+	rc = user_poll_init(&u->poll, cfg->max_sockets ? cfg->max_sockets : NETDEV_MAX_SOCKETS,
+			    cfg->sockets);
 	if (rc < 0) {
 		free(u);
 		return err_set(e, rc, "user network: %s", strerror(-rc));

@@ -2,6 +2,7 @@
 // The descriptors of libslirp, watched as one.
 #include <errno.h>
 #include <slirp/libslirp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -44,18 +45,51 @@ static uint8_t from_epoll(uint32_t events)
 	return (uint8_t)ret;
 }
 
-int user_poll_init(struct user_poll *up, unsigned max_sockets)
+int user_poll_init(struct user_poll *up, unsigned max_sockets, struct netdev_sockets *shared)
 {
 	*up = (struct user_poll){
 		.epoll_fd = epoll_create1(EPOLL_CLOEXEC),
 		.max_sockets = max_sockets,
+		.shared = shared,
 		.highest = -1,
 	};
 	return up->epoll_fd < 0 ? -errno : 0;
 }
 
+/* --- what all networks together have --- */
+
+/* One more, unless all are taken. */
+static bool take_shared(struct netdev_sockets *s)
+{
+	if (!s || atomic_fetch_add_explicit(&s->nr, 1, memory_order_relaxed) < s->max)
+		return true;
+	atomic_fetch_sub_explicit(&s->nr, 1, memory_order_relaxed);
+	return false;
+}
+
+static void add_shared(struct netdev_sockets *s, unsigned nr)
+{
+	if (s)
+		atomic_fetch_add_explicit(&s->nr, nr, memory_order_relaxed);
+}
+
+static void drop_shared(struct netdev_sockets *s, unsigned nr)
+{
+	if (s)
+		atomic_fetch_sub_explicit(&s->nr, nr, memory_order_relaxed);
+}
+
+static bool is_full(const struct user_poll *up)
+{
+	const struct netdev_sockets *s = up->shared;
+
+	return up->nr_open >= up->max_sockets ||
+	       (s && atomic_load_explicit(&s->nr, memory_order_relaxed) >= s->max);
+}
+
 void user_poll_fini(struct user_poll *up)
 {
+	drop_shared(up->shared, up->nr_open + up->nr_asked);
 	close_fd(&up->epoll_fd);
 	free(up->fds);
 }
@@ -100,8 +134,11 @@ static void watch(struct user_poll *up, int fd, uint8_t wanted)
 
 static void count_open(struct user_poll *up, struct user_pollfd *pfd)
 {
-	up->nr_open += !pfd->open;
+	if (pfd->open)
+		return;
 	pfd->open = true;
+	up->nr_open++;
+	add_shared(up->shared, 1);
 }
 
 void user_poll_opened(struct user_poll *up, int fd)
@@ -114,7 +151,7 @@ void user_poll_opened(struct user_poll *up, int fd)
 
 bool user_poll_may_open(struct user_poll *up)
 {
-	if (up->nr_open + up->nr_asked >= up->max_sockets)
+	if (up->nr_open + up->nr_asked >= up->max_sockets || !take_shared(up->shared))
 		return false;
 	up->nr_asked++;
 	return true;
@@ -137,7 +174,7 @@ static int add_poll(int fd, int events, void *opaque)
 		return fd;
 	count_open(up, pfd);
 	/* Whoever connects to a port forward waits in the backlog. */
-	if (up->nr_open >= up->max_sockets && is_listening(fd))
+	if (is_full(up) && is_listening(fd))
 		return fd;
 	pfd->round = up->round;
 	pfd->pending = 0;
@@ -153,7 +190,9 @@ uint32_t user_poll_prepare(struct user_poll *up, struct Slirp *slirp)
 
 	up->round++;
 	slirp_pollfds_fill(slirp, &timeout_ms, add_poll, up);
-	up->nr_asked = 0; /* what was opened has been counted by now */
+	/* What was opened has been counted by now. */
+	drop_shared(up->shared, up->nr_asked);
+	up->nr_asked = 0;
 	for (int fd = 0; fd <= up->highest; fd++) {
 		if (up->fds[fd].wanted && up->fds[fd].round != up->round)
 			watch(up, fd, 0);
@@ -197,5 +236,6 @@ void user_poll_forget(struct user_poll *up, int fd)
 	if (fd < 0 || (unsigned)fd >= up->nr_fds)
 		return;
 	up->nr_open -= up->fds[fd].open;
+	drop_shared(up->shared, up->fds[fd].open);
 	up->fds[fd] = (struct user_pollfd){ 0 };
 }

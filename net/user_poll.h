@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "net/netdev.h"
 #include "util/compiler.h"
 
 struct Slirp;
@@ -37,13 +38,16 @@ struct user_poll {
 	unsigned max_sockets; /* const */
 	unsigned nr_open;     /* known to be open */
 	unsigned nr_asked;    /* times that user_poll_may_open() said yes since the last prepare */
+	struct netdev_sockets *shared; /* counts both too; NULL: there are no others */
 };
 
 /*
- * From @max_sockets on, nothing more is opened for the guest, nor accepted by
- * its port forwards (of which each may go one beyond). 0 or -errno.
+ * From @max_sockets on, or from those on that all together may have (@shared, may be NULL),
+ * nothing more is opened for the guest, nor accepted by its port forwards (of which each may
+ * go one beyond). 0 or -errno.
  */
-__must_check int user_poll_init(struct user_poll *up, unsigned max_sockets);
+__must_check int user_poll_init(struct user_poll *up, unsigned max_sockets,
+				struct netdev_sockets *shared);
 void user_poll_fini(struct user_poll *up);
 
 /* Collect what is ready and let libslirp handle it. */

@@ -26,9 +26,10 @@ struct fixture {
 	struct netdev *nd;
 	bool readable;
 	struct loop_timer deadline;
-	uint8_t frame[FRAME_BYTES]; /* the last received, header first */
-	size_t bytes;               /* of it without the header */
-	unsigned max_sockets;       /* for open_user() */
+	uint8_t frame[FRAME_BYTES];     /* the last received, header first */
+	size_t bytes;                   /* of it without the header */
+	unsigned max_sockets;           /* for open_user() */
+	struct netdev_sockets *sockets; /* the same */
 };
 
 static const uint8_t guest_mac[6] = { 0x02, 0, 0, 0, 0, 1 };
@@ -85,6 +86,7 @@ static void open_user(struct fixture *f, const char *hostfwd)
 		.hostfwds = &hostfwd,
 		.nr_hostfwds = hostfwd ? 1 : 0,
 		.max_sockets = f->max_sockets,
+		.sockets = f->sockets,
 	};
 	const struct netdev_client client = { on_readable, on_writable, f };
 	struct err e = { 0 };
@@ -535,6 +537,38 @@ static void test_datagram_sockets_are_bounded(void **state)
 	(void)close(fd);
 }
 
+/* Of two networks, the one gets what the other has left. */
+static void test_networks_share_sockets(void **state)
+{
+	struct netdev_sockets sockets = { .max = MAX_SOCKETS, .nr = MAX_SOCKETS - 3 };
+	struct fixture *f = *state;
+	unsigned before, port;
+	int fd = bind_any(SOCK_DGRAM, &port);
+
+	f->max_sockets = MAX_SOCKETS;
+	f->sockets = &sockets;
+	open_user(f, NULL);
+	settle(f);
+	before = nr_fds();
+	for (unsigned i = 0; i < MAX_SOCKETS; i++) {
+		send_datagram(f, 1000 + i, port);
+		send_datagram(f, 2000 + i, port);
+		settle(f);
+	}
+	assert_int_equal(nr_fds() - before, 3);
+	assert_int_equal(sockets.nr, MAX_SOCKETS);
+	sockets.nr -= 2; /* the other closes some */
+	for (unsigned i = 0; i < MAX_SOCKETS; i++) {
+		send_datagram(f, 3000 + i, port);
+		settle(f);
+	}
+	assert_int_equal(nr_fds() - before, 5);
+	f->nd->ops->detach(f->nd, 0);
+	netdev_close(take_ptr(f->nd));
+	assert_int_equal(sockets.nr, MAX_SOCKETS - 5);
+	(void)close(fd);
+}
+
 static void put_tcp_checksum(uint8_t *ip)
 {
 	uint32_t sum = IPPROTO_TCP + 20;
@@ -745,6 +779,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bounded_queue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_queue_forgets_readiness, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_datagram_sockets_are_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_networks_share_sockets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connections_are_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forwarded_connections_are_bounded, setup,
 						teardown),

@@ -308,6 +308,7 @@ static struct machine *new_machine(struct config *cfg, struct loop *loop, struct
 	m->restart.opaque = m;
 	(void)getrlimit(RLIMIT_NOFILE, &rl);
 	m->max_files = rl.rlim_cur;
+	m->sockets.max = (unsigned)MIN(rl.rlim_cur / 2, UINT32_MAX);
 	machine_nics_init(m);
 	return m;
 }

@@ -76,7 +76,8 @@ int machine_add_disk(struct machine *m, size_t i, struct block_given *given, str
 
 /*
  * The user networks share half of what this process may open: the rest is for
- * the control socket, consoles and whatever else the guest must not take.
+ * the control socket, consoles and whatever else the guest must not take. Those that
+ * were there before one comes keep their share, so the sum is counted as well (sockets).
  */
 static unsigned max_sockets(const struct machine *m)
 {
@@ -155,6 +156,7 @@ static int add_nic(struct machine *m, unsigned index, const struct machine_nic_g
 				.hostfwds = nic->hostfwd.items,
 				.nr_hostfwds = (unsigned)nic->hostfwd.nr,
 				.max_sockets = max_sockets(m),
+				.sockets = &m->sockets,
 				.mtu = nic->mtu,
 			},
 		.queue_size = nic->queue_size,

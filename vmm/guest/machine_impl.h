@@ -3,6 +3,7 @@
 #ifndef FERRY_VMM_GUEST_MACHINE_IMPL_H
 #define FERRY_VMM_GUEST_MACHINE_IMPL_H
 
+#include "net/netdev.h"
 #include "vmm/guest/machine.h"
 #include "vmm/guest/net_helper.h"
 #include "vmm/loop.h"
@@ -37,9 +38,10 @@ struct machine {
 	struct machine_listener listener;
 	struct boot *boot;
 	struct vm *vm;
-	struct pci_host *pci; /* the vm's */
-	struct acpi_pm *pm;   /* the vm's */
-	uint64_t max_files;   /* that the process may have open */
+	struct pci_host *pci;          /* the vm's */
+	struct acpi_pm *pm;            /* the vm's */
+	uint64_t max_files;            /* that the process may have open */
+	struct netdev_sockets sockets; /* of all user networks */
 	struct loop *io_loop; /* works the small virtio devices; NULL: there were none yet */
 
 	/* work the disks that come later; their threads start with the first of them */
