@@ -85,6 +85,8 @@ __must_check int section_verify(const uint8_t header[SECTION_HEADER_BYTES], cons
 struct section_sink {
 	int (*put)(void *opaque, uint32_t type, uint32_t id, const void *payload, size_t bytes,
 		   struct err *e);
+	/* The same for several, where together is cheaper; NULL: it is not. */
+	int (*put_all)(void *opaque, const struct section *items, size_t nr, struct err *e);
 	void *opaque;
 };
 
@@ -99,6 +101,8 @@ struct channel;
 /* The same on a channel. Receive skips unknown optional sections. 0 or -errno. */
 __must_check int section_send(struct channel *ch, uint32_t type, uint32_t id, const void *payload,
 			      size_t bytes, struct err *e);
+__must_check int section_send_all(struct channel *ch, const struct section *items, size_t nr,
+				  struct err *e);
 __must_check int section_recv(struct channel *ch, struct section *ret, struct err *e);
 
 static inline void section_fini(struct section *s)

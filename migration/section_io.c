@@ -10,6 +10,9 @@
 /* More optional sections in a row than any version will ever send. */
 #define MAX_SKIPPED 64U
 
+/* Sections that are sent at once: more than a machine without many devices has. */
+#define BATCH 32U
+
 static int err_channel(struct err *e, const struct channel *ch, int rc)
 {
 	const char *why = strerror(-rc);
@@ -23,19 +26,42 @@ static int err_channel(struct err *e, const struct channel *ch, int rc)
 	return err_set(e, rc, "%s: %s", channel_describe(ch), why);
 }
 
+/* In one system call, so that the peer wakes up once for them. */
+static int send_batch(struct channel *ch, const struct section *items, size_t nr)
+{
+	uint8_t headers[BATCH][SECTION_HEADER_BYTES];
+	struct iovec iov[2 * BATCH];
+
+	for (size_t i = 0; i < nr; i++) {
+		const struct section *s = &items[i];
+
+		section_seal(headers[i], s->type, s->id, s->payload, s->bytes);
+		iov[2 * i] = (struct iovec){ headers[i], SECTION_HEADER_BYTES };
+		iov[2 * i + 1] = (struct iovec){ s->payload, s->bytes };
+	}
+	return channel_sendv(ch, iov, (unsigned)(2 * nr));
+}
+
+int section_send_all(struct channel *ch, const struct section *items, size_t nr, struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < nr && rc == 0; i += BATCH)
+		rc = send_batch(ch, items + i, MIN(nr - i, (size_t)BATCH));
+	return rc < 0 ? err_channel(e, ch, rc) : 0;
+}
+
 int section_send(struct channel *ch, uint32_t type, uint32_t id, const void *payload, size_t bytes,
 		 struct err *e)
 {
-	uint8_t header[SECTION_HEADER_BYTES];
-	struct iovec iov[] = {
-		{ .iov_base = header, .iov_len = sizeof(header) },
-		{ .iov_base = (void *)(uintptr_t)payload, .iov_len = bytes },
+	const struct section s = {
+		.type = type,
+		.id = id,
+		.bytes = bytes,
+		.payload = (void *)(uintptr_t)payload,
 	};
-	int rc;
 
-	section_seal(header, type, id, payload, bytes);
-	rc = channel_sendv(ch, iov, bytes ? 2 : 1);
-	return rc < 0 ? err_channel(e, ch, rc) : 0;
+	return section_send_all(ch, &s, 1, e);
 }
 
 static int recv_one(struct channel *ch, struct section *ret, struct err *e)

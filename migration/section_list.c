@@ -124,6 +124,8 @@ int section_list_put(const struct section_list *list, const struct section_sink 
 {
 	int rc = 0;
 
+	if (sink->put_all)
+		return sink->put_all(sink->opaque, list->items, list->nr, e);
 	for (size_t i = 0; i < list->nr && rc == 0; i++) {
 		const struct section *s = &list->items[i];
 

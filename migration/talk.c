@@ -242,6 +242,11 @@ static int put_section(void *opaque, uint32_t type, uint32_t id, const void *pay
 	return talk_send(opaque, type, id, payload, bytes, e);
 }
 
+static int put_sections(void *opaque, const struct section *items, size_t nr, struct err *e)
+{
+	return talk_send_all(opaque, items, nr, e);
+}
+
 /* The oldest of the queue, which is not empty. */
 static struct section pop_locked(struct talk *t)
 {
@@ -289,7 +294,11 @@ static int get_section(void *opaque, struct section *ret, struct err *e)
 static void init(struct talk *t, const struct talk_params *params)
 {
 	t->p = *params;
-	t->sink = (struct section_sink){ .put = put_section, .opaque = t };
+	t->sink = (struct section_sink){
+		.put = put_section,
+		.put_all = put_sections,
+		.opaque = t,
+	};
 	t->source = (struct section_source){ .get = get_section, .opaque = t };
 	mutex_init(&t->send_lock);
 	mutex_init(&t->lock);
@@ -364,8 +373,7 @@ static void end_send(struct talk *t)
 	t->sending = false;
 }
 
-int talk_send(struct talk *t, uint32_t type, uint32_t id, const void *payload, size_t bytes,
-	      struct err *e)
+int talk_send_all(struct talk *t, const struct section *items, size_t nr, struct err *e)
 {
 	struct err why = { 0 };
 	int rc;
@@ -373,7 +381,7 @@ int talk_send(struct talk *t, uint32_t type, uint32_t id, const void *payload, s
 	mutex_lock(&t->send_lock);
 	rc = begin_send(t, e);
 	if (rc == 0) {
-		rc = section_send(t->p.ch, type, id, payload, bytes, &why);
+		rc = section_send_all(t->p.ch, items, nr, &why);
 		end_send(t);
 	}
 	mutex_unlock(&t->send_lock);
@@ -384,6 +392,19 @@ int talk_send(struct talk *t, uint32_t type, uint32_t id, const void *payload, s
 	(void)talk_explain(t, EXPLAIN_MS, &why);
 	end_talk(t, &why, false);
 	return err_set(e, why.code, "%s", why.text);
+}
+
+int talk_send(struct talk *t, uint32_t type, uint32_t id, const void *payload, size_t bytes,
+	      struct err *e)
+{
+	const struct section s = {
+		.type = type,
+		.id = id,
+		.bytes = bytes,
+		.payload = (void *)(uintptr_t)payload, /* it is only read */
+	};
+
+	return talk_send_all(t, &s, 1, e);
 }
 
 /* Whatever became of the conversation, and without waiting long. */

@@ -69,6 +69,8 @@ void talk_say_cancel(struct talk *t);
 /* Send and receive sections. 0, or -errno with why the conversation is over. */
 __must_check int talk_send(struct talk *t, uint32_t type, uint32_t id, const void *payload,
 			   size_t bytes, struct err *e);
+__must_check int talk_send_all(struct talk *t, const struct section *items, size_t nr,
+			       struct err *e);
 __must_check int talk_recv(struct talk *t, uint32_t type, struct section *ret, struct err *e);
 
 /* Messages, with exactly @nr values (of 8 bytes each). */
