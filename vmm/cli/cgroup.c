@@ -21,6 +21,8 @@
 
 /* The guest's process has started the keeper, and that ferry-net. */
 #define MAX_GENERATIONS 2
+/* PF_KTHREAD of the kernel, among the flags in /proc/PID/stat; proc(5) */
+#define KERNEL_THREAD 0x00200000UL
 
 /* All of a small file, as text. 0 or -errno. */
 static int read_file(const char *dir, const char *name, char *buf, size_t len)
@@ -65,26 +67,47 @@ static bool find_path(const char *membership, char *path, size_t len)
 	return path_len < len;
 }
 
-/* Who started process @pid; 0: it has ended, or that is not to be found out. */
-static pid_t parent_of(pid_t pid)
+struct process {
+	pid_t parent;
+	unsigned long flags;
+};
+
+/* From /proc/PID/stat. False: it has ended. */
+static bool look_at(pid_t pid, struct process *ret)
 {
 	char dir[32], text[512];
 	const char *end;
+	int parent;
 
 	(void)snprintf(dir, sizeof(dir), "/proc/%d", (int)pid);
 	if (read_file(dir, "stat", text, sizeof(text)) < 0)
-		return 0;
-	/* "PID (NAME) STATE PPID": the name may have anything in it. */
+		return false;
+	/* "PID (NAME) STATE PARENT GROUP SESSION TTY TTY-GROUP FLAGS"; a NAME may be anything. */
 	end = strrchr(text, ')');
-	return end && strlen(end) > 4 ? (pid_t)strtol(end + 4, NULL, 10) : 0;
+	/* NOLINTNEXTLINE(cert-err34-c): the kernel wrote the numbers */
+	if (!end || sscanf(end, ") %*c %d %*d %*d %*d %*d %lu", &parent, &ret->flags) != 2)
+		return false;
+	ret->parent = parent;
+	return true;
 }
 
-/* Is @pid the guest's process, or one that this needs? */
+/*
+ * Is @pid the guest's process, or one that this needs? KVM's own thread for a guest is, which
+ * has no number (0) in a namespace of processes.
+ */
 static bool belongs_to(pid_t pid, pid_t guest)
 {
-	for (unsigned i = 0; i < MAX_GENERATIONS && pid > 0 && pid != guest; i++)
-		pid = parent_of(pid);
-	return pid == guest;
+	struct process p = { .parent = pid };
+
+	for (unsigned i = 0; i <= MAX_GENERATIONS && p.parent != guest; i++) {
+		if (p.parent == 0 && i == 0)
+			return true;
+		if (!look_at(p.parent, &p))
+			return false;
+		if (p.flags & KERNEL_THREAD)
+			return i == 0;
+	}
+	return p.parent == guest;
 }
 
 /* Is the guest's process in there, and nobody else? */

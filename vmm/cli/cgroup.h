@@ -16,9 +16,10 @@
 	}
 
 /*
- * The folder below @root of the cgroup with the cpu controller that the guest's process @pid is
- * in, with nobody but what it has started (the keeper, ferry-net): by @membership, which is the
- * text of /proc/PID/cgroup. 0, or -errno with what is missing and the remedy in @e.
+ * The folder below @root of the cgroup with the cpu controller that the guest's process @pid
+ * is in, with nobody but what it has started (the keeper, ferry-net, KVM's thread in the
+ * kernel): by @membership, which is the text of /proc/PID/cgroup. 0, or -errno with what is
+ * missing and the remedy in @e.
  */
 __must_check int cgroup_find(const char *root, const char *membership, pid_t pid,
 			     char ret_dir[PATH_MAX], struct err *e);

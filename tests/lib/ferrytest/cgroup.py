@@ -49,7 +49,7 @@ def cpu_controller():
 
 class CpuGroup:
     """A control group with the cpu controller, below one. Use as a context manager; what is in it
-    must have ended before it does."""
+    must have ended before it does. In place of a network namespace it has a program start in it."""
 
     def __init__(self, root, name):
         self.path = root / f"ferrytest-{os.getpid()}-{name}"
@@ -58,6 +58,10 @@ class CpuGroup:
     def add(self, pid):
         """All threads of a process."""
         (self.path / "cgroup.procs").write_text(str(pid), encoding="ascii")
+
+    def prefix(self):
+        """What to put before a command to start it inside."""
+        return ["sh", "-c", "echo 0 > \"$0/cgroup.procs\" && exec \"$@\"", str(self.path)]
 
     def read(self, name):
         """A file of it, without its last newline."""
