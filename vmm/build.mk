@@ -89,6 +89,7 @@ vmm_TOP := \
 		vmm/control/request.c \
 		vmm/control/schema.c \
 		vmm/control/stats.c \
+		vmm/control/survey.c \
 		vmm/control/vcpus.c \
 		vmm/dump/core_file.c \
 		vmm/dump/dump.c \

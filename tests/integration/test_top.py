@@ -5,10 +5,12 @@ import fcntl
 import json
 import re
 import signal
+import socket
 import struct
 import termios
+import time
 
-from ferrytest import Guest, each, tmp_dir
+from ferrytest import Guest, each, timeout, tmp_dir
 
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 
@@ -76,6 +78,55 @@ def test_guest_that_hangs():
         lazy.signal(signal.SIGCONT)
     assert re.search(r"^lazy +no answer +- +- .* -$", text, re.M), text
     assert rows["lazy"]["state"] == "no answer" and rows["busy"]["state"] == "running"
+
+
+@contextlib.contextmanager
+def stopped(folder, count):
+    """Guests that hang."""
+    with contextlib.ExitStack() as stack:
+        many = [stack.enter_context(Guest("idle", name=f"hung{i}", net="none", runtime=folder))
+                for i in range(count)]
+        for guest in many:
+            guest.wait_for("^idle ready")
+            guest.signal(signal.SIGSTOP)
+        yield many
+        for guest in many:
+            guest.signal(signal.SIGCONT)
+
+
+@timeout(120)
+@each(crowd=[False, True])
+def test_many_guests_that_hang(crowd):
+    """They are asked all at once: it takes as long as for one, and who answers is not delayed."""
+    with tmp_dir() as folder, Guest("idle", name="well", net="none", runtime=folder) as well, \
+            stopped(folder, 5) as many, contextlib.ExitStack() as stack:
+        well.wait_for("^idle ready")
+        names = [guest.name for guest in many]
+        if crowd:  # nobody can connect to it any more
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    client = stack.enter_context(socket.socket(socket.AF_UNIX))
+                    client.setblocking(False)
+                    client.connect(str(many[0].socket_path()))
+        begin_s = time.monotonic()
+        with top(well, "--json", "-n", 2, "-d", 1) as done:
+            assert done.wait() == 0, done.err.text
+            tables = [json.loads(line) for line in done.out.text.splitlines()]
+        # Three times: once before the first table. One after the other it would be 30 s.
+        assert 6 <= time.monotonic() - begin_s < 15
+        assert done.out.arrivals[-1] - done.out.arrivals[0] < 5
+        for table in tables:
+            assert [row["name"] for row in table] == [*names, "well"]
+            assert [row["state"] for row in table] == ["no answer"] * 5 + ["running"]
+        begin_s = time.monotonic()
+        with well.ferry("list", "--json") as listed:
+            assert listed.wait() == 0
+            rows = {row["name"]: row for row in json.loads(listed.out.text)}
+        assert time.monotonic() - begin_s < 7
+        assert rows["well"]["status"] == "running" and rows["hung4"] == {
+            "name": "hung4", "status": "no answer"}
+        with well.ferry("info", "hung0") as info:
+            assert info.wait() == 1 and "does not answer" in info.err.text, info.err.text
 
 
 def test_keys():

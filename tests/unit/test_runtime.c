@@ -130,9 +130,11 @@ static void test_full_backlog(void **state)
 	(void)state;
 	(void)alarm(10); /* a hang is the failure */
 	assert_int_equal(runtime_claim(&claim, "web", true, &e), 0);
-	while ((fds[nr] = runtime_connect("web", &pid, &e)) >= 0)
+	while ((fds[nr] = runtime_connect("web", false, &pid, &e)) >= 0)
 		assert_true(++nr < ARRAY_SIZE(fds));
-	assert_int_equal(fds[nr], -ETIMEDOUT);
+	assert_int_equal(fds[nr], -EAGAIN);
+	for (unsigned i = 0; i < 200; i++) /* 40 s, were there a wait */
+		assert_int_equal(runtime_connect("web", true, &pid, &e), -EAGAIN);
 	assert_int_equal(runtime_check_free("web", &e), -EEXIST);
 	while (nr > 0)
 		(void)close(fds[--nr]);
@@ -150,17 +152,17 @@ static void test_connect_and_list(void **state)
 	int fd;
 
 	(void)state;
-	assert_int_equal(runtime_connect("web", &pid, &e), -ENOENT);
+	assert_int_equal(runtime_connect("web", false, &pid, &e), -ENOENT);
 	assert_int_equal(runtime_claim(&web, "web", false, &e), 0);
 	assert_int_equal(runtime_claim(&db, "db", true, &e), 0);
 	assert_int_equal(stat(web.path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 	assert_int_equal(stat(db.path, &st), -1);
-	fd = runtime_connect("web", &pid, &e);
+	fd = runtime_connect("web", false, &pid, &e);
 	assert_true(fd >= 0);
 	assert_int_equal(pid, getpid());
 	(void)close(fd);
-	fd = runtime_connect("db", &pid, &e);
+	fd = runtime_connect("db", false, &pid, &e);
 	assert_true(fd >= 0);
 	(void)close(fd);
 	assert_int_equal(runtime_names(&names, &e), 2);

@@ -10,8 +10,9 @@
 
 #include "util/io.h"
 #include "vmm/cli/guests.h"
+#include "vmm/control/survey.h"
 
-#define LIST_TIMEOUT_S 2
+#define LIST_TIMEOUT_MS 2000
 
 const struct field plain_fields[] = {
 	{ "json", &field_flag, offsetof(struct plain_options, json), .help = "print JSON" },
@@ -62,40 +63,52 @@ static void print_list_row(const json_t *info)
 		     (uint64_t)(get_int(info, "memory") >> 20), uptime);
 }
 
-/* What @name says of itself. NULL: it has just ended. */
-static json_t *ask_guest(const char *name)
+/* What a guest says of itself. NULL: it has just ended. */
+static json_t *list_row(const char *name, const struct survey_answer *a)
 {
-	struct control_client c;
-	json_t *info = NULL;
-	struct err e;
-	int rc = client_open(&c, name, LIST_TIMEOUT_S, &e);
-
-	if (rc == 0) {
-		rc = client_execute(&c, "ferry-info", &info, &e);
-		client_close(&c);
-	}
-	if (rc == 0 || rc == -ENOENT || rc == -EPIPE)
-		return info;
+	if (a->returned[0])
+		return json_incref(a->returned[0]);
+	if (a->error == -ENOENT || a->error == -EPIPE)
+		return NULL;
 	return json_pack("{s:s, s:s}", "name", name, "status", "no answer");
+}
+
+/* All of @g into @array. */
+static int ask_guests(const struct cli *cli, const struct guests *g, json_t *array, struct err *e)
+{
+	static const char *const question[] = { "ferry-info" };
+	struct survey_answer *answers = calloc(g->nr + 1, sizeof(*answers));
+	int rc = answers ? survey_ask(g->names, g->nr, question, 1, LIST_TIMEOUT_MS, answers)
+			 : -ENOMEM;
+
+	if (rc < 0)
+		(void)err_set(e, rc, "out of memory");
+	for (unsigned i = 0; rc == 0 && i < g->nr; i++) {
+		json_t *row = list_row(g->names[i], &answers[i]);
+
+		if (row)
+			(void)json_array_append_new(array, row);
+		else if (g->one)
+			rc = err_set(e, -ENOENT, "no guest called %s is running", cli->arg);
+	}
+	if (answers)
+		survey_forget(answers, g->nr);
+	free(answers);
+	return rc;
 }
 
 int cli_list(const struct cli *cli)
 {
 	struct guests_options o = { 0 };
-	json_t *array = json_array(), *info;
+	json_t *array = json_array();
 	struct guests g = { 0 };
 	struct err e = { 0 };
 	int rc = cli_apply(cli, &o, &e);
 
 	if (rc == 0)
 		rc = guests_find(cli, o.all || !cli->arg, &g, &e);
-	for (unsigned i = 0; rc == 0 && i < g.nr; i++) {
-		info = ask_guest(g.names[i]);
-		if (info)
-			(void)json_array_append_new(array, info);
-		else if (g.one)
-			rc = err_set(&e, -ENOENT, "no guest called %s is running", cli->arg);
-	}
+	if (rc == 0)
+		rc = ask_guests(cli, &g, array, &e);
 	guests_free(&g);
 	if (rc < 0) {
 		json_decref(array);

@@ -38,8 +38,8 @@ struct top_sample {
 };
 
 /*
- * Ask all guests; rates are those since @before (nr 0: none, then they are 0). One that
- * does not answer within two seconds is there with that status. 0 or -errno with @e;
+ * Ask all guests, at once; rates are those since @before (nr 0: none, then they are 0). One
+ * that does not answer within two seconds is there with that status. 0 or -errno with @e;
  * top_free() releases it.
  */
 __must_check int top_take(struct top_sample *ret, const struct top_sample *before, struct err *e);

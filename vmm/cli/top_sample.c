@@ -6,10 +6,10 @@
 
 #include "util/clock.h"
 #include "vmm/cli/top.h"
-#include "vmm/control/client.h"
+#include "vmm/control/survey.h"
 #include "vmm/guest/runtime.h"
 
-#define ANSWER_TIMEOUT_S 2
+#define ANSWER_TIMEOUT_MS 2000
 
 static uint64_t get(const json_t *obj, const char *key)
 {
@@ -55,39 +55,25 @@ static void read_info(struct top_guest *g, const json_t *info)
 	read_nics(g, json_object_get(info, "nics"));
 }
 
-/* Pages are counted only while a guest is moved. */
-static void read_dirty_rate(struct top_guest *g, struct control_client *c)
-{
-	json_t *migration;
-
-	if (client_execute(c, "query-migrate", &migration, NULL) < 0)
-		return;
-	g->dirty_s = (double)get(json_object_get(migration, "ram"), "dirty-pages-rate");
-	json_decref(migration);
-}
+/* What is asked of each guest; pages are counted only while it is moved. */
+enum { ASK_INFO, ASK_MIGRATION, NR_QUESTIONS };
+static const char *const questions[NR_QUESTIONS] = {
+	[ASK_INFO] = "ferry-info",
+	[ASK_MIGRATION] = "query-migrate",
+};
 
 /* False: it has just ended. */
-static bool ask(struct top_guest *g, const char *name)
+static bool read_answer(struct top_guest *g, const char *name, const struct survey_answer *a)
 {
-	struct control_client c;
-	json_t *info = NULL;
-	struct err e;
-	int rc = client_open(&c, name, ANSWER_TIMEOUT_S, &e);
+	const json_t *info = a->returned[ASK_INFO], *migration = a->returned[ASK_MIGRATION];
 
-	*g = (struct top_guest){ .at_ns = clock_now_ns() };
+	*g = (struct top_guest){ .at_ns = a->at_ns };
 	(void)snprintf(g->name, sizeof(g->name), "%s", name);
 	(void)snprintf(g->status, sizeof(g->status), "no answer");
-	if (rc < 0)
-		return rc != -ENOENT && rc != -EPIPE;
-	rc = client_execute(&c, "ferry-info", &info, &e);
-	if (rc == 0) {
-		g->at_ns = clock_now_ns();
+	if (info)
 		read_info(g, info);
-		read_dirty_rate(g, &c);
-		json_decref(info);
-	}
-	client_close(&c);
-	return rc != -EPIPE;
+	g->dirty_s = (double)get(json_object_get(migration, "ram"), "dirty-pages-rate");
+	return a->error != -ENOENT && a->error != -EPIPE;
 }
 
 static double rate(uint64_t now, uint64_t before, double seconds)
@@ -115,24 +101,41 @@ static void compare(struct top_guest *g, const struct top_sample *before)
 	g->iops = rate(g->disk_ops, old->disk_ops, s);
 }
 
+static int ask_all(struct top_sample *sample, char *const *names, size_t nr,
+		   const struct top_sample *before)
+{
+	struct survey_answer *answers = calloc(nr + 1, sizeof(*answers));
+	int rc = -ENOMEM;
+
+	sample->guests = calloc(nr + 1, sizeof(*sample->guests));
+	if (sample->guests && answers)
+		rc = survey_ask(names, nr, questions, NR_QUESTIONS, ANSWER_TIMEOUT_MS, answers);
+	for (size_t i = 0; rc == 0 && i < nr; i++) {
+		if (!read_answer(&sample->guests[sample->nr], names[i], &answers[i]))
+			continue;
+		compare(&sample->guests[sample->nr], before);
+		sample->nr++;
+	}
+	if (answers)
+		survey_forget(answers, nr);
+	free(answers);
+	return rc;
+}
+
 int top_take(struct top_sample *ret, const struct top_sample *before, struct err *e)
 {
 	struct top_sample sample = { 0 };
 	char **names;
-	int nr = runtime_names(&names, e);
+	int nr = runtime_names(&names, e), rc;
 
 	if (nr < 0)
 		return nr;
-	sample.guests = calloc((size_t)nr + 1, sizeof(*sample.guests));
-	for (int i = 0; sample.guests && i < nr; i++) {
-		if (!ask(&sample.guests[sample.nr], names[i]))
-			continue;
-		compare(&sample.guests[sample.nr], before);
-		sample.nr++;
-	}
+	rc = ask_all(&sample, names, (size_t)nr, before);
 	runtime_free_names(names, nr);
-	if (!sample.guests)
-		return err_set(e, -ENOMEM, "out of memory");
+	if (rc < 0) {
+		top_free(&sample);
+		return err_set(e, rc, "out of memory");
+	}
 	*ret = sample;
 	return 0;
 }

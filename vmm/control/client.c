@@ -33,15 +33,15 @@ void client_set_timeout(const struct control_client *c, unsigned timeout_s)
 	set_timeout_us(c, timeout_s * 1000000ULL);
 }
 
-/* Read what there is. Bytes, 0 at the end, or -errno. */
-static ssize_t fill(struct control_client *c)
+/* Read what there is; @flags as recv(2)'s. Bytes, 0 at the end, or -errno. */
+static ssize_t fill(struct control_client *c, int flags)
 {
 	ssize_t n;
 
 	if (c->bytes == CLIENT_BUFFER_BYTES)
 		return -EMSGSIZE;
 	do {
-		n = recv(c->fd, c->buf + c->bytes, CLIENT_BUFFER_BYTES - c->bytes, 0);
+		n = recv(c->fd, c->buf + c->bytes, CLIENT_BUFFER_BYTES - c->bytes, flags);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
@@ -58,26 +58,49 @@ static int err_read(ssize_t rc, struct err *e)
 	return err_set(e, (int)rc, "control socket: %s", strerror((int)-rc));
 }
 
-/* The next line as JSON, a new reference. 0 or -errno. */
-static int receive(struct control_client *c, json_t **ret, struct err *e)
+/* Take the line that ends at @end as JSON, a new reference. 0 or -errno. */
+static int take_line(struct control_client *c, const char *end, json_t **ret, struct err *e)
 {
-	char *end;
-	size_t len;
+	size_t len = (size_t)(end - c->buf) + 1;
 
-	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): err_set() is never 0 */
-	while (!(end = memchr(c->buf, '\n', c->bytes))) {
-		ssize_t rc = fill(c);
-
-		if (rc <= 0)
-			return err_read(rc, e);
-	}
-	len = (size_t)(end - c->buf) + 1;
 	*ret = json_loadb(c->buf, len, 0, NULL);
 	c->bytes -= len;
 	memmove(c->buf, c->buf + len, c->bytes);
 	if (!*ret)
 		return err_set(e, -EPROTO, "control socket: not a ferry guest on the other end");
 	return 0;
+}
+
+int client_hear(struct control_client *c, json_t **ret, struct err *e)
+{
+	const char *end;
+	ssize_t rc;
+
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): not before it was made */
+	while (!(end = memchr(c->buf, '\n', c->bytes))) {
+		rc = fill(c, MSG_DONTWAIT);
+		if (rc == -ETIMEDOUT)
+			return 0;
+		if (rc <= 0)
+			return err_read(rc, e);
+	}
+	rc = take_line(c, end, ret, e);
+	return rc < 0 ? (int)rc : 1;
+}
+
+/* The next line as JSON, a new reference. 0 or -errno. */
+static int receive(struct control_client *c, json_t **ret, struct err *e)
+{
+	const char *end;
+
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): err_set() is never 0 */
+	while (!(end = memchr(c->buf, '\n', c->bytes))) {
+		ssize_t rc = fill(c, 0);
+
+		if (rc <= 0)
+			return err_read(rc, e);
+	}
+	return take_line(c, end, ret, e);
 }
 
 /* @args is taken over; NULL: none. @fd: -1: none. */
@@ -253,14 +276,13 @@ int client_negotiate(struct control_client *c, struct err *e)
 	return rc < 0 ? rc : client_execute(c, "qmp_capabilities", NULL, e);
 }
 
-int client_connect(struct control_client *c, const char *name, unsigned timeout_s, struct err *e)
+static int open_socket(struct control_client *c, const char *name, bool now, struct err *e)
 {
 	pid_t pid = 0;
 
-	*c = (struct control_client){ .fd = runtime_connect(name, &pid, e), .pidfd = -1 };
+	*c = (struct control_client){ .fd = runtime_connect(name, now, &pid, e), .pidfd = -1 };
 	if (c->fd < 0)
 		return c->fd;
-	client_set_timeout(c, timeout_s);
 	c->pidfd = pidfd_open(pid, 0);
 	c->buf = malloc(CLIENT_BUFFER_BYTES);
 	if (c->pidfd >= 0 && c->buf)
@@ -268,6 +290,25 @@ int client_connect(struct control_client *c, const char *name, unsigned timeout_
 	client_close(c);
 	(void)err_set(e, -ENOENT, "guest %s has just ended", name);
 	return -ENOENT;
+}
+
+int client_connect(struct control_client *c, const char *name, unsigned timeout_s, struct err *e)
+{
+	int rc = open_socket(c, name, false, e);
+
+	if (rc == 0)
+		client_set_timeout(c, timeout_s);
+	return rc == -EAGAIN ? -ETIMEDOUT : rc;
+}
+
+int client_connect_now(struct control_client *c, const char *name, struct err *e)
+{
+	return open_socket(c, name, true, e);
+}
+
+int client_tell(const struct control_client *c, const char *command, struct err *e)
+{
+	return send_command(c, command, NULL, -1, e);
 }
 
 int client_open(struct control_client *c, const char *name, unsigned timeout_s, struct err *e)
@@ -299,7 +340,7 @@ int client_wait_event(struct control_client *c, unsigned timeout_ms, struct err 
 		return err_set(e, -errno, "control socket: %s", strerror(errno));
 	if (rc <= 0)
 		return 0;
-	rc = (int)fill(c);
+	rc = (int)fill(c, 0);
 	return rc > 0 ? 0 : err_read(rc, e);
 }
 

@@ -30,6 +30,21 @@ struct control_client {
 __must_check int client_connect(struct control_client *c, const char *name, unsigned timeout_s,
 				struct err *e);
 
+/* The same without any wait; -EAGAIN: too many connections wait for it already. */
+__must_check int client_connect_now(struct control_client *c, const char *name, struct err *e);
+
+/*
+ * For a client that never waits: say @command, which is short, and hear of what it returns
+ * later. 0 or -errno with @e.
+ */
+__must_check int client_tell(const struct control_client *c, const char *command, struct err *e);
+
+/*
+ * What has arrived by now. 1: a whole message, *@ret, a new reference; 0: not yet; or -errno
+ * with @e, -EPIPE where the guest has ended.
+ */
+__must_check int client_hear(struct control_client *c, json_t **ret, struct err *e);
+
 /* Read the greeting, and negotiate. 0, -ETIMEDOUT or -errno, with @e. */
 __must_check int client_negotiate(struct control_client *c, struct err *e);
 

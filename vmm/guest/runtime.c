@@ -166,10 +166,11 @@ static bool is_locked(int lock_fd, const char *name)
 	return fcntl(lock_fd, F_OFD_GETLK, &fl) == 0 && fl.l_type != F_UNLCK;
 }
 
-/* -EAGAIN: somebody is there, but does not accept. */
-static int connect_to(const struct runtime_addr *addr)
+/* -EAGAIN: somebody is there, but does not accept. @now: do not wait for that. */
+static int connect_to(const struct runtime_addr *addr, bool now)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (now ? SOCK_NONBLOCK : 0), 0);
 	const struct timeval patience = { .tv_usec = 200000 };
 
 	if (fd < 0)
@@ -255,7 +256,7 @@ static bool taken_by(const char *dir, const char *name, bool ephemeral)
 	struct runtime_addr addr;
 
 	if (runtime_addr(dir, name, ephemeral, &addr, NULL) == 0)
-		fd = connect_to(&addr);
+		fd = connect_to(&addr, false);
 	return fd >= 0 || fd == -EAGAIN;
 }
 
@@ -345,7 +346,7 @@ static int check_peer(int fd, pid_t *ret_pid, struct err *e)
 	return 0;
 }
 
-int runtime_connect(const char *name, pid_t *ret_pid, struct err *e)
+int runtime_connect(const char *name, bool now, pid_t *ret_pid, struct err *e)
 {
 	_cleanup_close_ int fd = -1;
 	struct runtime_addr addr;
@@ -357,16 +358,16 @@ int runtime_connect(const char *name, pid_t *ret_pid, struct err *e)
 	for (int abstract = 0; rc == 0 && fd < 0 && fd != -EAGAIN && abstract <= 1; abstract++) {
 		rc = runtime_addr(dir, name, abstract, &addr, e);
 		if (rc == 0)
-			fd = connect_to(&addr);
+			fd = connect_to(&addr, now);
 	}
 	if (rc < 0)
 		return rc;
-	if (fd == -EACCES)
-		return err_set(e, fd, "guest %s: %s", name, strerror(-fd));
 	if (fd == -EAGAIN)
-		return err_set(e, -ETIMEDOUT, "guest %s does not answer", name);
-	if (fd < 0)
+		return err_set(e, fd, "guest %s does not answer", name);
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
 		return err_set(e, -ENOENT, "no guest called %s is running: see 'ferry list'", name);
+	if (fd < 0)
+		return err_set(e, fd, "guest %s: %s", name, strerror(-fd));
 	rc = check_peer(fd, ret_pid, e);
 	return rc < 0 ? rc : take_fd(&fd);
 }

@@ -87,10 +87,11 @@ static inline void runtime_claim_init(struct runtime_claim *claim)
 
 /*
  * Connect to the control socket of @name; its owner is this user or root, its
- * process *@ret_pid. Returns the descriptor, -ENOENT where no guest has the
- * name, or -errno.
+ * process *@ret_pid. Returns the descriptor, -ENOENT where no guest has the name, -EAGAIN where
+ * one has, but too many connections wait for it already (not before 200 ms, unless @now), or
+ * -errno.
  */
-__must_check int runtime_connect(const char *name, pid_t *ret_pid, struct err *e);
+__must_check int runtime_connect(const char *name, bool now, pid_t *ret_pid, struct err *e);
 
 /*
  * Remove what a dead guest called @name left in the directory. False: it is
