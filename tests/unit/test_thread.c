@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -109,7 +109,7 @@ static void *get_names(void *ret)
 	char (*names)[16] = ret;
 
 	(void)prctl(PR_GET_NAME, names[0]);
-	(void)strcpy(names[1], thread_own_name());
+	(void)snprintf(names[1], sizeof(names[1]), "%s", thread_own_name());
 	return NULL;
 }
 
