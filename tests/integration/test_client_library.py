@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 
-from ferrytest import Guest, guest_image, run, timeout, tmp_dir
+from ferrytest import Guest, guest_image, run, sanitizer_flags, timeout, tmp_dir
 from ferrytest.paths import BUILD, FERRY, TOP
 
 PROGRAM = r"""
@@ -70,7 +70,8 @@ def install(folder):
     """ferry below a folder; what a compiler needs to use the library there."""
     run("make", "-C", TOP, "install", f"PREFIX={folder}", f"O={BUILD}", timeout_s=100)
     env = {**os.environ, "PKG_CONFIG_PATH": f"{folder}/lib/pkgconfig"}
-    return shlex.split(run("pkg-config", "--cflags", "--libs", "ferry-client", env=env))
+    flags = shlex.split(run("pkg-config", "--cflags", "--libs", "ferry-client", env=env))
+    return flags + sanitizer_flags()
 
 
 @timeout(180)

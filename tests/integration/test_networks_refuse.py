@@ -88,9 +88,10 @@ class Host(NetHost):
 
 def test_create():
     with Host() as host:
+        before = None
         for argv, status, words in REFUSED:
             print(argv)
-            host.refused("create", *argv, words=words, status=status)
+            before = host.refused("create", *argv, words=words, status=status, before=before)
 
 
 def test_networks_do_not_overlap_each_other():
@@ -125,10 +126,12 @@ def test_nics(dry):
         host.net_command("create", "lab", "--mode", "nat", "--ipv4", "10.9.0.1/24", "--ipv6",
                          "fd00:9::1/64")
         (host.defs / "broken.json").write_text("{\"name\": \"broken\", ", encoding="ascii")
+        before = None
         for net, status, words in REFUSED_NICS:
             print(net)
-            with host.unchanged(), Guest("net", *["--dry-run"][:dry], net=net, netns=host,
-                                         runtime=host.runtime, env=host.env) as guest:
+            with host.unchanged(before) as before, \
+                    Guest("net", *["--dry-run"][:dry], net=net, netns=host, runtime=host.runtime,
+                          env=host.env) as guest:
                 assert guest.wait() == status
                 lines = guest.err.text.splitlines()
                 assert len(lines) == 1, lines

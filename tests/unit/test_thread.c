@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -95,13 +96,18 @@ static int status_of(void *(*fn)(void *), void *arg, int sig)
 
 static void test_handlers_run(void **state)
 {
+	void *addr;
+
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(own_mistakes); i++) {
 		int sig = own_mistakes[i];
 
 		assert_int_equal(status_of(blunder, &sig, sig), HEARD + sig);
 	}
-	assert_int_equal(status_of(touch_nothing, NULL, SIGSEGV), HEARD + SIGSEGV);
+	addr = mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(addr, MAP_FAILED);
+	assert_int_equal(status_of(touch_nothing, addr, SIGSEGV), HEARD + SIGSEGV);
+	(void)munmap(addr, 1);
 }
 
 static void *get_names(void *ret)

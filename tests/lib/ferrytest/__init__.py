@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a test of ferry needs: `from ferrytest import *` and go."""
 from .case import (Skip, alone, each, require_file, require_kvm, require_plain_build, require_root,
-                   require_tool, require_user_namespaces, timeout, tmp_dir)
+                   require_tool, require_user_namespaces, sanitizer_flags, timeout, tmp_dir)
 from .cgroup import CpuGroup, cpu_controller
 from .control import Control
 from .guest import Guest, Qemu, QemuPC, Restored, guest_image
@@ -23,6 +23,6 @@ __all__ = [
     "alone", "booted_linux", "cpu_controller", "descendants", "each", "fds", "free_port",
     "guest_image", "links", "linux_guest", "loop_device", "memory_of", "no_leaks",
     "require_file", "require_kvm", "require_plain_build", "require_root", "require_tool",
-    "require_user_namespaces", "run", "timeout", "tmp_dir", "unix_sockets", "vanishes",
-    "wait_end",
+    "require_user_namespaces", "run", "sanitizer_flags", "timeout", "tmp_dir", "unix_sockets",
+    "vanishes", "wait_end",
 ]

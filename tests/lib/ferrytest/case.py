@@ -68,9 +68,16 @@ def require_user_namespaces():
         raise Skip("the kernel makes no user namespaces here: they are off, or this is a chroot")
 
 
+def sanitizer_flags():
+    """What a program has to be linked with that uses parts of this build of ferry."""
+    found = re.search(rb"__([at])san_init", FERRY.read_bytes())
+    return [{b"a": "-fsanitize=address,undefined", b"t": "-fsanitize=thread"}[found[1]]] \
+        if found else []
+
+
 def require_plain_build():
     """Skip the test where ferry has a sanitizer in it, which needs what confinement takes."""
-    if re.search(rb"__[at]san_init", FERRY.read_bytes()):
+    if sanitizer_flags():
         raise Skip("a build with a sanitizer is confined less")
 
 

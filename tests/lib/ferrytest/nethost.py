@@ -24,15 +24,19 @@ from .paths import FERRY
 from .proc import Proc, run
 
 # What a person types to see the host's network: links, addresses, routes, neighbours, rules,
-# settings, who listens.
-LISTINGS = [
-    ["ip", "-d", "link"], ["ip", "addr"], ["ip", "rule"], ["ip", "-6", "rule"],
-    ["ip", "route", "show", "table", "all"], ["ip", "-6", "route", "show", "table", "all"],
-    ["ip", "neigh", "show", "proxy"], ["ip", "-6", "neigh", "show", "proxy"],
-    ["ip", "neigh", "show", "nud", "permanent"], ["bridge", "fdb"], ["bridge", "-d", "link"],
-    ["tc", "qdisc"], ["nft", "list", "ruleset"], ["ss", "-Hlntu"],
-    ["sysctl", "-a", "-r", r"^net\.(ipv4|ipv6|bridge)\."],
-]
+# settings, who listens. One shell for all of them, and no sysctl(8), which looks at each file
+# there is before it asks whether it is wanted: some tests look at the host a hundred times.
+LISTINGS = """\
+ip -d link; ip addr; ip rule; ip -6 rule
+ip route show table all; ip -6 route show table all
+ip neigh show proxy; ip -6 neigh show proxy; ip neigh show nud permanent
+bridge fdb; bridge -d link; tc qdisc; nft list ruleset; ss -Hlntu
+cd /proc/sys; grep -rs "" net/ipv4 net/ipv6 net/bridge || [ $? = 2 ]
+"""
+SETTLED = """\
+until ! ip -6 addr show tentative | grep -q inet6; do :; done
+until ! ip link show up type bridge | grep -q 'state UNKNOWN'; do :; done
+"""
 
 
 def check_same(before, after):
@@ -81,14 +85,16 @@ class NetHost(NetNs):
         """The same as a Proc."""
         return Proc(FERRY, "net", *argv, netns=self, env={**self.env, **(env or {})})
 
-    def refused(self, *argv, words=(), status=1):
-        """`ferry net ...` must fail with one line that has all these words, and change nothing."""
-        with self.unchanged(), self.start_net_command(*argv) as command:
+    def refused(self, *argv, words=(), status=1, before=None):
+        """`ferry net ...` must fail with one line that has all these words, and change nothing.
+        Returns what the host looks like, for the next one's `before`."""
+        with self.unchanged(before) as before, self.start_net_command(*argv) as command:
             assert command.wait() == status, command.err.text
             lines = [line for line in command.err.text.splitlines() if line]
         assert len(lines) == 1, lines
         for word in words:
             assert word in lines[0], lines[0]
+        return before
 
     def guest(self, words, net, name="g", **kwargs):
         """The net guest on a network of this host, told `words`."""
@@ -106,11 +112,12 @@ class NetHost(NetNs):
 
     def listing(self):
         """All of LISTINGS, and ferry's files."""
-        text = ""
-        for argv in LISTINGS:
-            text += f"# {' '.join(argv)}\n{self.run(*argv)}"
-        # Timers run, lifetimes pass; the kernel makes a key when somebody first listens.
+        text = self.run("sh", "-ec", LISTINGS)
+        # As sysctl(8) writes settings; but the kernel makes a key when somebody first listens.
+        text = re.sub(r"^net/\S*?:", lambda path: path[0][:-1].replace("/", ".") + " = ", text,
+                      flags=re.M)
         text = re.sub("tcp_fastopen_key = .*", "", text)
+        # Timers run, lifetimes pass.
         text = re.sub(r"(_timer|valid_lft|preferred_lft) +\d[\d.]*", r"\1 N", text)
         files = [path for folder in (self.defs, self.state) if folder.exists()
                  for path in sorted(folder.rglob("*")) if path.name != "lock"]
@@ -118,14 +125,15 @@ class NetHost(NetNs):
 
     def settle(self):
         """Wait until the kernel has looked for duplicates of IPv6 addresses, and for carriers."""
-        self.run("sh", "-c", "until ! ip -6 addr show tentative | grep -q inet6; do :; done; "
-                 "until ! ip link show up type bridge | grep -q 'state UNKNOWN'; do :; done")
+        self.run("sh", "-c", SETTLED)
 
     @contextlib.contextmanager
-    def unchanged(self):
-        """The host must look the same after the block as before it, to the byte."""
-        self.settle()
-        before = self.listing()
+    def unchanged(self, before=None):
+        """The host must look the same after the block as before it, to the byte. What it looked
+        like is the value, and can be given to the next block if nothing has changed since."""
+        if before is None:
+            self.settle()
+            before = self.listing()
         yield before
         self.settle()
         after = self.listing()
