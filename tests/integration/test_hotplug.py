@@ -264,6 +264,7 @@ def test_slots_are_saved():
         for slots in (0, 3):
             file = folder / f"{slots}.ferry"
             with Guest("idle", net="none", rng=True, hotplug_slots=slots) as guest:
+                guest.wait_for("^idle ready")
                 guest.save(file)
                 assert guest.wait() == 0
             with Restored(file) as guest, guest.control() as qmp:

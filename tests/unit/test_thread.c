@@ -112,7 +112,7 @@ static void test_handlers_run(void **state)
 
 static void *get_names(void *ret)
 {
-	char (*names)[16] = ret;
+	char(*names)[16] = ret;
 
 	(void)prctl(PR_GET_NAME, names[0]);
 	(void)snprintf(names[1], sizeof(names[1]), "%s", thread_own_name());
