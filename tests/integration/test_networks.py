@@ -102,8 +102,7 @@ def test_nat():
                       "net.ipv4.ip_forward = 1", "10.253.83.1/24"]:
             assert words in during, f"{words} is missing in:\n{during}"
         with same_rules(host), host.guest("ip=dhcp", net="lab", name="web") as web, \
-                host.guest("ip=dhcp ping=192.0.2.1 count=3 interval_ms=50 quit=done", net="lab",
-                           name="db") as db:
+                host.guest("ip=dhcp", net="lab", name="db") as db:
             web_ip, gw, mac = wait_up(web)
             db_ip, _, _ = wait_up(db)
             assert gw == "10.253.83.1" and web_ip != db_ip
@@ -115,21 +114,22 @@ def test_nat():
                 [line.split()[0] for line in listed[2:]] == ["web.0", "db.0"], listed
             assert all(mac in line and web_ip in line and " leased " in line
                        for line in listed if "web.0" in line), listed
-            db.wait_for("^net: ping 192.0.2.1 sent=3 received=3 ", 60)
             echo_both(host, web_ip)
             # The host's ports lead to the guest: from outside, from the host itself, from a guest.
             echo(lan, "192.0.2.2", 8080)
             echo(lan, "192.0.2.2", 53, socket.SOCK_DGRAM)
             echo(host, "192.0.2.2", 8080)
-            with host.guest(f"ip=dhcp tcp_source={gw}:8080 bytes=65536 quit=done", net="lab",
-                            name="client") as client:
+            with host.guest(f"ip=dhcp ping=192.0.2.1 count=3 interval_ms=50 tcp_source={gw}:8080 "
+                            "bytes=65536 quit=done", net="lab", name="client") as client:
                 client.wait_for("^net: tcp_source .* received=65536 .*corrupt=0 end=closed", 60)
+                client.wait_for("^net: ping 192.0.2.1 sent=3 received=3 ", 60)
                 assert client.wait() == 0
             # Nothing else comes in: there is no route, and the host refuses who makes one.
             lan.ip("route add 10.253.83.0/24 via 192.0.2.2")
             no_ping(lan, web_ip)
             lan.ip("route del 10.253.83.0/24 via 192.0.2.2")
-            end(host, web_ip, web, db)
+            end(host, db_ip, db)
+            end(host, web_ip, web)
 
 
 @timeout(MINUTES)
