@@ -154,11 +154,14 @@ static bool await_pass_locked(struct ram_stream *st, unsigned seen)
 	while (!s->quit && s->pass_no == seen) {
 		int rc = cond_wait_until(&s->begin, &s->lock, clock_now_ns() + IDLE_NS);
 
-		if (rc != -ETIMEDOUT || s->ended || s->error.code || s->pass_no != seen)
+		if (rc != -ETIMEDOUT || s->ended || s->error.code || s->pass_no != seen || st->busy)
 			continue;
+		st->busy = true;
 		mutex_unlock(&s->lock);
 		rc = ram_stream_idle(st);
 		mutex_lock(&s->lock);
+		st->busy = false;
+		(void)pthread_cond_broadcast(&s->done);
 		if (rc < 0)
 			fail_locked(st, rc);
 	}
@@ -177,6 +180,8 @@ static void *stream_main(void *opaque)
 		int rc;
 
 		seen = s->pass_no;
+		if (st == &s->streams[0])
+			continue; /* the caller's, see run_pass() */
 		mutex_unlock(&s->lock);
 		rc = ram_stream_pass(st, last);
 		mutex_lock(&s->lock);
@@ -189,14 +194,34 @@ static void *stream_main(void *opaque)
 	return NULL;
 }
 
+/* The first stream's share: in the last pass a change of threads would be downtime. */
+static void run_own_locked(struct ram_sender *s, bool last)
+{
+	struct ram_stream *st = &s->streams[0];
+	int rc;
+
+	while (st->busy)
+		(void)pthread_cond_wait(&s->done, &s->lock.m);
+	if (s->error.code)
+		return;
+	st->busy = true;
+	mutex_unlock(&s->lock);
+	rc = ram_stream_pass(st, last);
+	mutex_lock(&s->lock);
+	st->busy = false;
+	if (rc < 0)
+		fail_locked(st, rc);
+}
+
 static int run_pass(struct ram_sender *s, bool last, struct err *e)
 {
 	MUTEX_SCOPE(&s->lock);
 	if (!s->error.code && !s->ended) {
 		s->last = last;
-		s->nr_busy = s->nr_streams;
+		s->nr_busy = s->nr_streams - 1;
 		s->pass_no++;
 		(void)pthread_cond_broadcast(&s->begin);
+		run_own_locked(s, last);
 		while (s->nr_busy)
 			(void)pthread_cond_wait(&s->done, &s->lock.m);
 		s->ended = last && !s->error.code;

@@ -37,7 +37,9 @@ struct ram_stream {
 	pthread_t thread; /* valid if started; who made the sender */
 	bool started;
 
-	/* the stream's thread only */
+	bool busy; /* somebody sends on it: a pass, or a sign of life; under the sender's lock */
+
+	/* who runs its passes only: the thread, and for stream 0 who asks for them */
 	struct ram_batch data, zero;
 	struct iovec iov[2 + RAM_RECORD_MAX_RUNS];
 	bool in_place; /* the guest stands: no copy is needed */
@@ -62,7 +64,7 @@ struct ram_sender {
 
 	struct mutex lock;    /* protects: the group below; order: leaf */
 	pthread_cond_t begin; /* pass_no or quit changed */
-	pthread_cond_t done;  /* nr_busy became 0 */
+	pthread_cond_t done;  /* nr_busy became 0, or a stream is busy no more */
 	unsigned pass_no, nr_busy;
 	bool last, ended, quit;
 	struct err error; /* the first; code 0: none */
