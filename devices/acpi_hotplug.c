@@ -11,10 +11,10 @@
 #define GPE_BYTES    2U
 #define GPE_HOTPLUG  0x02U /* \_GPE._E01 in the DSDT */
 #define UP_ANY       0x01U /* bit 0 of UP */
-#define HOTPLUG_REGS 3U
+#define HOTPLUG_REGS 4U
 #define REG_BYTES    4U
 
-enum { REG_UP, REG_DOWN, REG_EJECT };
+enum { REG_UP, REG_DOWN, REG_EJECT, REG_STATUS };
 
 static uint64_t low_bytes(uint64_t value, unsigned size)
 {
@@ -79,6 +79,77 @@ static uint64_t slots_read(void *opaque, uint64_t offset, unsigned size)
 	return value;
 }
 
+/* --- what the guest answers ------------------------------------------------------ */
+
+static bool is_down(unsigned source)
+{
+	return source == ACPI_EJECT_REQUEST || source == ACPI_EJECT_PROCESSING;
+}
+
+/* Not an answer: it is under way, or nothing that the guest was told of. */
+static bool is_idle(unsigned source, unsigned status)
+{
+	if (is_down(source))
+		return status == ACPI_EJECT_IN_PROGRESS;
+	return (source != ACPI_DEVICE_CHECK && source != ACPI_INSERTION) ||
+	       status == ACPI_INSERTION_IN_PROGRESS;
+}
+
+static bool take_status_locked(struct acpi_pm *pm, uint32_t value)
+{
+	struct acpi_hotplug_state *st = &pm->state.hotplug;
+	struct acpi_hotplug *hp = &pm->hotplug;
+	struct acpi_hotplug_answer answer = {
+		.slot = value >> 24,
+		.source = value >> 8 & 0xffff,
+		.status = value & 0xff,
+	};
+	bool down = is_down(answer.source);
+	uint32_t *unanswered = down ? &st->unanswered_down : &st->unanswered_up;
+	uint32_t bit = answer.slot <= pm->vm->nr_hot_slots ? 1U << answer.slot : 0;
+
+	if (!(*unanswered & bit) || is_idle(answer.source, answer.status))
+		return false;
+	*unanswered &= ~bit;
+	answer.refused = down && answer.status && st->requested & bit;
+	if (answer.refused) {
+		st->requested &= ~bit;
+		st->down &= ~bit;
+	}
+	(down ? hp->downs : hp->ups)[answer.slot] = answer;
+	*(down ? &hp->answered_down : &hp->answered_up) |= bit;
+	return true;
+}
+
+static void write_status(struct acpi_pm *pm, uint32_t value)
+{
+	bool heard;
+
+	mutex_lock(&pm->lock);
+	heard = take_status_locked(pm, value);
+	mutex_unlock(&pm->lock);
+	if (heard && pm->hotplug.ops)
+		pm->hotplug.ops->answered(pm->hotplug.opaque);
+}
+
+bool acpi_hotplug_take_answer(struct acpi_pm *pm, struct acpi_hotplug_answer *ret)
+{
+	struct acpi_hotplug *hp = &pm->hotplug;
+	uint32_t *mask;
+	unsigned slot;
+
+	MUTEX_SCOPE(&pm->lock);
+	mask = hp->answered_up ? &hp->answered_up : &hp->answered_down;
+	if (!*mask)
+		return false;
+	slot = (unsigned)__builtin_ctz(*mask);
+	*ret = (mask == &hp->answered_up ? hp->ups : hp->downs)[slot];
+	*mask &= *mask - 1;
+	return true;
+}
+
+/* --- the slots' registers, written ------------------------------------------------ */
+
 static void slots_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
 	struct acpi_pm *pm = opaque;
@@ -98,6 +169,8 @@ static void slots_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
 	mutex_unlock(&pm->lock);
 	if (ejected && pm->hotplug.ops)
 		pm->hotplug.ops->ejected(pm->hotplug.opaque, ejected);
+	if (offset == (uint64_t)REG_STATUS * REG_BYTES && size == REG_BYTES)
+		write_status(pm, (uint32_t)value);
 }
 
 static const struct bus_ops gpe_ports = { .read = gpe_read, .write = gpe_write };
@@ -115,6 +188,7 @@ void acpi_hotplug_added(struct acpi_pm *pm, unsigned slot)
 {
 	MUTEX_SCOPE(&pm->lock);
 	pm->state.hotplug.up |= 1U << slot;
+	pm->state.hotplug.unanswered_up |= 1U << slot;
 	raise_gpe_locked(pm);
 }
 
@@ -123,6 +197,7 @@ void acpi_hotplug_request(struct acpi_pm *pm, unsigned slot)
 	MUTEX_SCOPE(&pm->lock);
 	pm->state.hotplug.down |= 1U << slot;
 	pm->state.hotplug.requested |= 1U << slot;
+	pm->state.hotplug.unanswered_down |= 1U << slot;
 	raise_gpe_locked(pm);
 }
 
@@ -176,6 +251,7 @@ struct acpi_hotplug_state acpi_hotplug_after_reset(const struct acpi_hotplug_sta
 		.down = st->requested,
 		.requested = st->requested,
 		.ejected = st->ejected,
+		.unanswered_down = st->requested,
 		.gpe_sts = st->requested ? GPE_HOTPLUG : 0,
 	};
 }
@@ -190,6 +266,8 @@ static const struct vstate_field hotplug_fields[] = {
 	VS_U32(4, struct acpi_hotplug_state, ejected),
 	VS_U8_MAX(5, struct acpi_hotplug_state, gpe_sts, GPE_HOTPLUG),
 	VS_U8_MAX(6, struct acpi_hotplug_state, gpe_en, GPE_HOTPLUG),
+	VS_U32(7 | VSTATE_OPTIONAL, struct acpi_hotplug_state, unanswered_up),
+	VS_U32(8 | VSTATE_OPTIONAL, struct acpi_hotplug_state, unanswered_down),
 };
 
 const struct vstate_table acpi_hotplug_vstate = {

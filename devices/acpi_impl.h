@@ -9,12 +9,14 @@
 #include "devices/acpi_hotplug.h"
 #include "util/thread.h"
 #include "vmm/device.h"
+#include "vmm/memmap.h"
 
 struct vm;
 
 struct acpi_hotplug_state {
 	uint32_t up, down; /* the registers */
 	uint32_t requested, ejected;
+	uint32_t unanswered_up, unanswered_down; /* slots that _OST has not been evaluated for */
 	uint8_t gpe_sts, gpe_en;
 };
 
@@ -28,6 +30,9 @@ struct acpi_pm_state {
 struct acpi_hotplug {
 	const struct acpi_hotplug_ops *ops; /* const once the guest runs; NULL: nobody listens */
 	void *opaque;
+	/* acpi_pm.lock: what the guest answered, and nobody has taken yet */
+	struct acpi_hotplug_answer ups[PCI_MAX_HOT_SLOTS + 1], downs[PCI_MAX_HOT_SLOTS + 1];
+	uint32_t answered_up, answered_down; /* slots of them */
 };
 
 struct acpi_pm {

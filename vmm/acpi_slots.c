@@ -8,7 +8,7 @@
 #include "util/compiler.h"
 #include "vmm/memmap.h"
 
-#define REGION_BYTES 12
+#define REGION_BYTES 16
 #define FIRST_SLOT   1U
 #define GROUP        8U /* slots that are asked for together */
 
@@ -24,8 +24,12 @@
 #define EXT       0x5b
 #define LOCAL0    0x60
 #define LOCAL1    0x61
+#define ARG0      0x68
+#define ARG1      0x69
 #define STORE     0x70
+#define SHL       0x79
 #define AND       0x7b
+#define OR        0x7d
 #define NOTIFY    0x86
 #define IF        0xa0
 #define NO_TARGET 0x00
@@ -107,8 +111,23 @@ static void put_registers(struct aml *a)
 	field = begin(a);
 	/* DWordAcc, NoLock, WriteAsZeros; each has 32 bits */
 	PUT(a, 'H', 'P', 'R', 'G', 0x43, 'P', 'C', 'U', 'P', 32, 'P', 'C', 'D', 'N', 32, 'P', 'C',
-	    'E', 'J', 32);
+	    'E', 'J', 32, 'P', 'C', 'S', 'T', 32);
 	end(a, field);
+}
+
+/* Or (Or (ShiftLeft (And (Arg0, 0xffff), 8), And (Arg1, 0xff)), slot << 24, PCST) */
+static void put_ost(struct aml *a, unsigned slot)
+{
+	size_t method;
+
+	PUT(a, METHOD);
+	method = begin(a);
+	PUT(a, '_', 'O', 'S', 'T', 3 | SERIALIZED, OR, OR);
+	PUT(a, SHL, AND, ARG0, WORD, 0xff, 0xff, NO_TARGET, BYTE, 8, NO_TARGET);
+	PUT(a, AND, ARG1, BYTE, 0xff, NO_TARGET, NO_TARGET);
+	put_integer(a, slot << 24);
+	PUT(a, 'P', 'C', 'S', 'T');
+	end(a, method);
 }
 
 static void put_device(struct aml *a, unsigned slot)
@@ -128,6 +147,7 @@ static void put_device(struct aml *a, unsigned slot)
 	put_integer(a, 1U << slot);
 	PUT(a, 'P', 'C', 'E', 'J');
 	end(a, method);
+	put_ost(a, slot);
 	end(a, device);
 }
 

@@ -14,12 +14,17 @@
  * guest's boot: its kernel makes several objects of each. For n slots, in ASL:
  *
  *     Scope (\_SB.PCI0) {
- *         OperationRegion (HPRG, SystemIO, PORT_HOTPLUG, 12)   devices/acpi_hotplug.h
- *         Field (HPRG, DWordAcc, NoLock, WriteAsZeros) { PCUP, 32, PCDN, 32, PCEJ, 32 }
+ *         OperationRegion (HPRG, SystemIO, PORT_HOTPLUG, 16)   devices/acpi_hotplug.h
+ *         Field (HPRG, DWordAcc, NoLock, WriteAsZeros) {
+ *             PCUP, 32, PCDN, 32, PCEJ, 32, PCST, 32
+ *         }
  *         Device (S01) {
  *             Name (_ADR, 0x00010000)
  *             Name (_SUN, 1)
  *             Method (_EJ0, 1, Serialized) { PCEJ = 0x02 }
+ *             Method (_OST, 3, Serialized) {
+ *                 PCST = (Arg0 & 0xFFFF) << 8 | (Arg1 & 0xFF) | 0x01000000
+ *             }
  *         }
  *         ...
  *         Method (HPEV, 0, Serialized) {

@@ -10,10 +10,17 @@ enum {
 	REG_UP = 0,
 	REG_DOWN = 4,
 	REG_EJECT = 8,
+	REG_STATUS = 12, /* ferry's alone */
 
 	GPE_HOTPLUG = 2, /* \_GPE._E01 */
 	GPE_ALL_SLOTS = 1,
 	SLOTS = 32,
+
+	NOTIFY_CHECK = 1,
+	NOTIFY_EJECT = 3,
+	OST_SUCCESS = 0,
+	OST_BUSY = 0x82,
+	OST_PENDING = 0x84,
 };
 
 static struct slot slots[SLOTS];
@@ -43,6 +50,12 @@ static void take(unsigned int n)
 	print("hotplug: slot=%u came device=%#x\n", n, s->dev.pci.device);
 }
 
+/* What _OST does. */
+static void answer(unsigned int n, unsigned int source, unsigned int status)
+{
+	out32((uint16_t)(hotplug_port + REG_STATUS), n << 24 | source << 8 | status);
+}
+
 static void eject(unsigned int n)
 {
 	struct slot *s = &slots[n];
@@ -60,10 +73,17 @@ static void eject(unsigned int n)
 
 static void let_go(unsigned int n)
 {
-	static uint64_t ignored;
+	static uint64_t ignored, refused;
 
 	if (!slots[n].driven)
 		return;
+	if (refused < param_number("refuse", 0)) {
+		refused++;
+		answer(n, NOTIFY_EJECT, OST_PENDING);
+		answer(n, NOTIFY_EJECT, (unsigned int)param_number("status", OST_BUSY));
+		print("hotplug: slot=%u refused\n", n);
+		return;
+	}
 	if (ignored < param_number("ignore", 0)) {
 		ignored++;
 		slots[n].ignored = true;
@@ -71,6 +91,7 @@ static void let_go(unsigned int n)
 		return;
 	}
 	eject(n);
+	answer(n, NOTIFY_EJECT, OST_SUCCESS);
 }
 
 /* The power button makes up for what was ignored; false: for nothing. */
@@ -126,8 +147,10 @@ static void serve(void)
 	if (up & GPE_ALL_SLOTS)
 		look_for_lost();
 	for (unsigned int n = 1; n < SLOTS; n++) {
-		if (up >> n & 1)
+		if (up >> n & 1) {
 			take(n);
+			answer(n, NOTIFY_CHECK, OST_SUCCESS);
+		}
 	}
 	for (unsigned int n = 1; n < SLOTS; n++) {
 		if (down >> n & 1)

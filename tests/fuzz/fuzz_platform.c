@@ -33,7 +33,7 @@ static const struct {
 } ranges[] = {
 	{ PORT_SERIAL, 9 },    { PORT_RTC, 3 },    { PORT_I8042_DATA, 6 }, { PORT_PM1A_EVT, 5 },
 	{ PORT_PM1A_CNT, 3 },  { PORT_PM_TMR, 5 }, { PORT_PVPANIC, 2 },    { PORT_DEBUG_EXIT, 2 },
-	{ PORT_RESET - 1, 9 }, { PORT_GPE0, 3 },   { PORT_HOTPLUG, 13 },
+	{ PORT_RESET - 1, 9 }, { PORT_GPE0, 3 },   { PORT_HOTPLUG, 17 },
 };
 
 /* Devices are not told of slots that they do not have. */
@@ -46,7 +46,25 @@ static void on_ejected(void *opaque, uint32_t slots)
 		acpi_hotplug_set_ejected(r->pm, (unsigned)__builtin_ctz(slots));
 }
 
-static const struct acpi_hotplug_ops hotplug_ops = { .ejected = on_ejected };
+/* Each answer is to something, so there are not many. */
+static void on_answered(void *opaque)
+{
+	const struct rig *r = opaque;
+	struct acpi_hotplug_answer answer;
+	unsigned nr = 0;
+
+	while (acpi_hotplug_take_answer(r->pm, &answer)) {
+		fuzz_require(answer.slot >= 1 && answer.slot <= r->vm.nr_hot_slots);
+		fuzz_require(!answer.refused || answer.status);
+		nr++;
+	}
+	fuzz_require(nr == 1);
+}
+
+static const struct acpi_hotplug_ops hotplug_ops = {
+	.ejected = on_ejected,
+	.answered = on_answered,
+};
 
 /* The machine's side: a device comes, is to go, has gone. */
 static void hotplug(const struct rig *r, uint32_t data)

@@ -3,10 +3,12 @@
 import contextlib
 import os
 
-from ferrytest import (Control, Guest, Lab, QemuPC, Restored, fds, no_leaks, timeout, tmp_dir)
+from ferrytest import (Control, Guest, Lab, Proc, QemuPC, Restored, fds, no_leaks, run, timeout,
+                       tmp_dir)
 from ferrytest.control import ControlError
 from ferrytest.leaks import mapped_kib
 from ferrytest.moves import check_result
+from ferrytest.paths import FERRY
 
 ROUNDS = 100
 CAME = r"^hotplug: slot=(\d+) came device=0x1044\n"  # the whole line: a reset may follow
@@ -100,6 +102,51 @@ def test_a_guest_that_does_not_listen():
         unplug(guest, qmp, slot)
         plug(guest, qmp)
         end(guest, qmp)
+
+
+def check_answer(qmp, slot, source, status):
+    event = qmp.wait_event("ACPI_DEVICE_OST")
+    info = {"slot": str(slot), "slot-type": "PCI", "source": source, "status": status}
+    assert {**event["data"]["info"], "device": "rng"} == {**info, "device": "rng"}, event
+
+
+def test_a_guest_that_refuses():
+    """It says so, and the request is over."""
+    with start("refuse=2 status=0x81") as guest, guest.control() as qmp:
+        guest.wait_for("^hotplug: ready")
+        slot = plug(guest, qmp)
+        check_answer(qmp, slot, 1, 0)
+        for _ in range(2):
+            qmp.execute("device_del", id="rng")
+            guest.wait_for(f"^hotplug: slot={slot} refused\n")
+            check_answer(qmp, slot, 3, 0x81)
+            event = qmp.wait_event("DEVICE_UNPLUG_GUEST_ERROR")
+            assert event["data"] == {"device": "rng", "path": "/machine/peripheral/rng"}, event
+        # Nothing is asked for any more, so it stays.
+        qmp.execute("system_reset")
+        assert int(guest.wait_for(CAME).group(1)) == slot
+        guest.wait_for("^hotplug: ready")
+        for _ in range(2):
+            qmp.execute("device_del", id="rng")
+            assert qmp.wait_event("DEVICE_UNPLUG_GUEST_ERROR")["data"]["device"] == "rng"
+        unplug(guest, qmp, slot)
+        check_answer(qmp, slot, 3, 0x81)
+        end(guest, qmp)
+
+
+def test_detach_tells_the_refusal():
+    """At once, and not when its time is over."""
+    with start("refuse=3", net="user") as guest:
+        guest.wait_for("^hotplug: ready")
+        for _ in range(3):
+            with Proc(FERRY, "nic", "detach", "--timeout", "3600", guest.name, "net0",
+                      env={"XDG_RUNTIME_DIR": str(guest.runtime)}) as proc:
+                assert proc.wait() == 1
+                assert proc.err.text == (
+                    "ferry nic: the guest refuses to let go of net0: it is busy (status 0x82); "
+                    "--force takes it away\n"), proc.err.text
+        run(FERRY, "nic", "detach", guest.name, "net0",
+            env={**os.environ, "XDG_RUNTIME_DIR": str(guest.runtime)})
 
 
 def test_reset_ends_a_request():

@@ -12,6 +12,7 @@
 
 #include "devices/acpi_hotplug.h"
 #include "devices/isa.h"
+#include "devices/pci.h"
 #include "migration/vstate.h"
 #include "tests/unit/machine.h"
 #include "tests/unit/saved.h"
@@ -24,6 +25,7 @@
 #define UP      (PORT_HOTPLUG + 0)
 #define DOWN    (PORT_HOTPLUG + 4)
 #define EJECT   (PORT_HOTPLUG + 8)
+#define STATUS  (PORT_HOTPLUG + 12)
 
 /* The field of acpi-pm that has all of it. */
 #define OPT (6 | VSTATE_OPTIONAL)
@@ -36,6 +38,7 @@ struct fixture {
 	struct acpi_pm *pm;
 	uint32_t ejected; /* what the guest did, as it was told */
 	unsigned calls;
+	unsigned answers; /* that it was told of */
 };
 
 static void on_ejected(void *opaque, uint32_t slots)
@@ -46,7 +49,14 @@ static void on_ejected(void *opaque, uint32_t slots)
 	f->calls++;
 }
 
-static const struct acpi_hotplug_ops ops = { .ejected = on_ejected };
+static void on_answered(void *opaque)
+{
+	struct fixture *f = opaque;
+
+	f->answers++;
+}
+
+static const struct acpi_hotplug_ops ops = { .ejected = on_ejected, .answered = on_answered };
 
 static int setup(void **state)
 {
@@ -125,6 +135,94 @@ static void test_request(void **state)
 	acpi_hotplug_removed(f->pm, SLOT, false);
 	assert_int_equal(acpi_hotplug_ejected(f->pm), 0);
 	assert_int_equal(machine_in(&f->m, UP, 4), 0);
+}
+
+static void write_status(struct fixture *f, unsigned slot, unsigned source, unsigned status)
+{
+	machine_out(&f->m, STATUS, slot << 24 | source << 8 | status, 4);
+}
+
+/* One answer, and no more. */
+static struct acpi_hotplug_answer take_one(struct fixture *f)
+{
+	struct acpi_hotplug_answer answer = { 0 }, none;
+
+	assert_true(acpi_hotplug_take_answer(f->pm, &answer));
+	assert_false(acpi_hotplug_take_answer(f->pm, &none));
+	assert_int_equal(answer.slot, SLOT);
+	return answer;
+}
+
+/* To each notification there is one answer, which what is under way is not. */
+static void test_answers(void **state)
+{
+	struct fixture *f = *state;
+	struct acpi_hotplug_answer answer;
+
+	MACHINE_OR_SKIP(&f->m);
+	acpi_hotplug_added(f->pm, SLOT);
+	write_status(f, SLOT, ACPI_INSERTION, ACPI_INSERTION_IN_PROGRESS);
+	write_status(f, SLOT, ACPI_EJECT_REQUEST, 0);
+	write_status(f, SLOT + 1, ACPI_DEVICE_CHECK, 0);
+	assert_int_equal(f->answers, 0);
+	write_status(f, SLOT, ACPI_DEVICE_CHECK, 0);
+	write_status(f, SLOT, ACPI_DEVICE_CHECK, 1);
+	assert_int_equal(f->answers, 1);
+	answer = take_one(f);
+	assert_int_equal(answer.source, ACPI_DEVICE_CHECK);
+	assert_true(!answer.status && !answer.refused);
+
+	acpi_hotplug_request(f->pm, SLOT);
+	write_status(f, SLOT, ACPI_EJECT_PROCESSING, ACPI_EJECT_IN_PROGRESS);
+	assert_int_equal(acpi_hotplug_requested(f->pm), BIT);
+	write_status(f, SLOT, ACPI_EJECT_PROCESSING, 0x82);
+	assert_int_equal(acpi_hotplug_requested(f->pm), 0);
+	assert_int_equal(machine_in(&f->m, DOWN, 4), 0);
+	write_status(f, SLOT, ACPI_EJECT_REQUEST, 0x81);
+	answer = take_one(f);
+	assert_int_equal(answer.source, ACPI_EJECT_PROCESSING);
+	assert_int_equal(answer.status, 0x82);
+	assert_true(answer.refused);
+
+	/* It does what it says that it does not: what has gone is no refusal. */
+	acpi_hotplug_request(f->pm, SLOT);
+	acpi_hotplug_set_ejected(f->pm, SLOT);
+	write_status(f, SLOT, ACPI_EJECT_REQUEST, 1);
+	assert_false(take_one(f).refused);
+	assert_int_equal(f->answers, 3);
+}
+
+/* Written in pieces, of slots that there are not, of sources that nobody knows. */
+static void test_hostile_answers(void **state)
+{
+	struct fixture *f = *state;
+	struct acpi_hotplug_answer answer;
+
+	MACHINE_OR_SKIP(&f->m);
+	for (unsigned slot = 0; slot < PCI_MAX_DEVICES; slot++) {
+		acpi_hotplug_added(f->pm, slot);
+		acpi_hotplug_request(f->pm, slot);
+	}
+	machine_out(&f->m, STATUS + 2, SLOT << 8, 2);
+	machine_out(&f->m, STATUS, ACPI_EJECT_REQUEST << 8, 2);
+	machine_out(&f->m, STATUS - 1, SLOT << 16 | ACPI_EJECT_REQUEST, 4);
+	for (unsigned slot = PCI_STD_HOT_SLOTS + 1; slot < 256; slot++)
+		write_status(f, slot, ACPI_EJECT_REQUEST, 1);
+	for (unsigned source = 4; source < 0x300; source++) {
+		if (source != ACPI_EJECT_PROCESSING && source != ACPI_INSERTION)
+			write_status(f, SLOT, source, 1);
+	}
+	assert_int_equal(f->answers, 0);
+	assert_false(acpi_hotplug_take_answer(f->pm, &answer));
+	assert_int_equal(machine_in(&f->m, STATUS, 4), 0);
+	/* All at once, and none is lost. */
+	for (unsigned slot = 1; slot <= PCI_STD_HOT_SLOTS; slot++) {
+		write_status(f, slot, ACPI_EJECT_REQUEST, 1);
+		write_status(f, slot, ACPI_DEVICE_CHECK, 1);
+	}
+	for (unsigned i = 0; i < 2 * PCI_STD_HOT_SLOTS; i++)
+		assert_true(acpi_hotplug_take_answer(f->pm, &answer));
+	assert_false(acpi_hotplug_take_answer(f->pm, &answer));
 }
 
 /* The power button and hotplug share the line. */
@@ -220,6 +318,10 @@ static void test_saved(void **state)
 	assert_int_equal(machine_in(&to->m, UP, 4), 2);
 	assert_int_equal(machine_in(&to->m, DOWN, 4), BIT);
 	assert_int_equal(machine_in(&to->m, GPE_STS, 2), 0x202);
+	/* It may answer where it goes on. */
+	write_status(to, SLOT, ACPI_EJECT_REQUEST, 0x81);
+	assert_true(take_one(to).refused);
+	acpi_hotplug_request(to->pm, SLOT);
 	assert_int_equal(acpi_hotplug_requested(to->pm), BIT);
 	assert_int_equal(acpi_hotplug_ejected(to->pm), 1U << 7);
 	saved_free(&s);
@@ -372,6 +474,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_added, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_request, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hostile_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_writes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),

@@ -64,7 +64,8 @@ int device_print_added(const struct device_call *c, json_t *ret)
 struct farewell {
 	const struct device_kind *kind;
 	const char *id;
-	bool gone;
+	bool gone, refused;
+	unsigned status; /* of a refusal */
 };
 
 static bool has_text(const json_t *obj, const char *key, const char *text)
@@ -77,9 +78,40 @@ static bool has_text(const json_t *obj, const char *key, const char *text)
 static void on_event(void *opaque, json_t *event)
 {
 	struct farewell *f = opaque;
+	const json_t *data = json_object_get(event, "data");
+	const json_t *info = json_object_get(data, "info");
 
 	f->gone |= has_text(event, "event", f->kind->event) &&
-		   has_text(json_object_get(event, "data"), f->kind->event_id, f->id);
+		   has_text(data, f->kind->event_id, f->id);
+	f->refused |= has_text(event, "event", "DEVICE_UNPLUG_GUEST_ERROR") &&
+		      has_text(data, "device", f->id);
+	/* It comes before the other. */
+	if (has_text(event, "event", "ACPI_DEVICE_OST") && has_text(info, "device", f->id))
+		f->status = (unsigned)json_integer_value(json_object_get(info, "status"));
+}
+
+/* ACPI 6.4, 6.3.5: the status codes of an ejection. */
+static int tell_refusal(const struct farewell *f, struct err *e)
+{
+	static const struct {
+		unsigned status;
+		const char *why;
+	} reasons[] = {
+		{ 0x80, "it cannot do without" },
+		{ 0x81, "an application uses it" },
+		{ 0x82, "it is busy" },
+		{ 0x83, "something that depends on it is busy" },
+	};
+	const char *why = "it does not say why";
+
+	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+		if (reasons[i].status == f->status)
+			why = reasons[i].why;
+	}
+	return err_set(e, -EBUSY,
+		       "the guest refuses to let go of %s: %s (status 0x%02x); --force takes it "
+		       "away",
+		       f->id, why, f->status);
 }
 
 /* device_del takes any device; a command for one kind does not. */
@@ -106,7 +138,11 @@ static int await_end(const struct device_call *c, struct farewell *f)
 
 	while (!f->gone) {
 		json_t *event;
-		int rc = client_next_event_until(c->client, deadline_ns, &event, c->e);
+		int rc;
+
+		if (f->refused)
+			return tell_refusal(f, c->e);
+		rc = client_next_event_until(c->client, deadline_ns, &event, c->e);
 
 		if (rc == -ETIMEDOUT)
 			return err_set(c->e, rc,

@@ -66,7 +66,8 @@ static const struct control_command commands[] = {
 	  .help = "Add a device while the guest runs.",
 	  .returns = "of a disk or nic its `id` and `slot`" },
 	{ "device_del", control_cmd_device_del, .args = control_device_del_args,
-	  .help = "Ask the guest to let go of a device; `DEVICE_DELETED` follows when it has. "
+	  .help = "Ask the guest to let go of a device; `DEVICE_DELETED` follows when it has, "
+		  "`DEVICE_UNPLUG_GUEST_ERROR` if it says that it will not. "
 		  "Asking again reminds it." },
 	{ "migrate", control_cmd_migrate, .args = control_migrate_args,
 	  .help = "Begin to move the guest to another host: see below, `query-migrate` and "

@@ -22,6 +22,14 @@ static const struct control_arg deleted_data[] = {
 	{ 0 },
 };
 
+static const struct control_arg ost_data[] = {
+	{ "info", JSON_OBJECT, false,
+	  .help = "`device` (its id, if there is one), `slot` (its PCI device number, as text), "
+		  "`slot-type` (`PCI`), `source` (1: it came; 3: it was to go) and `status` (0: "
+		  "done; ACPI 6.4, 6.3.5)" },
+	{ 0 },
+};
+
 static const struct control_arg released_data[] = {
 	{ "id", JSON_STRING, false, .help = "which it was" },
 	{ 0 },
@@ -73,6 +81,14 @@ const struct control_event_info control_guest_events[] = {
 	{ "RESET", .help = "The guest was reset.", .data = reset_data },
 	{ "GUEST_PANICKED", .help = "The guest has crashed.", .data = panic_data },
 	{ "DEVICE_DELETED", .help = "A device is gone, and its id is free.", .data = deleted_data },
+	{ "DEVICE_UNPLUG_GUEST_ERROR",
+	  .help = "The guest was asked to let go of a device, and says by `_OST` that it will "
+		  "not: the request is over.",
+	  .data = deleted_data },
+	{ "ACPI_DEVICE_OST",
+	  .help = "The guest says, by `_OST`, what came of a device that was added or is to go; "
+		  "once for each time.",
+	  .data = ost_data },
 	{ "NIC_RELEASED",
 	  .help = "Of a nic that was deleted nothing is left on the host: after `DEVICE_DELETED`.",
 	  .data = released_data },

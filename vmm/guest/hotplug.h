@@ -24,7 +24,8 @@ struct machine_nic_given;
  * leaves nothing of it in flight, frees it with the vCPUs parked, takes its settings out of
  * the config, and tells DEVICE_DELETED. A reset of the guest ends a pending request the
  * same way: who starts anew has let go of everything. By force the guest is not asked,
- * but told afterwards.
+ * but told afterwards. A guest that says that it will not let go of the device (_OST) keeps it:
+ * the request is over, and DEVICE_UNPLUG_GUEST_ERROR is told.
  *
  * The guest's device list is part of what travels, so neither is begun while somebody
  * moves or saves the guest, from his start to his end (machine_set_moving()). A guest

@@ -176,6 +176,13 @@ static bool forget(struct machine *m, const struct device *dev, struct machine_n
 	return nic < nr_nics;
 }
 
+/* What events say of a device. */
+static json_t *name_device(const struct device *dev)
+{
+	return json_pack("{s:s, s:o}", "device", dev->id, "path",
+			 json_sprintf("/machine/peripheral/%s", dev->id));
+}
+
 /* The vCPUs are parked. */
 static void remove_parked(struct machine *m, unsigned slot, bool surprise)
 {
@@ -188,8 +195,7 @@ static void remove_parked(struct machine *m, unsigned slot, bool surprise)
 	acpi_hotplug_removed(m->pm, slot, surprise && dev);
 	if (!dev)
 		return;
-	data = json_pack("{s:s, s:o}", "device", dev->id, "path",
-			 json_sprintf("/machine/peripheral/%s", dev->id));
+	data = name_device(dev);
 	log_debug("%s: unplugged from slot %u", dev->id, slot);
 	(void)snprintf(id, sizeof(id), "%s", dev->id);
 	nic = forget(m, dev, &host);
@@ -250,7 +256,45 @@ static void on_ejected(void *opaque, uint32_t slots)
 	loop_post(m->loop, &m->ejected_work);
 }
 
-static const struct acpi_hotplug_ops hotplug_ops = { .ejected = on_ejected };
+/* As QEMU's events: each answer, and of a device that stays that it does. */
+static void tell_answer(struct machine *m, const struct acpi_hotplug_answer *answer)
+{
+	struct device *dev = virtio_pci_find(m->vm, answer->slot);
+	json_t *info =
+		json_pack("{s:o, s:s, s:i, s:i}", "slot", json_sprintf("%u", answer->slot),
+			  "slot-type", "PCI", "source", answer->source, "status", answer->status);
+
+	if (dev)
+		(void)json_object_set_new(info, "device", json_string(dev->id));
+	machine_tell(m, "ACPI_DEVICE_OST", json_pack("{s:o}", "info", info));
+	if (dev && answer->refused)
+		machine_tell(m, "DEVICE_UNPLUG_GUEST_ERROR", name_device(dev));
+}
+
+/* On the main loop: the guest has said what came of a notification. */
+static void tell_answers(void *opaque)
+{
+	struct machine *m = opaque;
+	struct acpi_hotplug_answer answer;
+
+	while (acpi_hotplug_take_answer(m->pm, &answer)) {
+		if (!m->ended)
+			tell_answer(m, &answer);
+	}
+}
+
+/* A vCPU's thread. */
+static void on_answered(void *opaque)
+{
+	struct machine *m = opaque;
+
+	loop_post(m->loop, &m->answered_work);
+}
+
+static const struct acpi_hotplug_ops hotplug_ops = {
+	.ejected = on_ejected,
+	.answered = on_answered,
+};
 
 static struct device *find_plugged(struct machine *m, const char *id, struct err *e)
 {
@@ -308,12 +352,14 @@ void machine_hotplug_changeable(struct machine *m)
 void machine_hotplug_init(struct machine *m)
 {
 	m->ejected_work = (struct loop_work){ .fn = empty_ejected, .opaque = m };
+	m->answered_work = (struct loop_work){ .fn = tell_answers, .opaque = m };
 	acpi_hotplug_set_ops(m->pm, &hotplug_ops, m);
 }
 
 void machine_hotplug_fini(struct machine *m)
 {
 	loop_unpost(m->loop, &m->ejected_work);
+	loop_unpost(m->loop, &m->answered_work);
 }
 
 void machine_hotplug_start(struct machine *m)

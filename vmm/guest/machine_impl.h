@@ -63,7 +63,7 @@ struct machine {
 	bool arriving;      /* its state comes from elsewhere, and has not been started */
 	const char *held;   /* why nobody may touch it now: it is being saved; NULL: not held */
 	const char *moving; /* why no device may come or go; NULL: one may */
-	struct loop_work ejected_work;
+	struct loop_work ejected_work, answered_work;
 	bool started, ended;
 	bool over;      /* off or crashed: an event of the VM stands until it is reset */
 	bool crashed;   /* over by a crash */
