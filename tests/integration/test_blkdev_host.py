@@ -198,7 +198,7 @@ def test_save_and_restore():
             guest.wait_for("^hotplug: slot=.* came")
             guest.save(folder / "g.ferry")
             assert guest.wait() == 0
-        with Restored(folder / "g.ferry", name="g") as guest:
+        with Restored(folder / "g.ferry", name="g") as guest, guest.control():
             before = disks(guest)["late"]["stats"]["rd_operations"]
             while disks(guest)["late"]["stats"]["rd_operations"] <= before:
                 pass
