@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Names of guests: one owner each, nothing left when the owner dies.
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -17,6 +18,8 @@
 #include <cmocka.h>
 
 #include "util/compiler.h"
+#include "util/hash.h"
+#include "util/io.h"
 #include "vmm/guest/runtime.h"
 
 static char dir[64];
@@ -116,6 +119,40 @@ static void test_removal_of_stale_files(void **state)
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_true(c.nr_removals > 0);
 	runtime_release(&claim);
+}
+
+/* Somebody holds the lock for removals, which is the byte after the name's, and goes on to. */
+static void test_removal_lock_is_held(void **state)
+{
+	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+	struct runtime_claim claim, other;
+	char path[96], lock[128];
+	struct err e;
+	int fd;
+
+	(void)state;
+	(void)alarm(10); /* a hang is the failure */
+	(void)snprintf(path, sizeof(path), "%s/ferry", dir);
+	(void)snprintf(lock, sizeof(lock), "%s/lock", path);
+	assert_int_equal(runtime_claim(&claim, "web", false, &e), 0);
+	fd = open(lock, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	fl.l_start = (off_t)(fnv1a_text("web") >> 2 & ~1ULL) + 1;
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &fl), 0);
+	close_fd(&claim.sock_fd);
+	close_fd(&claim.lock_fd); /* as if it had been killed */
+	assert_false(runtime_remove_stale(path, "web"));
+	assert_int_equal(access(claim.path, F_OK), 0);
+	assert_int_equal(runtime_claim(&other, "web", false, &e), -EAGAIN);
+	assert_non_null(strstr(e.text, "holds the lock of name web"));
+	assert_int_equal(runtime_claim(&other, "db", false, &e), 0);
+	runtime_release(&other);
+	close_fd(&fd);
+	assert_true(runtime_remove_stale(path, "web"));
+	assert_int_not_equal(access(claim.path, F_OK), 0);
+	assert_int_equal(runtime_claim(&other, "web", false, &e), 0);
+	runtime_release(&other);
+	(void)alarm(0);
 }
 
 /* Somebody who never accepts has the name, and holds nobody up. */
@@ -237,6 +274,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_removal_of_stale_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connect_and_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_removal_lock_is_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_backlog, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unsafe_dir, setup, teardown),
 	};

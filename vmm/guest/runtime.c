@@ -11,12 +11,15 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "util/clock.h"
 #include "util/hash.h"
 #include "util/io.h"
 
-#define LISTEN_BACKLOG 32
+#define LISTEN_BACKLOG      32
+#define REMOVAL_PATIENCE_NS (500 * NSEC_PER_MSEC)
 
 /* Files that a guest has in the runtime directory, besides its name. */
 static const char *const runtime_suffixes[] = { ".sock", ".console" };
@@ -131,14 +134,24 @@ static struct flock removal_lock_of(const char *name)
 	return fl;
 }
 
-static int wait_for_lock(int lock_fd, struct flock fl)
+/*
+ * It is held for a moment, unless its holder was stopped, or is a guest's process that somebody
+ * has taken over, which may lock whatever it likes: -EAGAIN then.
+ */
+static int wait_for_removal_lock(int lock_fd, const char *name)
 {
-	int rc;
+	const struct timespec pause = { .tv_nsec = (long)NSEC_PER_MSEC };
+	uint64_t until_ns = clock_now_ns() + REMOVAL_PATIENCE_NS;
+	struct flock fl = removal_lock_of(name);
 
-	do {
-		rc = fcntl(lock_fd, F_OFD_SETLKW, &fl);
-	} while (rc < 0 && errno == EINTR);
-	return rc < 0 ? -errno : 0;
+	while (fcntl(lock_fd, F_OFD_SETLK, &fl) < 0) {
+		if (errno != EAGAIN && errno != EACCES && errno != EINTR)
+			return -errno;
+		if (clock_now_ns() >= until_ns)
+			return -EAGAIN;
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
 }
 
 static void drop_lock(int lock_fd, struct flock fl)
@@ -238,7 +251,12 @@ static int take_lock(struct runtime_claim *claim, const char *dir, const char *n
 			       : err_set(e, -errno, "cannot lock %s/lock: %s", dir,
 					 strerror(errno));
 	/* Whoever removes files now did not see us; the next one will. */
-	rc = wait_for_lock(fd, removal_lock_of(name));
+	rc = wait_for_removal_lock(fd, name);
+	if (rc == -EAGAIN)
+		return err_set(e, rc,
+			       "%s/lock: another process, which /proc/locks names, holds the lock "
+			       "of name %s: end it",
+			       dir, name);
 	if (rc < 0)
 		return err_set(e, rc, "cannot lock %s/lock: %s", dir, strerror(-rc));
 	drop_lock(fd, removal_lock_of(name));
@@ -322,8 +340,10 @@ bool runtime_remove_stale(const char *dir, const char *name)
 	_cleanup_close_ int fd = open_lock(dir, false);
 	char path[256];
 
-	/* In this order: a guest that starts after the look waits for us. */
-	if (fd < 0 || wait_for_lock(fd, removal_lock_of(name)) < 0 || is_locked(fd, name))
+	if (fd < 0 || is_locked(fd, name))
+		return false;
+	/* In this order: a guest that starts after the second look waits for us. */
+	if (wait_for_removal_lock(fd, name) < 0 || is_locked(fd, name))
 		return false;
 	for (unsigned i = 0; i < ARRAY_SIZE(runtime_suffixes); i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s%s", dir, name, runtime_suffixes[i]);

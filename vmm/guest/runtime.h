@@ -26,6 +26,12 @@
  * at that moment would be refused, but the byte after it, and looks whether the
  * name is owned; who has taken the name waits for that byte before it makes files.
  *
+ * So the guest's process keeps the lock file open for as long as it has the name: with the
+ * last descriptor the lock would go. It is the one file that guests of a user share, and
+ * it is open for writing, or the lock could not be had. Nothing is read from it or relied
+ * on in it. A process that somebody has taken over can lock names that are free, so that no
+ * guest gets them; it cannot unlock others', and who meets its locks waits half a second.
+ *
  * An ephemeral guest must leave nothing even when it is killed, so it has no
  * file: its control socket is bound in the abstract namespace, to the address
  * that the file would have. Binding is its lock. Such a guest is seen from its
