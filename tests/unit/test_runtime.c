@@ -266,6 +266,34 @@ static void test_unsafe_dir(void **state)
 	runtime_release(&claim);
 }
 
+/* In a folder that others could have made, or behind a link, no file is a dead guest's. */
+static void test_dir_of_others_is_left_alone(void **state)
+{
+	char path[128], other[128], stale[160];
+	struct stat st;
+	struct err e;
+	char **names;
+
+	(void)state;
+	claim_and_die("web");
+	(void)snprintf(path, sizeof(path), "%s/ferry", dir);
+	(void)snprintf(other, sizeof(other), "%s/elsewhere", dir);
+	(void)snprintf(stale, sizeof(stale), "%s/web.sock", other);
+	assert_int_equal(chmod(path, 0770), 0);
+	assert_int_equal(runtime_names(&names, &e), 0);
+	runtime_free_names(names, 0);
+	assert_int_equal(chmod(path, 0700), 0);
+	assert_int_equal(rename(path, other), 0);
+	assert_int_equal(symlink(other, path), 0);
+	assert_int_equal(runtime_names(&names, &e), 0);
+	runtime_free_names(names, 0);
+	assert_int_equal(stat(stale, &st), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rename(other, path), 0);
+	assert_int_equal(runtime_names(&names, &e), 0);
+	runtime_free_names(names, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -277,6 +305,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_removal_lock_is_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_backlog, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unsafe_dir, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dir_of_others_is_left_alone, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

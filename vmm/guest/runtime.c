@@ -54,7 +54,7 @@ int runtime_check_name(const char *name, struct err *e)
 
 /* --- the directory --- */
 
-static int check_dir(const char *dir, struct err *e)
+int runtime_check_dir(const char *dir, struct err *e)
 {
 	struct stat st;
 
@@ -86,7 +86,7 @@ int runtime_dir(char *buf, size_t len, bool create, struct err *e)
 	if (mkdir(buf, 0700) < 0 && errno != EEXIST)
 		return err_set(e, -errno, "cannot make the runtime directory %s: %s", buf,
 			       strerror(errno));
-	return check_dir(buf, e);
+	return runtime_check_dir(buf, e);
 }
 
 int runtime_addr(const char *dir, const char *name, bool abstract, struct runtime_addr *ret,

@@ -60,6 +60,12 @@ __must_check int runtime_check_name(const char *name, struct err *e);
  */
 __must_check int runtime_dir(char *buf, size_t len, bool create, struct err *e);
 
+/*
+ * Is the folder @dir this user's alone? Before files in it are removed: elsewhere, or
+ * behind a link, they could be anybody's. 0, -EPERM, or -errno, with @e (may be NULL).
+ */
+__must_check int runtime_check_dir(const char *dir, struct err *e);
+
 /* The address of guest @name. 0, or -ENAMETOOLONG with @e. */
 __must_check int runtime_addr(const char *dir, const char *name, bool abstract,
 			      struct runtime_addr *ret, struct err *e);

@@ -49,12 +49,13 @@ static void drop_last(struct names *names)
 
 static int add_files(struct names *names, const char *dir)
 {
+	/* Not there: nobody has run a guest yet. Not ours: no guest of ours has files there. */
+	DIR *d = runtime_check_dir(dir, NULL) == 0 ? opendir(dir) : NULL;
 	const struct dirent *entry;
-	DIR *d = opendir(dir);
 	int rc = 0;
 
 	if (!d)
-		return 0; /* nobody has run a guest yet */
+		return 0;
 	while (rc != -ENOMEM && (entry = readdir(d))) {
 		rc = add_name(names, entry->d_name);
 		if (rc == 0 && runtime_remove_stale(dir, names->list[names->nr - 1]))
