@@ -64,23 +64,25 @@ uint8_t virtio_pci_take_isr(struct virtio_pci *p)
 
 /* --- start, stop, reset ---------------------------------------------------------- */
 
+static void start_some_locked(struct virtio_pci *p, struct virtio_queue *first, unsigned nr)
+{
+	if (p->master && atomic_load(&p->live) && !atomic_load(&p->dev->broken))
+		virtio_start_queues(first, nr);
+}
+
 void virtio_pci_start_queue_locked(struct virtio_pci *p, struct virtio_queue *q)
 {
-	if (q->ring.state.enabled && p->master && atomic_load(&p->live) &&
-	    !atomic_load(&p->dev->broken))
-		virtio_start_queue(q);
+	start_some_locked(p, q, 1);
 }
 
 static void start_queues_locked(struct virtio_pci *p)
 {
-	for (unsigned i = 0; i < p->dev->nr_queues; i++)
-		virtio_pci_start_queue_locked(p, &p->dev->queues[i]);
+	start_some_locked(p, p->dev->queues, p->dev->nr_queues);
 }
 
 static void stop_queues_locked(struct virtio_pci *p, bool cancel)
 {
-	for (unsigned i = 0; i < p->dev->nr_queues; i++)
-		virtio_stop_queue(&p->dev->queues[i], cancel);
+	virtio_stop_queues(p->dev->queues, p->dev->nr_queues, cancel);
 }
 
 void virtio_pci_start_locked(struct virtio_pci *p)
@@ -104,7 +106,7 @@ static void clear_queue_locked(struct virtio_pci *p, struct virtio_queue *q)
 
 void virtio_pci_reset_queue_locked(struct virtio_pci *p, struct virtio_queue *q)
 {
-	virtio_stop_queue(q, true);
+	virtio_stop_queues(q, 1, true);
 	clear_queue_locked(p, q);
 }
 

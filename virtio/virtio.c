@@ -76,11 +76,11 @@ void virtio_dev_fini(struct virtio_dev *dev)
 	dev->nr_queues = 0;
 }
 
-static void start_on_loop(void *opaque)
+static void start_on_loop(struct virtio_queue *q, bool cancel)
 {
-	struct virtio_queue *q = opaque;
 	struct virtio_dev *dev = q->dev;
 
+	(void)cancel;
 	q->ring.event_idx = virtio_has(dev, VIRTIO_RING_F_EVENT_IDX);
 	q->ring.indirect = virtio_has(dev, VIRTIO_RING_F_INDIRECT_DESC);
 	if (vq_start(&q->ring) < 0) {
@@ -97,34 +97,66 @@ static void start_on_loop(void *opaque)
 		dev->cls->run(q);
 }
 
-void virtio_start_queue(struct virtio_queue *q)
+static void stop_on_loop(struct virtio_queue *q, bool cancel)
 {
-	loop_call_sync(q->loop, start_on_loop, q);
-}
-
-struct stop_call {
-	struct virtio_queue *q;
-	bool cancel;
-};
-
-static void stop_on_loop(void *opaque)
-{
-	const struct stop_call *call = opaque;
-	struct virtio_queue *q = call->q;
-
 	if (!q->running)
 		return;
 	loop_del_fd(q->loop, &q->kick);
 	q->running = false;
 	if (q->dev->cls->quiesce)
-		q->dev->cls->quiesce(q, call->cancel);
+		q->dev->cls->quiesce(q, cancel);
 }
 
-void virtio_stop_queue(struct virtio_queue *q, bool cancel)
-{
-	struct stop_call call = { .q = q, .cancel = cancel };
+struct change {
+	struct virtio_queue *first;
+	unsigned nr;
+	void (*fn)(struct virtio_queue *q, bool cancel);
+	bool cancel;
+};
 
-	loop_call_sync(q->loop, stop_on_loop, &call);
+static void change_on_loop(void *opaque)
+{
+	const struct change *c = opaque;
+
+	for (unsigned i = 0; i < c->nr; i++) {
+		if (c->first[i].picked)
+			c->fn(&c->first[i], c->cancel);
+	}
+}
+
+/* Call @fn for those that are picked; once for all that a loop works, as it is two wake-ups. */
+static void change_picked(struct virtio_queue *first, unsigned nr,
+			  void (*fn)(struct virtio_queue *q, bool cancel), bool cancel)
+{
+	while (nr) {
+		struct change c = { .first = first, .fn = fn, .cancel = cancel };
+		bool any = false;
+
+		for (; c.nr < nr && first[c.nr].loop == first->loop; c.nr++)
+			any |= first[c.nr].picked;
+		if (any)
+			loop_call_sync(first->loop, change_on_loop, &c);
+		first += c.nr;
+		nr -= c.nr;
+	}
+}
+
+void virtio_start_queues(struct virtio_queue *first, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++) {
+		first[i].picked = first[i].ring.state.enabled && !first[i].started;
+		first[i].started |= first[i].picked;
+	}
+	change_picked(first, nr, start_on_loop, false);
+}
+
+void virtio_stop_queues(struct virtio_queue *first, unsigned nr, bool cancel)
+{
+	for (unsigned i = 0; i < nr; i++) {
+		first[i].picked = first[i].started;
+		first[i].started = false;
+	}
+	change_picked(first, nr, stop_on_loop, cancel);
 }
 
 void virtio_run_again(struct virtio_queue *q)

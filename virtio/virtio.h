@@ -83,6 +83,7 @@ struct virtio_queue {
 	struct vq ring;         /* transport's until started, then the loop's */
 	bool running;           /* loop thread only: started; false before ->quiesce is called */
 	struct loop_fd kick;    /* eventfd of notifications */
+	bool started, picked;   /* who starts and stops it: by the last call; by this one */
 	void *priv;             /* the class's */
 
 	/* Written by its loop, read by anyone: relaxed counters. */
@@ -137,13 +138,14 @@ __must_check int virtio_dev_init(struct virtio_dev *dev, struct vm *vm,
 void virtio_dev_fini(struct virtio_dev *dev);
 
 /*
- * For transports: let @q's loop look up the ring that q->ring.state describes
- * and run the queue; a bad ring breaks the device. Stop: nothing of @q is in
- * flight afterwards, and its state is the caller's; not running: no-op. Both
- * return when the loop has done it. Any thread that the loop does not wait for.
+ * For transports: of @nr queues of a device from @first on start those that are enabled and
+ * do not run: their loops look up the rings that q->ring.state describes, and run them; a bad
+ * ring breaks the device. Stop those that run: nothing of them is in flight afterwards, and
+ * their state is the caller's. Both return when the loops have done it. Any thread that no
+ * loop waits for; one at a time for a device.
  */
-void virtio_start_queue(struct virtio_queue *q);
-void virtio_stop_queue(struct virtio_queue *q, bool cancel);
+void virtio_start_queues(struct virtio_queue *first, unsigned nr);
+void virtio_stop_queues(struct virtio_queue *first, unsigned nr, bool cancel);
 
 /*
  * Call ->run of @q again when the loop has seen to everything else that waits

@@ -138,12 +138,12 @@ void net_rig_start(struct net_rig *rig, unsigned queue)
 		.used_idx = r->used_seen,
 		.enabled = 1,
 	};
-	virtio_start_queue(q);
+	virtio_start_queues(q, 1);
 }
 
 void net_rig_stop(struct net_rig *rig, unsigned queue)
 {
-	virtio_stop_queue(&rig->net->dev.queues[queue], true);
+	virtio_stop_queues(&rig->net->dev.queues[queue], 1, true);
 }
 
 static void run_queue(void *opaque)

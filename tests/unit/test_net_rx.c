@@ -351,7 +351,7 @@ static void test_stop_gives_back(void **state)
 	assert_int_equal(q->ring.state.last_avail, 3);
 	assert_int_equal(q->ring.state.used_idx, 3);
 	assert_int_equal(rig->be->events[0], 0);
-	virtio_start_queue(q);
+	virtio_start_queues(q, 1);
 	assert_int_equal(rig->be->events[0], NETDEV_READABLE);
 	for (uint32_t i = 0; i < 3; i++)
 		used(rig, i, HDR + 100);

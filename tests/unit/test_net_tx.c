@@ -159,7 +159,7 @@ static void test_stop_while_blocked(void **state)
 	assert_int_equal(rig->be->events[0], 0);
 	assert_int_equal(q->ring.state.last_avail, 0);
 	rig->be->nr_room = 1;
-	virtio_start_queue(q);
+	virtio_start_queues(q, 1);
 	all_used(rig, 0, 1);
 }
 

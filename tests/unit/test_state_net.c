@@ -135,7 +135,7 @@ static void change_everything(struct net_rig *rig)
 static void stop(struct net_rig *rig)
 {
 	for (unsigned i = 0; i < NET_RIG_QUEUES; i++)
-		virtio_stop_queue(&rig->net->dev.queues[i], false);
+		virtio_stop_queues(&rig->net->dev.queues[i], 1, false);
 }
 
 static struct saved take(struct net_rig *rig)
