@@ -149,6 +149,43 @@ def test_no_file_is_opened_or_changed(when, kind):
         assert done.returncode == -signal.SIGSYS or done.stdout == f"{action}: EACCES\n", done
 
 
+# $1: mode of what is beside resolv.conf; $2: of the folder that it is in. The program follows.
+WITH_RESOLVER = r"""
+set -e
+mount --make-rprivate /
+mount -t tmpfs layers /mnt
+mkdir /mnt/upper /mnt/work
+mount -t overlay -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work etc /etc
+mount -t tmpfs run /run
+mkdir -p /run/ferry-probe/deep
+echo nameserver 192.0.2.1 >/run/ferry-probe/stub.conf
+echo secret >/run/ferry-probe/beside
+ln -s ../run/ferry-probe/stub.conf /run/ferry-probe/link
+touch /run/ferry-probe/deep/file
+chmod "$1" /run/ferry-probe/beside
+chmod "$2" /run/ferry-probe/deep
+ln -sf ../run/ferry-probe/stub.conf /etc/resolv.conf
+shift 2
+exec "$@"
+"""
+
+
+@each(modes=[("644", "755"), ("640", "755"), ("644", "711")])
+@each(kind=["main", "net", "io"])
+def test_name_servers_in_a_folder_below_run(modes, kind):
+    """The folder is seen by who asks name servers, unless it has what is not for everybody."""
+    require_root()
+    require_plain_build()
+    public = modes == ("644", "755")
+    for action in "resolver", "beside-resolver":
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", WITH_RESOLVER, "sh", *modes, PROBE, "off", "late",
+             kind, action], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20,
+            check=False)
+        seen = kind != "io" and (public or action == "resolver")
+        assert done.stdout == f"{action}: {'done' if seen else 'EACCES'}\n", done
+
+
 @each(kind=CLASSES)
 def test_landlock_alone_keeps_files_away(kind):
     """The same without the lists of system calls."""

@@ -207,10 +207,23 @@ static long try_abstract_socket(void)
 	return fd < 0 ? fd : connect(fd, (const struct sockaddr *)&sun, sizeof(sun));
 }
 
+static long try_resolver(void)
+{
+	return open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
+}
+
+/* A file beside that of the name servers: the test's own, by this name. */
+static long try_beside_resolver(void)
+{
+	return open("/run/ferry-probe/beside", O_RDONLY | O_CLOEXEC);
+}
+
 static const struct {
 	const char *name;
 	long (*fn)(void);
 } actions[] = {
+	{ "resolver", try_resolver },
+	{ "beside-resolver", try_beside_resolver },
 	{ "open", try_open },
 	{ "open-folder", try_open_folder },
 	{ "mkdir", try_mkdir },

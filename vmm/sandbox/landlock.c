@@ -120,13 +120,16 @@ static int allow(int ruleset_fd, const char *path, uint64_t access)
 	return fd < 0 ? -errno : allow_fd(ruleset_fd, fd, access);
 }
 
-static int allow_resolver(int ruleset_fd)
+static int allow_resolver(const struct landlock *l)
 {
 	char real[PATH_MAX], tree[PATH_MAX];
+	int rc;
 
 	if (resolver_find(real, tree) < 0)
 		return 0; /* nothing to read */
-	return allow(ruleset_fd, tree, LANDLOCK_ACCESS_FS_READ_FILE);
+	rc = allow(l->fds[THREAD_NET], tree, LANDLOCK_ACCESS_FS_READ_FILE);
+	/* The main thread for those that come later, with a nic. */
+	return rc < 0 ? rc : allow(l->fds[THREAD_MAIN], tree, LANDLOCK_ACCESS_FS_READ_FILE);
 }
 
 int landlock_allow_resolver_in(const struct landlock *l, const char *root)
@@ -138,7 +141,7 @@ int landlock_allow_resolver_in(const struct landlock *l, const char *root)
 		return 0;
 	(void)snprintf(path, sizeof(path), "%s" RESOLVER_PATH, root);
 	rc = allow(l->fds[THREAD_NET], path, LANDLOCK_ACCESS_FS_READ_FILE);
-	if (rc == 0) /* as in landlock_init() */
+	if (rc == 0) /* as in allow_resolver() */
 		rc = allow(l->fds[THREAD_MAIN], path, LANDLOCK_ACCESS_FS_READ_FILE);
 	return rc == -ENOENT ? 0 : rc;
 }
@@ -152,11 +155,7 @@ int landlock_init(struct landlock *l)
 		l->fds[i] = -1;
 	for (unsigned i = 0; l->abi && i < THREAD_NR_CLASSES && rc >= 0; i++)
 		rc = l->fds[i] = new_ruleset(l->abi, &freedoms[i]);
-	if (rc < 0 || !l->abi)
-		return rc;
-	/* The main thread for those that come later, with a nic. */
-	rc = allow_resolver(l->fds[THREAD_NET]);
-	return rc < 0 ? rc : allow_resolver(l->fds[THREAD_MAIN]);
+	return rc < 0 || !l->abi ? rc : allow_resolver(l);
 }
 
 int landlock_allow_removal(const struct landlock *l, const char *dir)

@@ -10,10 +10,13 @@
 #define RESOLVER_PATH "/etc/resolv.conf"
 
 /*
- * libslirp reads the name servers again when they change. @real gets the file that it
- * opens, without links, and @tree what has to be reachable for that: the file, or,
- * where it is one that a program writes into a folder of its own below /run, that
- * folder, since such programs replace the file. 0, or -ENOENT: there is nothing to read.
+ * libslirp opens this path again when the file has changed. @real gets the file that it
+ * opens, without links, and @tree what has to be reachable for that: the file, or, where a
+ * program writes it into a folder of its own below /run, that folder, since such programs
+ * replace the file, and a permission is a file's, not a name's. The folder only if all that
+ * is in it is everybody's to read; otherwise the file alone, until it is replaced: what
+ * others must not read a guest's process that has root's number must not either. 0, or
+ * -ENOENT: there is nothing to read.
  */
 __must_check int resolver_find(char real[PATH_MAX], char tree[PATH_MAX]);
 
