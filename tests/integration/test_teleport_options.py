@@ -34,7 +34,7 @@ def test_two_passes_at_least():
 
 def test_bandwidth():
     """The cap holds over the whole of it."""
-    with lab_with(append="mem=32M rate=4") as (lab, _, receive):
+    with lab_with(append="mem=16M rate=8") as (lab, _, receive):
         result = arrive(lab, receive, bandwidth="20M", max_downtime="300ms")
         seconds = (result["ferry"]["stopped-at-us"] - result["setup-time"] * 1000) / 1e6
         rate = result["ram"]["transferred"] / seconds / MIB

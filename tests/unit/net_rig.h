@@ -28,8 +28,8 @@ struct net_rig_backend {
 	unsigned offloads, nr_active;   /* as set by the device */
 	int fail;                       /* what setting them returns */
 
-	unsigned nr_room; /* frames taken before -EAGAIN */
-	unsigned nr_sent;
+	unsigned nr_room;                 /* frames taken before -EAGAIN */
+	_Atomic unsigned nr_sent;         /* after log */
 	size_t sent_bytes;                /* of the last one, header included */
 	uint8_t sent[NET_RIG_FRAME + 64]; /* the last one */
 	uint8_t log[NET_RIG_LOG][128];    /* how the first ones began, without their headers */
