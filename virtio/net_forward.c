@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // virtio-net: what still comes for a guest that has left.
 #include <arpa/inet.h>
+#include <errno.h>
 #include <net/ethernet.h>
 #include <string.h>
 
@@ -39,23 +40,29 @@ static void look_at(struct net_pair *pair, const uint8_t *frame, size_t bytes)
 		f->frame(f->opaque, frame, bytes);
 }
 
-/* False: that was all. */
-static bool forward_next(struct net_pair *pair)
+/* 1; -EAGAIN: that was all; another -errno: the back end is gone. */
+static int forward_next(struct net_pair *pair)
 {
 	struct netdev *nd = pair->net->backend;
 	const struct iovec iov = { pair->rx.spill, NETDEV_FRAME_MAX + NETDEV_HDR_BYTES };
 	ssize_t n = nd->ops->receive(nd, pair->rx.pair, &iov, 1);
 
 	if (n < 0)
-		return false;
+		return (int)n;
 	look_at(pair, pair->rx.spill, (size_t)n);
-	return true;
+	return 1;
 }
 
 void net_forward_readable(struct net_pair *pair)
 {
-	for (unsigned n = 0; n < TURN && forward_next(pair); n++)
-		;
+	int rc = 1;
+
+	for (unsigned n = 0; n < TURN && rc == 1; n++)
+		rc = forward_next(pair);
+	if (rc == 1 || rc == -EAGAIN)
+		return;
+	pair->forward = NULL;
+	net_pair_watch(pair);
 }
 
 struct change {
@@ -73,9 +80,10 @@ static void change_pair(void *opaque)
 	net_pair_watch(c->pair);
 }
 
+/* Pairs that the driver did not use get no frames. */
 static void change(struct net *net, const struct net_forward_client *client)
 {
-	for (unsigned i = 0; i < net->nr_pairs; i++) {
+	for (unsigned i = 0; i < net->nr_pairs && net_pair_active(net, i); i++) {
 		struct change c = { .pair = &net->pairs[i], .client = client };
 
 		loop_call_sync(net->pairs[i].loop, change_pair, &c);

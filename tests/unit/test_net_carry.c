@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // virtio-net: frames that come for a guest which has left, and for one which has just come.
+#include <errno.h>
 #include <net/ethernet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -290,6 +291,23 @@ static void test_forward_no_frames(void **state)
 	net_forward_stop(&rig->net->dev);
 }
 
+/* The tap was removed: it would be readable for ever. */
+static void test_forward_ends(void **state)
+{
+	struct net_rig *rig = *state;
+	struct seen seen = { 0 };
+	const struct net_forward_client client = { on_frame, on_announced, &seen };
+
+	assert_true(net_forward_start(&rig->net->dev, &client));
+	assert_int_equal(rig->be->events[0], NETDEV_READABLE);
+	assert_int_equal(rig->be->events[1], 0); /* the driver uses one pair */
+	rig->be->receive_error = -EBADFD;
+	net_rig_readable(rig, 0);
+	assert_int_equal(rig->be->events[0], 0);
+	net_forward_stop(&rig->net->dev);
+	assert_int_equal(seen.nr_frames, 0);
+}
+
 static void test_nothing_can_come(void **state)
 {
 	struct net_rig *rig = *state;
@@ -314,6 +332,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forward, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forward_no_frames, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forward_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_can_come, setup, teardown),
 	};
 
