@@ -14,9 +14,7 @@
 #include "util/clock.h"
 #include "util/io.h"
 
-static enum log_level max_level = LOG_INFO;
-static char prefix[80] = "ferry";
-static bool to_journal;
+static _Atomic enum log_level max_level = LOG_INFO;
 
 const char *const log_level_names[] = {
 	[LOG_ERROR] = "error",
@@ -31,7 +29,9 @@ static struct {
 	struct log_line lines[LOG_KEPT]; /* number n in n % LOG_KEPT */
 	uint64_t last;
 	struct log_stats stats;
-} kept = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	char prefix[80];
+	bool to_journal;
+} kept = { .lock = PTHREAD_MUTEX_INITIALIZER, .prefix = "ferry" };
 static _Atomic int wake_fd = -1;
 
 static void keep(enum log_level level, const char *text)
@@ -94,10 +94,27 @@ static bool stderr_is_journal(void)
 
 void log_init(enum log_level level, const char *name)
 {
-	max_level = level;
-	to_journal = stderr_is_journal();
+	bool to_journal = stderr_is_journal();
+
+	atomic_store_explicit(&max_level, level, memory_order_relaxed);
+	(void)pthread_mutex_lock(&kept.lock);
+	kept.to_journal = to_journal;
 	if (name && *name)
-		(void)snprintf(prefix, sizeof(prefix), "ferry %s", name);
+		(void)snprintf(kept.prefix, sizeof(kept.prefix), "ferry %s", name);
+	(void)pthread_mutex_unlock(&kept.lock);
+}
+
+static bool is_shown(enum log_level level)
+{
+	return level <= atomic_load_explicit(&max_level, memory_order_relaxed);
+}
+
+/* What a line begins with, before its tag. */
+static void begin_line(char *line, size_t size, const char *priority)
+{
+	(void)pthread_mutex_lock(&kept.lock);
+	(void)snprintf(line, size, "%s%s: ", kept.to_journal ? priority : "", kept.prefix);
+	(void)pthread_mutex_unlock(&kept.lock);
 }
 
 __printf_like(2, 0) static void vlog(enum log_level level, const char *fmt, va_list ap,
@@ -119,9 +136,10 @@ __printf_like(2, 0) static void vlog(enum log_level level, const char *fmt, va_l
 	char line[1024];
 	size_t len;
 
-	(void)snprintf(line, sizeof(line), "%s%s: %s", to_journal ? priority[level] : "", prefix,
-		       tag[level]);
+	begin_line(line, sizeof(line), priority[level]);
 	len = strlen(line);
+	(void)snprintf(line + len, sizeof(line) - len, "%s", tag[level]);
+	len += strlen(tag[level]);
 	(void)vsnprintf(line + len, sizeof(line) - len - 1, fmt, ap);
 	keep(level, line + len);
 	if (!show)
@@ -140,7 +158,7 @@ void log_msg(enum log_level level, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (level > max_level)
+	if (!is_shown(level))
 		return;
 	va_start(ap, fmt);
 	vlog(level, fmt, ap, 0, true);
@@ -186,7 +204,7 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *fmt,
 	va_list ap;
 	bool show;
 
-	if (level > max_level || !limit_allows(limit, &dropped))
+	if (!is_shown(level) || !limit_allows(limit, &dropped))
 		return;
 	/* Whoever reads standard error, or does not, must not stop a vCPU. */
 	show = stderr_takes_lines();

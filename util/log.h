@@ -14,8 +14,8 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 /*
  * The level and the name shown before each line ("ferry web: ...") belong to
  * the process, as standard error does: they and the lines that are kept are the one
- * exception to the rule that state is passed explicitly. Set them before the first thread
- * starts. Where standard error is the journal, lines begin with their priority (<4>).
+ * exception to the rule that state is passed explicitly. Any thread may set them, while
+ * others log. Where standard error is the journal, lines begin with their priority (<4>).
  */
 void log_init(enum log_level level, const char *name);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The log: lines that are kept, and the budget of what a guest can provoke.
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,8 @@
 #include <cmocka.h>
 
 #include "util/log.h"
+
+#define NAMED_LINES 5000
 
 /* Standard error is not looked at here. */
 static int silence(void **state)
@@ -96,6 +99,49 @@ static void test_suppressed_are_counted(void **state)
 	assert_int_equal(after.limited - before.limited, 100);
 }
 
+static void *say_much(void *arg)
+{
+	for (unsigned i = 0; i < NAMED_LINES; i++)
+		log_info("said");
+	return arg;
+}
+
+static const char name_a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+static const char name_b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+static void check_names(FILE *said)
+{
+	char line[128], a[128], b[128];
+	unsigned nr = 0;
+
+	(void)snprintf(a, sizeof(a), "ferry %s: said\n", name_a);
+	(void)snprintf(b, sizeof(b), "ferry %s: said\n", name_b);
+	rewind(said);
+	while (fgets(line, sizeof(line), said)) {
+		nr++;
+		assert_true(!strcmp(line, a) || !strcmp(line, b));
+	}
+	assert_int_equal(nr, NAMED_LINES);
+}
+
+/* A guest that arrives gets its name while threads log that let its streams in. */
+static void test_named_while_others_log(void **state)
+{
+	FILE *said = tmpfile();
+	pthread_t thread;
+
+	assert_non_null(said);
+	assert_true(dup2(fileno(said), STDERR_FILENO) >= 0);
+	log_init(LOG_INFO, name_a);
+	assert_int_equal(pthread_create(&thread, NULL, say_much, NULL), 0);
+	for (unsigned i = 0; i < NAMED_LINES; i++)
+		log_init(LOG_INFO, i % 2 ? name_a : name_b);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	check_names(said);
+	(void)fclose(said);
+	assert_int_equal(silence(state), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -103,6 +149,7 @@ int main(void)
 		cmocka_unit_test(test_oldest_go),
 		cmocka_unit_test(test_long_lines_are_cut),
 		cmocka_unit_test(test_suppressed_are_counted),
+		cmocka_unit_test(test_named_while_others_log),
 	};
 
 	return cmocka_run_group_tests(tests, silence, NULL);
