@@ -50,14 +50,15 @@ def smp(**kwargs):
 
 
 def program_headers(path):
-    """[(type, offset, va, pa, bytes)]"""
+    """[(type, offset, va, pa, alignment, bytes)]"""
     with open(path, "rb") as file:
         head = file.read(64)
         at, = struct.unpack_from("<Q", head, 32)
         size, number = struct.unpack_from("<HH", head, 54)
         file.seek(at)
-        found = [struct.unpack("<IIQQQQ16x", file.read(size)) for _ in range(number)]
-    return [(kind, offset, va, pa, size) for kind, _, offset, va, pa, size in found]
+        found = [struct.unpack("<IIQQQQQQ", file.read(size)) for _ in range(number)]
+    return [(kind, offset, va, pa, align, size)
+            for kind, _, offset, va, pa, size, _, align in found]
 
 
 @each(words=[[], ["--live"], ["--paging"], ["--live", "--paging"]])
@@ -102,7 +103,7 @@ def test_layout(memory):
     assert stat.st_mode & 0o7777 == 0o600 and stat.st_size == said["file-bytes"]
     assert stat.st_blocks * 512 < 4 * MIB
     assert at[0][0] == PT_NOTE and {header[0] for header in at[1:]} == {PT_LOAD}
-    assert all(va == pa for _, _, va, pa, _ in at[1:])
+    assert all(va == pa and align == 0 for _, _, va, pa, align, _ in at[1:])
     assert sum(size for *_, size in at[1:]) == int(memory[:-1]) * MIB
     assert len(at) == (2 if memory == "64M" else 3)
     assert all(offset % 4096 == 0 for _, offset, *_ in at[1:])

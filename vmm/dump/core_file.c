@@ -210,6 +210,7 @@ static Elf64_Phdr load(const struct core_params *p, const struct layout *l,
 {
 	const struct gmem_region *r = region_of(p->gm, run->gpa);
 
+	/* No p_align: crash takes a file whose segments have one for another format, netdump's. */
 	return (Elf64_Phdr){
 		.p_type = PT_LOAD,
 		.p_flags = PF_R | PF_W | PF_X,
@@ -218,7 +219,6 @@ static Elf64_Phdr load(const struct core_params *p, const struct layout *l,
 		.p_paddr = run->gpa,
 		.p_filesz = run->bytes,
 		.p_memsz = run->bytes,
-		.p_align = GMEM_PAGE_BYTES,
 	};
 }
 
