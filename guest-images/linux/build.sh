@@ -94,6 +94,7 @@ build_guest() {
 	pack_rootfs "$1/tree" "$2/rootfs.img"
 	cp "$here/cmdline" "$kernel/vmlinux" "$kernel/bzImage" "$kernel/System.map" \
 		"$kernel/kernel.config" "$2"
+	ln -s "../${kernel##*/}/vmlinux.debug" "$2" # as large as all the rest
 }
 
 case $#:${1-} in
