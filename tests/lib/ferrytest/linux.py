@@ -3,7 +3,9 @@
 import fcntl
 import functools
 import hashlib
+import os
 
+from .case import require_tool, tmp_dir
 from .guest import Guest, Restored
 from .paths import BUILD, FERRY, GUESTS
 from .proc import run
@@ -20,6 +22,7 @@ class LinuxGuest:
     def __init__(self, folder):
         self.folder = folder
         self.kernel = folder / "vmlinux"
+        self.kernel_debug = folder / "vmlinux.debug"
         self.bzimage = folder / "bzImage"
         self.initrd = folder / "initrd.img"
         self.rootfs = folder / "rootfs.img"
@@ -29,6 +32,18 @@ class LinuxGuest:
         """Run a command in a guest whose port 22 is this port of ours; its output."""
         return run("ssh", "-F", self.folder / "ssh_config", "-p", port, "guest", command,
                    timeout_s=kwargs.pop("timeout_s", SSH_S), **kwargs)
+
+    def crash(self, core, *commands):
+        """What crash(8) says to each command about a core; without a ~/.crashrc."""
+        require_tool("crash")
+        with tmp_dir() as home:
+            script = home / "script"
+            said = [home / str(number) for number in range(len(commands))]
+            script.write_text("".join(f"{command} > {path}\n" for command, path
+                                      in zip(commands, said, strict=True)) + "quit\n")
+            print(run("crash", "-s", "-i", script, self.kernel_debug, core, timeout_s=BOOT_S,
+                      env={**os.environ, "HOME": str(home)}, cwd=home))
+            return [path.read_text(errors="replace") for path in said]
 
 
 @functools.cache
