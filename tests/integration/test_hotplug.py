@@ -73,7 +73,8 @@ def test_nothing_is_left():
         plugs_and_unplugs(guest, qmp, ROUNDS)
         assert fds(guest.pid) == descriptors
         assert os.listdir(f"/proc/{guest.pid}/task") == threads
-        assert anon_kib(guest) <= kib + MOST_KIB
+        now = anon_kib(guest)
+        assert now <= kib + MOST_KIB, f"{kib} KiB became {now}"
         end(guest, qmp)
 
 
