@@ -115,13 +115,13 @@ def test_route():
                          "192.0.2.2/24", "--ipv6", "2001:db8::2/64")
         with linux_on(host, ",ip=192.0.2.60") as guest:
             assert "eth0 has 192.0.2.60/24" in guest.out.text
-            lan.run("ping", "-c", "2", "-W", "10", "192.0.2.60")
+            lan.run("ping", "-c", "2", "-w", "20", "192.0.2.60")
             assert guest_calls(guest, lan) == "192.0.2.60"
             assert guest_asks(guest, lan) == "192.0.2.60"
             is_called(guest, lan, "192.0.2.60")
             answers(guest, f"until ping -c 1 {LAN6} >/dev/null; do sleep 1; done; "
                     "echo six $((3 + 3))", "six 6")
-            lan.run("ping", "-6", "-c", "2", "-W", "10", host.nic("lab", "web")["ipv6"])
+            lan.run("ping", "-6", "-c", "2", "-w", "20", host.nic("lab", "web")["ipv6"])
         host.net_command("delete", "lab")
 
 
@@ -131,7 +131,7 @@ def test_bridge():
         host.net_command("create", "lab", "--mode", "bridge", "--uplink", "eth1")
         with linux_on(host, "", f"192.0.2.50/24,{LAN}") as guest:
             for other in (lan, host):
-                other.run("ping", "-c", "2", "-W", "10", "192.0.2.50")
+                other.run("ping", "-c", "2", "-w", "20", "192.0.2.50")
             assert guest_calls(guest, lan) == "192.0.2.50"
             assert guest_asks(guest, lan) == "192.0.2.50"
             is_called(guest, lan, "192.0.2.50")

@@ -106,7 +106,7 @@ def test_a_helper_that_was_killed():
             kill_now(helper_of(guest.pid))
             nic = host.nic("lab")
             assert host.net_json("repair") == {"repaired": 0}
-            host.run("ping", "-c", "2", "-i", "0.1", "-W", "10", nic["ipv4"])
+            host.run("ping", "-c", "2", "-i", "0.1", "-w", "20", nic["ipv4"])
             end(guest, "destroy")
         assert list(host.state.glob("lab@*"))
         assert host.net_json("repair") == {"repaired": 1}

@@ -182,7 +182,7 @@ def test_a_guest_of_an_unprivileged_user():
             guest = UserGuest(host, image)
             with guest:
                 address = guest.wait_for(UP, 60)[1]
-                host.run("ping", "-c", "2", "-i", "0.1", "-W", "10", address)
+                host.run("ping", "-c", "2", "-i", "0.1", "-w", "20", address)
                 assert f"\nUid:\t{UID}\t{UID}\t{UID}\t{UID}\n" in pathlib.Path(
                     f"/proc/{guest.pid}/status").read_text(encoding="ascii")
                 assert host.nic("lab")["ipv4"] == address

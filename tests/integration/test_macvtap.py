@@ -59,7 +59,7 @@ def test_a_guest_on_a_macvtap(options):
             assert found[2] in fymv(host)[0]
             mode = options.partition("mode=")[2].partition(",")[0] or "bridge"
             assert f"macvtap mode {mode}" in host.ip("-d link show fymv0")
-            peer.run("ping", "-c", "3", "-i", "0.1", "-W", "10", GUEST)
+            peer.run("ping", "-c", "3", "-i", "0.1", "-w", "20", GUEST)
             echo(peer, GUEST)
             assert found[2] in peer.ip("neigh show dev lan0")
             assert guest.ferry("destroy", guest.name).wait() == 0
@@ -102,7 +102,7 @@ def test_two_guests_reach_each_other():
                             net="macvtap:eth1", name="second") as second:
                 second.wait_for(f"^net: ping {GUEST} sent=3 received=3 ", 60)
                 assert second.wait() == 0
-            peer.run("ping", "-c", "1", "-W", "10", GUEST)
+            peer.run("ping", "-c", "1", "-w", "20", GUEST)
 
 
 @each(who=["guest", "both"])

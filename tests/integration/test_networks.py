@@ -24,7 +24,7 @@ def wait_up(guest):
 
 def ping(netns, address, count=2):
     """Replies must come."""
-    netns.run("ping", "-c", count, "-i", "0.1", "-W", "10", address)
+    netns.run("ping", "-c", count, "-i", "0.1", "-w", "20", address)
 
 
 def no_ping(netns, address):
@@ -401,7 +401,7 @@ def test_ipv6_in_nat_mode():
         with network(host, "lab", "nat", "--ipv6", "fd00:9::1/64"), \
                 ipv6_client(host, "fy-lab") as (client, address):
             assert address.startswith("fd00:9:")
-            client.run("ping", "-6", "-c", "2", "-i", "0.1", "-W", "10", "2001:db8::1")
+            client.run("ping", "-6", "-c", "2", "-i", "0.1", "-w", "20", "2001:db8::1")
             assert "default via fe80::" in client.ip("-6 route")
 
 
@@ -410,5 +410,5 @@ def test_ipv6_in_hostonly_mode():
     with NetHost() as host, network(host, "ho", "hostonly", "--ipv6", "fd00:9::1/64"), \
             ipv6_client(host, "fy-ho") as (client, address):
         assert address.startswith("fd00:9:")
-        client.run("ping", "-6", "-c", "2", "-i", "0.1", "-W", "10", "fd00:9::1")
+        client.run("ping", "-6", "-c", "2", "-i", "0.1", "-w", "20", "fd00:9::1")
         assert "default" not in client.ip("-6 route")

@@ -52,7 +52,7 @@ def address_of(client):
 def ping(netns, address, source=None):
     """Replies must come."""
     words = ["-I", source] if source else []
-    netns.run("ping", "-6", "-c", "2", "-i", "0.1", "-W", "10", *words, address)
+    netns.run("ping", "-6", "-c", "2", "-i", "0.1", "-w", "20", *words, address)
 
 
 def exchange(server_ns, address, client_ns, kind):

@@ -55,7 +55,7 @@ def test_nat_keeps_address_and_needs_the_network():
             result = lab.host1.teleport("g", receive).result()
             assert result["status"] == "completed", result
             receive.arrived("g")
-            lab.host2.net.run("ping", "-c", "3", "-i", "0.2", "-W", "10", address)
+            lab.host2.net.run("ping", "-c", "3", "-i", "0.2", "-w", "20", address)
             lab.copies[0].stop()
         for host in lab.hosts:
             net_command(lab, host, "delete", "lab")

@@ -101,7 +101,7 @@ def test_limits_travel():
             assert packets(guest, "rx") == 0
             nic(guest, "link", "net0", "up")
             guest.wait_for("^net: link up$")
-            net.run("ping", "-c", "2", "-i", "0.1", "-W", "10", ADDR)
+            net.run("ping", "-c", "2", "-i", "0.1", "-w", "20", ADDR)
 
 
 def test_limits_teleport():
@@ -132,7 +132,7 @@ def test_cable():
         net.tap("tap0", f"{HOST}/24")
         with Guest("net", net="tap:tap0", netns=net, append=f"ip={ADDR}/24") as guest:
             guest.wait_for(UP)
-            net.run("ping", "-c", "1", "-W", "10", ADDR)
+            net.run("ping", "-c", "1", "-w", "20", ADDR)
             nic(guest, "link", "net0", "down")
             guest.wait_for("^net: link down$")
             before = nics(guest)[0]["stats"]
@@ -144,7 +144,7 @@ def test_cable():
             nic(guest, "link", "net0", "down")  # harmless
             nic(guest, "link", "net0", "up")
             guest.wait_for("^net: link up$")
-            net.run("ping", "-c", "2", "-i", "0.1", "-W", "10", ADDR)
+            net.run("ping", "-c", "2", "-i", "0.1", "-w", "20", ADDR)
 
 
 def test_interface_that_is_gone():

@@ -447,7 +447,7 @@ def test_save_and_restore():
             guest.wait()
         vanishes(net, "web1")
         with Restored(folder / "g.ferry", netns=net, runtime=folder) as guest:
-            net.run("ping", "-c", "2", "-i", "0.1", "-W", "10", ADDR)
+            net.run("ping", "-c", "2", "-i", "0.1", "-w", "20", ADDR)
             after = nics(guest)["late"]
             assert set(nics(guest)) == {"net0", "late"}
             for key in ("mac", "slot", "host_interface", "limits", "bridge"):
