@@ -20,6 +20,7 @@ UID = 100000 + os.getpid()
 GROUP = UID + 1
 CAPS = "cap_setuid,cap_setgid,cap_net_admin,cap_net_raw=p"
 UP = r"^net: up ip=(\S+)/\d+ "
+QUIT_PORT = 9999
 ASK = """
 import array, json, os, socket, subprocess, sys
 ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -188,9 +189,9 @@ def test_a_guest_of_an_unprivileged_user():
                 assert host.nic("lab")["ipv4"] == address
                 log = host.wait_logged("ferry-net")
                 assert f"user {UID}, guest g.0, " in log and log.endswith("lab: allowed"), log
-                guest.signal(15)
-                guest.signal(15)
-                guest.wait()
+                with host.socket(socket.SOCK_DGRAM) as sock:
+                    sock.sendto(b"quit", (address, QUIT_PORT))
+                assert guest.wait() == 0
         assert host.nic("lab") is None
 
 
