@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "util/clock.h"
 
@@ -54,8 +53,10 @@ int device_execute(const struct device_call *c, const char *command, json_t *arg
 
 int device_print_added(const struct device_call *c, json_t *ret)
 {
+	const char *id = json_string_value(json_object_get(ret, "id"));
+
 	if (!c->o->json)
-		(void)printf("%s\n", json_string_value(json_object_get(ret, "id")));
+		(void)printf("%s\n", id ? id : "?");
 	return device_print_reply(c, ret);
 }
 
@@ -68,25 +69,18 @@ struct farewell {
 	unsigned status; /* of a refusal */
 };
 
-static bool has_text(const json_t *obj, const char *key, const char *text)
-{
-	const char *value = json_string_value(json_object_get(obj, key));
-
-	return value && !strcmp(value, text);
-}
-
 static void on_event(void *opaque, json_t *event)
 {
 	struct farewell *f = opaque;
 	const json_t *data = json_object_get(event, "data");
 	const json_t *info = json_object_get(data, "info");
 
-	f->gone |= has_text(event, "event", f->kind->event) &&
-		   has_text(data, f->kind->event_id, f->id);
-	f->refused |= has_text(event, "event", "DEVICE_UNPLUG_GUEST_ERROR") &&
-		      has_text(data, "device", f->id);
+	f->gone |= client_says(event, "event", f->kind->event) &&
+		   client_says(data, f->kind->event_id, f->id);
+	f->refused |= client_says(event, "event", "DEVICE_UNPLUG_GUEST_ERROR") &&
+		      client_says(data, "device", f->id);
 	/* It comes before the other. */
-	if (has_text(event, "event", "ACPI_DEVICE_OST") && has_text(info, "device", f->id))
+	if (client_says(event, "event", "ACPI_DEVICE_OST") && client_says(info, "device", f->id))
 		f->status = (unsigned)json_integer_value(json_object_get(info, "status"));
 }
 
@@ -126,7 +120,7 @@ static int check_kind(const struct device_call *c, const struct device_kind *kin
 		return rc;
 	json_array_foreach(all, i, one)
 	{
-		found |= has_text(one, kind->query_id, id);
+		found |= client_says(one, kind->query_id, id);
 	}
 	json_decref(all);
 	return found ? 0 : err_set(c->e, -ENOENT, "%s '%.64s'", kind->none, id);

@@ -71,7 +71,7 @@ static int follow(struct control_client *c, const struct log_options *o, struct 
 		rc = client_next_event(c, &event, e);
 		if (rc < 0)
 			break;
-		if (!strcmp(json_string_value(json_object_get(event, "event")), "LOG"))
+		if (client_says(event, "event", "LOG"))
 			print_line(o, json_object_get(event, "data"));
 		json_decref(event);
 	}

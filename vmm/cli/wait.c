@@ -85,7 +85,7 @@ static int check_event(struct waiting *w, const char *name, struct err *e)
 	rc = -EINVAL;
 	json_array_foreach(events, i, event)
 	{
-		if (!strcmp(json_string_value(json_object_get(event, "name")), name))
+		if (client_says(event, "name", name))
 			rc = 0;
 	}
 	json_decref(events);
@@ -100,7 +100,7 @@ static int await_event(struct waiting *w, const char *name, struct err *e)
 		json_t *event = NULL;
 
 		rc = client_next_event_until(w->c, w->deadline_ns, &event, e);
-		if (rc == 0 && !strcmp(json_string_value(json_object_get(event, "event")), name))
+		if (rc == 0 && client_says(event, "event", name))
 			w->what = json_incref(event);
 		json_decref(event);
 	}

@@ -355,6 +355,13 @@ int client_wait_end(const struct control_client *c, unsigned timeout_s, struct e
 	return rc > 0 ? 0 : err_set(e, -ETIMEDOUT, "the guest's process does not end");
 }
 
+bool client_says(const json_t *obj, const char *key, const char *text)
+{
+	const char *value = json_string_value(json_object_get(obj, key));
+
+	return value && !strcmp(value, text);
+}
+
 int client_kill(const struct control_client *c, struct err *e)
 {
 	if (pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0) == 0)

@@ -4,6 +4,7 @@
 #define FERRY_VMM_CONTROL_CLIENT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -111,6 +112,12 @@ __must_check int client_wait_event(struct control_client *c, unsigned timeout_ms
  * with @e; 0: for ever.
  */
 __must_check int client_wait_end(const struct control_client *c, unsigned timeout_s, struct err *e);
+
+/*
+ * Does member @key of @obj say @text? @obj is what a guest's process has said, which may be in
+ * others' hands: anything, NULL too.
+ */
+bool client_says(const json_t *obj, const char *key, const char *text);
 
 /* Kill the guest's process. 0 or -errno with @e. */
 __must_check int client_kill(const struct control_client *c, struct err *e);
