@@ -16,11 +16,6 @@
 
 enum { REG_UP, REG_DOWN, REG_EJECT, REG_STATUS };
 
-static uint64_t low_bytes(uint64_t value, unsigned size)
-{
-	return size >= 8 ? value : value & ((1ULL << (8 * size)) - 1);
-}
-
 bool acpi_hotplug_sci_locked(const struct acpi_pm *pm)
 {
 	return pm->state.hotplug.gpe_sts & pm->state.hotplug.gpe_en;
@@ -40,14 +35,14 @@ static uint64_t gpe_read(void *opaque, uint64_t offset, unsigned size)
 	const struct acpi_hotplug_state *st = &pm->state.hotplug;
 
 	MUTEX_SCOPE(&pm->lock);
-	return low_bytes((st->gpe_sts | (unsigned)st->gpe_en << 8) >> (8 * offset), size);
+	return acpi_low_bytes((st->gpe_sts | (unsigned)st->gpe_en << 8) >> (8 * offset), size);
 }
 
 static void gpe_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
 	struct acpi_pm *pm = opaque;
 	struct acpi_hotplug_state *st = &pm->state.hotplug;
-	unsigned bits = (unsigned)(low_bytes(value, size) << (8 * offset));
+	unsigned bits = (unsigned)(acpi_low_bytes(value, size) << (8 * offset));
 
 	MUTEX_SCOPE(&pm->lock);
 	st->gpe_sts &= (uint8_t)~bits; /* write 1 to clear */

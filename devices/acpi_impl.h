@@ -47,6 +47,12 @@ struct acpi_pm {
 	uint64_t offset_ns;
 };
 
+/* What an access of @size bytes sees of @value. */
+static inline uint64_t acpi_low_bytes(uint64_t value, unsigned size)
+{
+	return size >= 8 ? value : value & ((1ULL << (8 * size)) - 1);
+}
+
 /* Bring the SCI in step with status and enable registers of both. */
 void acpi_update_sci_locked(struct acpi_pm *pm);
 

@@ -42,11 +42,6 @@ void acpi_update_sci_locked(struct acpi_pm *pm)
 	irq_set_line(&pm->vm->irq, GSI_SCI, level);
 }
 
-static uint64_t low_bytes(uint64_t value, unsigned size)
-{
-	return size >= 8 ? value : value & ((1ULL << (8 * size)) - 1);
-}
-
 /* Status in the low word, enable in the high one: any byte of it. */
 static uint64_t evt_read(void *opaque, uint64_t offset, unsigned size)
 {
@@ -56,13 +51,13 @@ static uint64_t evt_read(void *opaque, uint64_t offset, unsigned size)
 	mutex_lock(&pm->lock);
 	both = pm->state.sts | (uint32_t)pm->state.en << 16;
 	mutex_unlock(&pm->lock);
-	return low_bytes(both >> (8 * offset), size);
+	return acpi_low_bytes(both >> (8 * offset), size);
 }
 
 static void evt_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
 	struct acpi_pm *pm = opaque;
-	uint32_t mask = (uint32_t)(low_bytes(UINT64_MAX, size) << (8 * offset));
+	uint32_t mask = (uint32_t)(acpi_low_bytes(UINT64_MAX, size) << (8 * offset));
 	uint32_t bits = (uint32_t)(value << (8 * offset)) & mask;
 
 	mutex_lock(&pm->lock);
@@ -80,13 +75,13 @@ static uint64_t cnt_read(void *opaque, uint64_t offset, unsigned size)
 	mutex_lock(&pm->lock);
 	cnt = pm->state.cnt | CNT_SCI_EN; /* there is no legacy mode to leave */
 	mutex_unlock(&pm->lock);
-	return low_bytes((uint64_t)cnt >> (8 * offset), size);
+	return acpi_low_bytes((uint64_t)cnt >> (8 * offset), size);
 }
 
 static void cnt_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
 	struct acpi_pm *pm = opaque;
-	uint16_t mask = (uint16_t)(low_bytes(UINT64_MAX, size) << (8 * offset));
+	uint16_t mask = (uint16_t)(acpi_low_bytes(UINT64_MAX, size) << (8 * offset));
 	uint16_t cnt;
 
 	mutex_lock(&pm->lock);
@@ -109,7 +104,7 @@ static uint64_t tmr_read(void *opaque, uint64_t offset, unsigned size)
 	uint64_t ticks =
 		now / NSEC_PER_SEC * PM_TIMER_HZ + now % NSEC_PER_SEC * PM_TIMER_HZ / NSEC_PER_SEC;
 
-	return low_bytes((ticks & UINT32_MAX) >> (8 * offset), size);
+	return acpi_low_bytes((ticks & UINT32_MAX) >> (8 * offset), size);
 }
 
 static void tmr_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
