@@ -114,13 +114,13 @@ CONFS = {
 
 
 @alone
-@timeout(120)
+@timeout(240)
 @each(name=list(CONFS))
 def test_service(name):
     """ferry@.service has what it takes, and its keeper is no stranger."""
     unit = f"ferry@{name}.service"
-    with cpu_controller(), Systemd(CONFS) as systemd:
-        systemd.run("systemctl", "start", unit)
+    with cpu_controller(), Systemd(CONFS, bare=True) as systemd:
+        systemd.run("systemctl", "start", unit, timeout_s=60)
         assert systemd.run("/opt/ferry/bin/ferry", "weight", name, "200").strip() == "200"
         assert systemd.run("/opt/ferry/bin/ferry", "cap", name, "50").strip() == "50"
-        systemd.run("systemctl", "stop", unit)
+        systemd.run("systemctl", "stop", unit, timeout_s=60)

@@ -13,9 +13,10 @@ from .case import (Skip, require_file, require_kvm, require_root, require_tool,
 from .cgroup import cgroup_root
 from .guest import guest_image
 from .paths import BUILD, TOP
-from .proc import WAIT_S, Proc, run, wait_end
+from .proc import Proc, run, wait_end
 
 SYSTEMD = "/lib/systemd/systemd"
+START_S = 60  # a second, but on an emulated host
 
 # $1: a folder for the new root; $2: what goes into it; $3: the socket that systemd notifies.
 # What this machine has, with a layer above it that takes what is written.
@@ -45,9 +46,10 @@ exec env -i container=ferrytest PATH=/usr/sbin:/usr/bin:/sbin:/bin NOTIFY_SOCKET
 class Systemd:
     """Use as a context manager. `confs` are settings of guests by name: /etc/ferry/NAME.conf.
 
-    `systemctl` runs in it, and so does ferry, which is in /opt/ferry/bin there."""
+    `systemctl` runs in it, and so does ferry, which is in /opt/ferry/bin there. `bare`: guests are
+    started without what systemd starts before anything else, which is much where modules are."""
 
-    def __init__(self, confs):
+    def __init__(self, confs, bare=False):
         require_root()
         require_kvm()
         require_tool("unshare", "nsenter", "systemctl", "pivot_root")
@@ -58,9 +60,11 @@ class Systemd:
         self.cgroup = cgroup_root() / f"ferrytest-{os.getpid()}"
         self.ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.ready.bind(f"\0{self.folder}/ready")
-        self.ready.settimeout(WAIT_S)
+        self.ready.settimeout(START_S)
         (self.folder / "root").mkdir()
         self.fill(self.folder / "files", confs)
+        if bare:
+            self.fill_bare(self.folder / "files/etc/systemd/system")
         self.cgroup.mkdir()
         try:
             self.start()
@@ -85,6 +89,16 @@ class Systemd:
             (settings / f"{name}.conf").write_text(
                 'kernel = /opt/ferry/bin/idle.elf\nappend = "tick=100"\nmemory = 64M\n' + text,
                 encoding="ascii")
+
+    @staticmethod
+    def fill_bare(units):
+        """No dependencies but those that the unit has."""
+        (units / "ferry@.service.d").mkdir()
+        (units / "ferry@.service.d/bare.conf").write_text("[Unit]\nDefaultDependencies=no\n",
+                                                          encoding="ascii")
+        for unit in ("network-online.target", "ferry-networks.service", "dbus.service",
+                     "dbus.socket"):
+            (units / unit).symlink_to("/dev/null")
 
     def start(self):
         """Until systemd has started."""
