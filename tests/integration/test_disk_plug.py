@@ -124,12 +124,12 @@ def test_nothing_is_left(how):
         before = count_fds(guest)
         rounds(10)
         check_fds(guest, before)
-        descriptors, kib = count_fds(guest), mapped_kib(guest.pid, RAM_BYTES, "Private_Dirty")
+        descriptors, kib = count_fds(guest), mapped_kib(guest.pid, RAM_BYTES, "Anonymous")
         threads = os.listdir(f"/proc/{guest.pid}/task")
         rounds(ROUNDS)
         check_fds(guest, descriptors)
         assert os.listdir(f"/proc/{guest.pid}/task") == threads
-        assert mapped_kib(guest.pid, RAM_BYTES, "Private_Dirty") <= kib + MOST_KIB
+        assert mapped_kib(guest.pid, RAM_BYTES, "Anonymous") <= kib + MOST_KIB
         assert not is_locked(folder / "disk.img") and not is_locked(folder / "b.img")
         end(guest)
 

@@ -54,7 +54,7 @@ def refused(qmp, why, command, **arguments):
 
 
 def anon_kib(guest):
-    return mapped_kib(guest.pid, RAM_BYTES, "Private_Dirty")
+    return mapped_kib(guest.pid, RAM_BYTES, "Anonymous")
 
 
 def plugs_and_unplugs(guest, qmp, rounds):

@@ -276,12 +276,12 @@ def test_many_rounds(spec):
                 detach(guest, net, "net1")
                 if i == 9:
                     before = (kinds(guest.pid), threads(guest.pid), links(net))
-                    kib = mapped_kib(guest.pid, RAM_BYTES, "Private_Dirty")
+                    kib = mapped_kib(guest.pid, RAM_BYTES, "Anonymous")
             # The connection of who asked last may still be there, or have been then.
             wait_for_change(lambda: not kinds(guest.pid) - before[0])
             assert (threads(guest.pid), links(net)) == before[1:]
             # Each nic takes 100 KiB and more; malloc gives another thread another arena.
-            assert mapped_kib(guest.pid, RAM_BYTES, "Private_Dirty") < kib + 1024
+            assert mapped_kib(guest.pid, RAM_BYTES, "Anonymous") < kib + 1024
 
 
 # --- refused ----------------------------------------------------------------------------
