@@ -38,10 +38,14 @@ def test_reset_after_the_commit(once):
 
 @timeout(90)
 def test_cut_after_the_commit():
-    """As long as nobody answers it stays paused; when the cable is whole it learns the truth."""
+    """As long as nobody answers it stays paused; when the cable is whole it learns the truth.
+    Signals are refused meanwhile, and end nothing later on either."""
     with lab_with() as (lab, guest, receive):
         move = given_up(lab, receive)
         receive.arrived("g")
+        for _ in range(2):
+            guest.press_power_button()
+            guest.err.wait_for("TERM: .*cannot be changed now", 20)
         lab.cut(lab.host2)
         wait_unknown(lab)
         assert lab.host1.status("g") == "handover-unknown"

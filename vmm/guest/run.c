@@ -157,6 +157,7 @@ static void on_signal(void *opaque, int sig)
 
 	if (rc == -EBUSY && machine_state(run->machine) != MACHINE_INCOMING) {
 		log_warn("%s: %s", sigabbrev_np(sig), e.text);
+		run_signals_refused(&run->signals);
 		return;
 	}
 	if (rc < 0) {

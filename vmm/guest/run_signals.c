@@ -29,20 +29,23 @@ static bool is_ignored(int sig)
 	return sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN;
 }
 
-static void set_deadline_locked(struct run_signals *s, uint64_t deadline_ns, int status)
-{
-	s->deadline_ns = deadline_ns;
-	s->status = status;
-}
-
 void run_signals_end_within(struct run_signals *s, uint64_t seconds, int status)
 {
 	if (!s->started)
 		return;
 	mutex_lock(&s->lock);
-	set_deadline_locked(s, clock_now_ns() + seconds * NSEC_PER_SEC, status);
+	s->set.ns = clock_now_ns() + seconds * NSEC_PER_SEC;
+	s->set.status = status;
+	s->by_signal.ns = UINT64_MAX;
 	mutex_unlock(&s->lock);
 	eventfd_signal(s->wake_fd);
+}
+
+void run_signals_refused(struct run_signals *s)
+{
+	MUTEX_SCOPE(&s->lock);
+	s->by_signal.ns = UINT64_MAX;
+	s->nr_signals = 0;
 }
 
 /* On the main loop, once for each signal. */
@@ -58,13 +61,16 @@ static void deliver(void *opaque)
 	}
 }
 
-static void bring_forward(struct run_signals *s, uint64_t seconds, int status)
+static void bring_forward(struct run_signals *s, int status)
 {
-	uint64_t deadline_ns = clock_now_ns() + seconds * NSEC_PER_SEC;
+	uint64_t deadline_ns = clock_now_ns();
 
 	MUTEX_SCOPE(&s->lock);
-	if (deadline_ns < s->deadline_ns)
-		set_deadline_locked(s, deadline_ns, status);
+	deadline_ns += (RUN_GRACE_S + (s->nr_signals++ ? 0 : RUN_SHUTDOWN_S)) * NSEC_PER_SEC;
+	if (deadline_ns >= s->by_signal.ns)
+		return;
+	s->by_signal.ns = deadline_ns;
+	s->by_signal.status = status;
 }
 
 static void take_signal(struct run_signals *s)
@@ -77,9 +83,9 @@ static void take_signal(struct run_signals *s)
 		if (watched[i] == (int)info.ssi_signo)
 			atomic_fetch_add(&s->pending[i], 1);
 	}
+	/* First: whoever refuses the signal takes the deadline back. */
+	bring_forward(s, STATUS_SIGNAL + (int)info.ssi_signo);
 	loop_post(s->loop, &s->deliver);
-	bring_forward(s, RUN_GRACE_S + (s->nr_signals++ ? 0 : RUN_SHUTDOWN_S),
-		      STATUS_SIGNAL + (int)info.ssi_signo);
 }
 
 /* Milliseconds until the deadline, rounded up; -1: there is none. */
@@ -89,13 +95,19 @@ static int left_ms(struct run_signals *s)
 	uint64_t deadline_ns;
 
 	mutex_lock(&s->lock);
-	deadline_ns = s->deadline_ns;
+	deadline_ns = MIN(s->set.ns, s->by_signal.ns);
 	mutex_unlock(&s->lock);
 	if (deadline_ns == UINT64_MAX)
 		return -1;
 	if (deadline_ns <= now)
 		return 0;
 	return (int)MIN((deadline_ns - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC, 60000ULL);
+}
+
+static int status_at_end(struct run_signals *s)
+{
+	MUTEX_SCOPE(&s->lock);
+	return s->by_signal.ns < s->set.ns ? s->by_signal.status : s->set.status;
 }
 
 /* Has the main thread come this far after all? */
@@ -119,7 +131,7 @@ static void *thread_main(void *opaque)
 		timeout_ms = left_ms(s);
 		if (timeout_ms == 0) {
 			s->give_up(s->opaque);
-			_exit(s->status);
+			_exit(status_at_end(s));
 		}
 		if (poll(fds, ARRAY_SIZE(fds), timeout_ms) <= 0)
 			continue;
@@ -156,7 +168,7 @@ int run_signals_init(struct run_signals *s)
 	for (unsigned i = 0; i < ARRAY_SIZE(ignored); i++)
 		(void)signal(ignored[i], SIG_IGN);
 	s->signal_fd = s->wake_fd = -1;
-	s->deadline_ns = UINT64_MAX;
+	s->set.ns = s->by_signal.ns = UINT64_MAX;
 	s->deliver = (struct loop_work){ .fn = deliver, .opaque = s };
 	mutex_init(&s->lock);
 	rc = open_fds(s);

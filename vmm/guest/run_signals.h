@@ -41,9 +41,11 @@ struct run_signals {
 
 	struct mutex lock; /* protects: below; order: innermost */
 	bool quit;
-	uint64_t deadline_ns; /* UINT64_MAX: none */
-	int status;           /* the process's, at the deadline */
-	unsigned nr_signals;  /* thread only */
+	struct {
+		uint64_t ns; /* UINT64_MAX: none */
+		int status;  /* the process's, at the deadline */
+	} set, by_signal;    /* the sooner one holds */
+	unsigned nr_signals;
 };
 
 /* How long the orderly end may take from when it was asked for. */
@@ -64,6 +66,12 @@ __must_check int run_signals_init(struct run_signals *s);
 
 /* No signal is handled and no deadline holds after this. Zeroed: no-op. */
 void run_signals_fini(struct run_signals *s);
+
+/*
+ * The signals that came so far changed nothing, and whoever sent them was told so: no deadline of
+ * theirs holds any more, and the next one is the first. On the loop.
+ */
+void run_signals_refused(struct run_signals *s);
 
 /*
  * The process is to be gone within @seconds, or else ends with @status; replaces
