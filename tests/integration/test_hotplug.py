@@ -27,10 +27,11 @@ def plug(guest, qmp):
     return int(guest.wait_for(CAME).group(1))
 
 
-def unplug(guest, qmp, slot):
-    qmp.execute("device_del", id="rng")
+def unplug(guest, qmp, slot, device="rng"):
+    """The guest has let go of it, and knows that the slot is empty."""
+    qmp.execute("device_del", id=device)
     guest.wait_for(f"^hotplug: slot={slot} ejected$")
-    check_deleted(qmp)
+    check_deleted(qmp, device)
 
 
 def check_deleted(qmp, device="rng"):
@@ -242,8 +243,7 @@ def test_beyond_the_slots():
                 driver="virtio-rng-pci", id="rng")
         refused(qmp, "slot 9, which no device can leave: start the guest with --hotplug-slots 9",
                 "device_del", id="disk8")
-        qmp.execute("device_del", id="disk7")
-        check_deleted(qmp, "disk7")
+        unplug(guest, qmp, 8, "disk7")
         assert plug(guest, qmp) == 8
         end(guest, qmp)
 
@@ -254,8 +254,7 @@ def test_more_slots():
         guest.wait_for("^hotplug: ready")
         assert plug(guest, qmp) == 10
         unplug(guest, qmp, 10)
-        qmp.execute("device_del", id="disk8")
-        check_deleted(qmp, "disk8")
+        unplug(guest, qmp, 9, "disk8")
         assert plug(guest, qmp) == 9
         # A reset makes the tables anew.
         qmp.execute("system_reset")
