@@ -29,6 +29,9 @@
 /* The gate was closed by the end of the conversation, and by nobody here. */
 #define TALK_ENDED (-EPIPE)
 
+/* How long a source that is alive, but held or hostile, keeps the guest from moving on. */
+#define HEARD_NS (60 * NSEC_PER_SEC)
+
 struct dest {
 	/* const */
 	struct dest_params p;
@@ -324,22 +327,26 @@ static void give_up(struct dest *d, struct err *e)
 
 /*
  * That something was sent does not mean that it was heard. Until then the source sends what
- * still came for the guest there.
+ * still came for the guest there. One that does not come to an end asks the listener.
  */
 static int await_heard(struct dest *d)
 {
 	const struct section_source *source = talk_source(d->talk);
-	uint64_t bytes = 0;
+	uint64_t until_ns = clock_now_ns() + HEARD_NS, bytes = 0;
 	struct err e;
 	int rc;
 
 	do {
+		uint64_t now_ns = clock_now_ns();
 		struct section s = { 0 };
 
+		if (now_ns >= until_ns ||
+		    !talk_wait(d->talk, (unsigned)((until_ns - now_ns) / NSEC_PER_MSEC) + 1))
+			return -ETIMEDOUT;
 		rc = source->get(source->opaque, &s, &e);
 		if (rc < 0)
 			return rc;
-		bytes += s.bytes;
+		bytes += MAX(s.bytes, FRAMES_SECTION_COST);
 		if (s.type != SECTION_FRAMES) {
 			rc = talk_take_message(&s, MESSAGE_HEARD, NULL, 0, &e);
 			section_fini(&s);
@@ -360,9 +367,9 @@ int dest_receive(struct dest *d, struct err *e)
 		give_up(d, e);
 		return e->code;
 	}
+	d->p.guest->ram_stop(d->p.opaque);
 	if (await_heard(d) == 0)
 		d->p.peer->running(d->p.opaque, d->after_ns, true);
-	d->p.guest->ram_stop(d->p.opaque);
 	channel_hang_up(d->p.control); /* the source waits for this */
 	(void)!phase_gate_pass(d->p.gate, PHASE_DONE, &end);
 	return 0;

@@ -36,7 +36,7 @@ struct dest_guest_ops {
 	void (*release_locks)(void *opaque);
 	/* Let it run, unless its user had paused it. The last that can fail. */
 	int (*run)(void *opaque, struct err *e);
-	/* The source knows that it runs: tell the networks. */
+	/* The source was told that it runs: tell the networks. */
 	void (*announce)(void *opaque);
 	/* What came for it where it was (SECTION_FRAMES). -EPROTO: not that. */
 	int (*take_frames)(void *opaque, const struct section *frames, struct err *e);

@@ -29,8 +29,8 @@ int frames_get(const struct section *s, size_t *pos, struct iovec *ret, struct e
 		return err_set(e, -EPROTO, "FRAMES: half a frame");
 	memcpy(&bytes, (uint8_t *)s->payload + *pos, sizeof(bytes));
 	bytes = le32toh(bytes);
-	if (bytes > left - sizeof(bytes))
-		return err_set(e, -EPROTO, "FRAMES: half a frame");
+	if (bytes < FRAMES_MIN_FRAME || bytes > left - sizeof(bytes))
+		return err_set(e, -EPROTO, "FRAMES: a frame of %u bytes", bytes);
 	*ret = (struct iovec){ (uint8_t *)s->payload + *pos + sizeof(bytes), bytes };
 	*pos += sizeof(bytes) + bytes;
 	return 1;

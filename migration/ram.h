@@ -108,7 +108,7 @@ struct ram_receiver;
 
 /*
  * Start receiving into @gm, whose guest does not run, and which nobody else uses
- * until it is freed; what it held before is zeroed. @streams stay the
+ * until ram_receiver_wait() has returned; what it held before is zeroed. @streams stay the
  * caller's. 0 or -errno.
  */
 __must_check int ram_receiver_new(struct ram_receiver **ret, struct gmem *gm,

@@ -37,9 +37,9 @@ struct ram_stream {
 	pthread_t thread; /* valid if started; who made the sender */
 	bool started;
 
-	bool busy; /* somebody sends on it: a pass, or a sign of life; under the sender's lock */
+	bool busy; /* of stream 0: a pass, or a sign of life; under the sender's lock */
 
-	/* who runs its passes only: the thread, and for stream 0 who asks for them */
+	/* who sends: the thread, or for stream 0 who made it busy */
 	struct ram_batch data, zero;
 	struct iovec iov[2 + RAM_RECORD_MAX_RUNS];
 	bool in_place; /* the guest stands: no copy is needed */

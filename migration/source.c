@@ -310,6 +310,7 @@ static int await_running(struct source *s, struct err *e)
 	s->st.running_at_ns = source_elapsed_ns(s);
 	s->st.downtime_ns = s->st.running_at_ns - s->st.stopped_at_ns;
 	s->st.dest_downtime_ns = values[RUNNING_NS];
+	s->st.state = SOURCE_DEVICE; /* if nobody knew for a while, it is known now */
 	mutex_unlock(&s->lock);
 	return 0;
 }

@@ -34,14 +34,17 @@ static void free_first(struct net_arrivals *a)
 	struct net_arrival *first = STAILQ_FIRST(&a->list);
 
 	STAILQ_REMOVE_HEAD(&a->list, link);
-	a->bytes -= first->bytes;
+	a->bytes -= sizeof(*first) + first->bytes;
 	free(first);
 }
 
-void net_arrivals_drop(struct net_arrivals *a)
+unsigned net_arrivals_drop(struct net_arrivals *a)
 {
-	while (!STAILQ_EMPTY(&a->list))
+	unsigned nr = 0;
+
+	for (; !STAILQ_EMPTY(&a->list); nr++)
 		free_first(a);
+	return nr;
 }
 
 ssize_t net_arrivals_receive(struct net_arrivals *a, const struct iovec *iov, unsigned nr_iov)
@@ -70,7 +73,8 @@ static bool append(struct net_arrivals *a, const struct iovec *frame)
 	struct net_arrival *new;
 
 	if (bytes < NETDEV_HDR_BYTES + NET_FRAME_MIN ||
-	    bytes > NETDEV_HDR_BYTES + NETDEV_FRAME_MAX || bytes > MAX_BYTES - a->bytes)
+	    bytes > NETDEV_HDR_BYTES + NETDEV_FRAME_MAX ||
+	    sizeof(*new) + bytes > MAX_BYTES - a->bytes)
 		return false;
 	new = malloc(sizeof(*new) + bytes);
 	if (!new)
@@ -78,7 +82,7 @@ static bool append(struct net_arrivals *a, const struct iovec *frame)
 	new->bytes = bytes;
 	memcpy(new->frame, frame->iov_base, bytes);
 	STAILQ_INSERT_TAIL(&a->list, new, link);
-	a->bytes += bytes;
+	a->bytes += sizeof(*new) + bytes;
 	return true;
 }
 
@@ -95,11 +99,11 @@ static void arrive(void *opaque)
 	unsigned nr = 0;
 
 	/* Without a driver that receives they would wait for one for ever. */
-	while (rx->q->running && nr < a->nr && append(&rx->arrivals, &a->frames[nr]))
-		nr++;
+	for (unsigned i = 0; i < a->nr && rx->q->running; i++)
+		nr += append(&rx->arrivals, &a->frames[i]);
 	counter_add(&rx->count.dropped, a->nr - nr);
 	if (rx->frame_bytes) /* else the first kick does it */
-		net_rx_readable(rx);
+		net_rx_look_again(rx);
 }
 
 void net_arrive(struct virtio_dev *dev, const struct iovec *frames, unsigned nr)

@@ -15,7 +15,8 @@
  * stopped, does not use. Once the network has seen the guest elsewhere it brings no more:
  * the announcement that tells it is a broadcast, and comes here, too.
  */
-#define TURN 128U
+#define TURN      128U
+#define LAST_TURN 1024U /* what a tap keeps: another queue may have brought the announcement */
 
 /* The guest may have given itself another address than we have. */
 static bool is_announcement(const struct net_rx *rx, const struct ether_header *eth)
@@ -53,16 +54,21 @@ static int forward_next(struct net_pair *pair)
 	return 1;
 }
 
-void net_forward_readable(struct net_pair *pair)
+static void forward_some(struct net_pair *pair, unsigned most)
 {
 	int rc = 1;
 
-	for (unsigned n = 0; n < TURN && rc == 1; n++)
+	for (unsigned n = 0; n < most && rc == 1; n++)
 		rc = forward_next(pair);
 	if (rc == 1 || rc == -EAGAIN)
 		return;
 	pair->forward = NULL;
 	net_pair_watch(pair);
+}
+
+void net_forward_readable(struct net_pair *pair)
+{
+	forward_some(pair, TURN);
 }
 
 struct change {
@@ -75,15 +81,14 @@ static void change_pair(void *opaque)
 	const struct change *c = opaque;
 
 	if (c->pair->forward)
-		net_forward_readable(c->pair);
+		forward_some(c->pair, LAST_TURN);
 	c->pair->forward = c->client;
 	net_pair_watch(c->pair);
 }
 
-/* Pairs that the driver did not use get no frames. */
-static void change(struct net *net, const struct net_forward_client *client)
+static void change(struct net *net, unsigned nr_pairs, const struct net_forward_client *client)
 {
-	for (unsigned i = 0; i < net->nr_pairs && net_pair_active(net, i); i++) {
+	for (unsigned i = 0; i < nr_pairs; i++) {
 		struct change c = { .pair = &net->pairs[i], .client = client };
 
 		loop_call_sync(net->pairs[i].loop, change_pair, &c);
@@ -96,11 +101,14 @@ bool net_forward_start(struct virtio_dev *dev, const struct net_forward_client *
 
 	if (!net->backend->host_if[0] || net_is_unplugged(net))
 		return false;
-	change(net, client);
+	/* Pairs that the driver did not use get no frames. */
+	change(net, atomic_load_explicit(&net->nr_active, memory_order_acquire), client);
 	return true;
 }
 
 void net_forward_stop(struct virtio_dev *dev)
 {
-	change(to_net(dev), NULL);
+	struct net *net = to_net(dev);
+
+	change(net, net->nr_pairs, NULL);
 }

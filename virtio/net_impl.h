@@ -72,7 +72,7 @@ struct net_window {
 /* Frames that came for the guest where it was, oldest first; see net_arrive.c. */
 struct net_arrivals {
 	STAILQ_HEAD(, net_arrival) list;
-	size_t bytes;
+	size_t bytes; /* of memory */
 };
 
 /* The receive half of a queue pair. Its loop only. */
@@ -219,6 +219,9 @@ void net_rx_kick(struct net_rx *rx);
 /* The back end has frames. */
 void net_rx_readable(struct net_rx *rx);
 
+/* Frames may be there of which neither the back end nor the driver tells. */
+void net_rx_look_again(struct net_rx *rx);
+
 /* What it waits for may have changed: the pairs in use, the limits. */
 void net_rx_refresh(struct net_rx *rx);
 
@@ -231,11 +234,11 @@ bool net_rx_wants_frames(const struct net_rx *rx);
 /* Would the guest get a frame that begins with @start, NET_FILTER_BYTES of it? */
 bool net_rx_accepts(struct net_rx *rx, const uint8_t *start);
 
-/* --- net_arrive.c: loop of pair 0 ------------------------------------------------- */
+/* --- net_arrive.c: pair's loop; there are some for pair 0 only ---------------------- */
 
-/* Begin with none; forget all that wait. */
+/* Begin with none; forget all that wait, and say how many they were. */
 void net_arrivals_init(struct net_arrivals *a);
-void net_arrivals_drop(struct net_arrivals *a);
+unsigned net_arrivals_drop(struct net_arrivals *a);
 
 /* netdev_ops.receive() for what has arrived. */
 ssize_t net_arrivals_receive(struct net_arrivals *a, const struct iovec *iov, unsigned nr_iov);

@@ -28,6 +28,9 @@
  *
  * A rate limit stops reading as well, until its timer.
  *
+ * What arrived from where the guest was (net_arrive.c) comes before what the back end
+ * has, which does not tell of it: after a whole turn the same timer goes on.
+ *
  * While starved the back end is not watched: frames wait, or are dropped, in
  * the kernel. Frames that the filter rejects were read into the window too;
  * the next one overwrites them.
@@ -47,7 +50,7 @@ static void go_on(void *opaque)
 	struct net_rx *rx = opaque;
 
 	rx->limited = false;
-	net_rx_readable(rx);
+	net_rx_look_again(rx);
 }
 
 int net_rx_init(struct net_rx *rx, struct net *net, unsigned pair)
@@ -455,6 +458,14 @@ void net_rx_readable(struct net_rx *rx)
 	net_pair_watch(&rx->net->pairs[rx->pair]);
 }
 
+void net_rx_look_again(struct net_rx *rx)
+{
+	if (rx->starved)
+		net_rx_kick(rx);
+	else
+		net_rx_readable(rx);
+}
+
 void net_rx_refresh(struct net_rx *rx)
 {
 	if (!rx->limited) {
@@ -475,7 +486,7 @@ void net_rx_quiesce(struct net_rx *rx)
 	if (rx->pending) /* its beginning was in the window */
 		counter_add(&rx->count.dropped, 1);
 	rx->pending = 0;
-	net_arrivals_drop(&rx->arrivals);
+	counter_add(&rx->count.dropped, net_arrivals_drop(&rx->arrivals));
 	rx->frame_bytes = 0;
 	rx->starved = rx->limited = false;
 	loop_disarm(rx->q->loop, &rx->go_on);

@@ -124,7 +124,7 @@ static void change_on_loop(void *opaque)
 	}
 }
 
-/* Call @fn for those that are picked; once for all that a loop works, as it is two wake-ups. */
+/* Call @fn for those that are picked; queues side by side on one loop share its two wake-ups. */
 static void change_picked(struct virtio_queue *first, unsigned nr,
 			  void (*fn)(struct virtio_queue *q, bool cancel), bool cancel)
 {

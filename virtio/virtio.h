@@ -83,7 +83,8 @@ struct virtio_queue {
 	struct vq ring;         /* transport's until started, then the loop's */
 	bool running;           /* loop thread only: started; false before ->quiesce is called */
 	struct loop_fd kick;    /* eventfd of notifications */
-	bool started, picked;   /* who starts and stops it: by the last call; by this one */
+	bool started;           /* transport's: asked to start, and not to stop; maybe in vain */
+	bool picked;            /* transport's: by the call under way */
 	void *priv;             /* the class's */
 
 	/* Written by its loop, read by anyone: relaxed counters. */
@@ -139,7 +140,7 @@ void virtio_dev_fini(struct virtio_dev *dev);
 
 /*
  * For transports: of @nr queues of a device from @first on start those that are enabled and
- * do not run: their loops look up the rings that q->ring.state describes, and run them; a bad
+ * not started yet: their loops look up the rings that q->ring.state describes, and run them; a bad
  * ring breaks the device. Stop those that run: nothing of them is in flight afterwards, and
  * their state is the caller's. Both return when the loops have done it. Any thread that no
  * loop waits for; one at a time for a device.

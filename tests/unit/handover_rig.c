@@ -272,7 +272,7 @@ static void ram_stop_source(void *opaque)
 
 static uint64_t carry(void *opaque, const struct section_sink *sink)
 {
-	static const uint8_t frame[] = { 1, 0, 0, 0, 'f' };
+	static const uint8_t frame[4 + FRAMES_MIN_FRAME] = { FRAMES_MIN_FRAME, 0, 0, 0, 'f' };
 	struct rig *r = opaque;
 	struct err e;
 
@@ -506,7 +506,7 @@ static int take_frames(void *opaque, const struct section *frames, struct err *e
 	mutex_lock(&r->lock);
 	if (!r->dest_runs && !r->dest_dead)
 		wrong_locked(r, "frames for a guest that does not run");
-	if (rc != 1 || frame.iov_len != 1 || memcmp(frame.iov_base, "f", 1) != 0)
+	if (rc != 1 || frame.iov_len != FRAMES_MIN_FRAME || memcmp(frame.iov_base, "f", 1) != 0)
 		wrong_locked(r, "other frames than were sent");
 	mutex_unlock(&r->lock);
 	after(r, "d frames");

@@ -137,31 +137,34 @@ static void test_unknown(void **state)
 static void test_frames(void **state)
 {
 	static uint8_t buf[FRAMES_MAX_BYTES];
+	static const char first[FRAMES_MIN_FRAME] = "first", other[FRAMES_MIN_FRAME + 1] = "other";
+	const size_t middle = 4 + sizeof(first), end = middle + 4 + sizeof(other);
 	struct section s = { .payload = buf };
 	struct iovec frame;
 	struct err e;
-	size_t pos = 0, used = frames_put(buf, 0, "abc", 3);
+	size_t pos = 0;
 
 	(void)state;
-	used = frames_put(buf, used, "", 0);
-	used = frames_put(buf, used, "defg", 4);
-	assert_int_equal(used, 3 * 4 + 7);
-	for (s.bytes = 1; s.bytes < used; s.bytes++) {
+	assert_int_equal(frames_put(buf, 0, first, sizeof(first)), middle);
+	assert_int_equal(frames_put(buf, middle, other, sizeof(other)), end);
+	for (s.bytes = 1; s.bytes < end; s.bytes++) {
 		int rc = 1;
 
 		for (pos = 0; rc == 1;)
 			rc = frames_get(&s, &pos, &frame, &e);
-		assert_int_equal(rc, s.bytes == 7 || s.bytes == 11 ? 0 : -EPROTO);
+		assert_int_equal(rc, s.bytes == middle ? 0 : -EPROTO);
 	}
 	pos = 0;
 	assert_int_equal(frames_get(&s, &pos, &frame, &e), 1);
-	assert_int_equal(frame.iov_len, 3);
-	assert_memory_equal(frame.iov_base, "abc", 3);
+	assert_int_equal(frame.iov_len, sizeof(first));
+	assert_memory_equal(frame.iov_base, first, sizeof(first));
 	assert_int_equal(frames_get(&s, &pos, &frame, &e), 1);
-	assert_int_equal(frame.iov_len, 0);
-	assert_int_equal(frames_get(&s, &pos, &frame, &e), 1);
-	assert_memory_equal(frame.iov_base, "defg", 4);
+	assert_int_equal(frame.iov_len, sizeof(other));
+	assert_memory_equal(frame.iov_base, other, sizeof(other));
 	assert_int_equal(frames_get(&s, &pos, &frame, &e), 0);
+	buf[0] = FRAMES_MIN_FRAME - 1;
+	pos = 0;
+	assert_int_equal(frames_get(&s, &pos, &frame, &e), -EPROTO);
 	assert_int_equal(frames_put(buf, FRAMES_MAX_BYTES - 7, "abcd", 4), 0);
 	assert_int_equal(frames_put(buf, FRAMES_MAX_BYTES - 8, "abcd", 4), FRAMES_MAX_BYTES);
 	assert_int_equal(frames_put(buf, 0, "", FRAMES_MAX_BYTES), 0);

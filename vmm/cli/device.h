@@ -34,7 +34,7 @@ typedef int (*device_action)(const struct device_call *c);
 /* Connect to the guest that the command names, and do it. CLI_...; the error is told. */
 int device_perform(const struct cli *cli, const struct device_options *o, device_action fn);
 
-/* Print @ret as it is, if that is wanted; it is released. 0 or -EIO. */
+/* Print @ret as it is, if that is wanted; it is released. 0, or -EIO with @c->e. */
 __must_check int device_print_reply(const struct device_call *c, json_t *ret);
 
 /* Do @command with @args, which are released, and print what it replied as above. 0 or -errno. */

@@ -209,7 +209,7 @@ static void announce(void *opaque)
 	(void)!on_main(&c);
 }
 
-#define FRAMES_AT_ONCE 64U
+#define FRAMES_AT_ONCE 256U
 
 /* Pass frames on from behind *@pos. 1: there are more; 0; -EPROTO. */
 static int take_some_frames(struct virtio_dev *nic, const struct section *s, size_t *pos,

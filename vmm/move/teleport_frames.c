@@ -15,9 +15,12 @@
  * Each nic has a payload that its loops fill, and which the migration's thread takes away
  * and sends. It is over when every network has seen the guest where it is now, which takes
  * a fraction of a millisecond as a rule; or after LINGER_NS, for where no announcement
- * comes back: two rounds of them, see net_announce.c.
+ * comes back (two rounds of them, see net_announce.c); or when so much has come that the
+ * peer would take no more.
  */
 #define LINGER_NS (100 * NSEC_PER_MSEC)
+/* Between payloads, but for the first. */
+#define INTERVAL_NS (1 * NSEC_PER_MSEC)
 
 struct carrier;
 
@@ -94,6 +97,7 @@ static void stop(struct carrier *c)
 
 /* --- to the peer: the migration's thread --- */
 
+/* The peer takes no more than FRAMES_MAX_TOTAL; what comes at the end has to fit, too. */
 static bool is_over_locked(const struct carrier *c)
 {
 	for (size_t i = 0; i < CONFIG_MAX_NICS; i++) {
@@ -103,53 +107,70 @@ static bool is_over_locked(const struct carrier *c)
 	return true;
 }
 
-/* The next nic for which something has come; NULL: none. */
-static struct leaver *find_locked(struct carrier *c)
+static bool has_any_locked(const struct carrier *c)
 {
 	for (size_t i = 0; i < CONFIG_MAX_NICS; i++) {
 		if (c->leavers[i].bytes)
-			return &c->leavers[i];
+			return true;
 	}
-	return NULL;
+	return false;
 }
 
-/* Wait until a network has brought something. False: the time for it is over. */
-static bool wait_for_frames(struct carrier *c, uint64_t until_ns)
+/*
+ * Wait until a network has brought something, and @not_before_ns, so that many frames become
+ * few sections. False: the time for it is over.
+ */
+static bool wait_for_frames(struct carrier *c, uint64_t not_before_ns, uint64_t until_ns)
 {
-	int rc = 0;
-
 	MUTEX_SCOPE(&c->lock);
-	while (!is_over_locked(c) && !find_locked(c) && rc == 0)
-		rc = cond_wait_until(&c->changed, &c->lock, until_ns);
-	return !is_over_locked(c) && clock_now_ns() < until_ns;
+	while (!is_over_locked(c) && clock_now_ns() < until_ns) {
+		bool any = has_any_locked(c);
+
+		if (any && clock_now_ns() >= not_before_ns)
+			return true;
+		(void)!cond_wait_until(&c->changed, &c->lock,
+				       any ? MIN(not_before_ns, until_ns) : until_ns);
+	}
+	return false;
 }
 
 /* Take what has come for one of them; the payload is the caller's. False: nothing has. */
-static bool take_payload(struct carrier *c, struct section *ret)
+static bool take_payload(struct leaver *l, struct section *ret)
 {
-	struct leaver *l;
-
-	MUTEX_SCOPE(&c->lock);
-	l = find_locked(c);
-	if (!l)
+	MUTEX_SCOPE(&l->c->lock);
+	if (!l->bytes)
 		return false;
 	*ret = (struct section){ .id = l->index, .bytes = l->bytes };
 	ret->payload = take_ptr(l->payload);
-	c->total_bytes += l->bytes;
+	l->c->total_bytes += l->bytes;
 	l->bytes = 0;
 	return true;
 }
 
-/* Send all that has come. 0 or -errno. */
+/* Send what has come by now, each nic's once. 0 or -errno. */
 static int send_frames(struct carrier *c, const struct section_sink *sink)
 {
 	struct section s;
 	struct err e;
 	int rc = 0;
 
-	while (rc == 0 && take_payload(c, &s)) {
+	for (size_t i = 0; i < CONFIG_MAX_NICS && rc == 0; i++) {
+		if (!c->leavers[i].nic || !take_payload(&c->leavers[i], &s))
+			continue;
 		rc = sink->put(sink->opaque, SECTION_FRAMES, s.id, s.payload, s.bytes, &e);
 		section_fini(&s);
+	}
+	return rc;
+}
+
+static int carry(struct carrier *c, const struct section_sink *sink)
+{
+	uint64_t until_ns = clock_now_ns() + LINGER_NS, next_ns = 0;
+	int rc = 0;
+
+	while (rc == 0 && wait_for_frames(c, next_ns, until_ns)) {
+		rc = send_frames(c, sink);
+		next_ns = clock_now_ns() + INTERVAL_NS;
 	}
 	return rc;
 }
@@ -165,15 +186,13 @@ static void fini(struct carrier *c)
 uint64_t teleport_carry_frames(void *opaque, const struct section_sink *sink)
 {
 	const struct teleport *t = opaque;
-	uint64_t until_ns = clock_now_ns() + LINGER_NS;
 	struct carrier c = { 0 };
-	int rc = 0;
+	int rc;
 
 	mutex_init(&c.lock);
 	cond_init(&c.changed);
 	start(&c, t->machine);
-	while (rc == 0 && wait_for_frames(&c, until_ns))
-		rc = send_frames(&c, sink);
+	rc = carry(&c, sink);
 	stop(&c);
 	if (rc == 0)
 		(void)!send_frames(&c, sink);
