@@ -30,6 +30,8 @@
 #define PAUSE_TRIES    2000U
 /* While the destination dies with our disk locks in its hands. */
 #define LOCK_RETRY_NS (50 * NSEC_PER_MSEC)
+/* How long a broken stream waits for the destination's reason; its guest may stand meanwhile. */
+#define EXPLAIN_MS 200U
 /* How long to wait until the destination has hung up. */
 #define FAREWELL_MS 5000U
 /*
@@ -415,6 +417,12 @@ static bool is_still_ours(struct source *s, const struct err *why)
 	return !committed || refused || source_settle(s);
 }
 
+/* A stream was closed at the other end: why is on its way on the control connection. */
+static bool is_broken(const struct err *why)
+{
+	return why->code == -EPIPE || why->code == -ECONNRESET;
+}
+
 static enum source_state fail(struct source *s, struct err *why)
 {
 	struct err first;
@@ -423,7 +431,7 @@ static enum source_state fail(struct source *s, struct err *why)
 	if (phase_gate_sleep(&s->gate, 0, &first) < 0)
 		*why = first;
 	else if (s->talk && why->code != -ECANCELED)
-		(void)talk_explain(s->talk, 0, why);
+		(void)talk_explain(s->talk, is_broken(why) ? EXPLAIN_MS : 0, why);
 	if (is_still_ours(s, why)) {
 		take_back(s);
 		return why->code == -ECANCELED ? SOURCE_CANCELLED : SOURCE_FAILED;
