@@ -44,9 +44,10 @@ struct incoming {
 	struct guest_boot_reader *boot;
 	struct ram_receiver *ram;
 	pthread_t thread;
-	struct loop_work gate_work; /* main loop: the phase has changed */
-	struct loop_work done_work; /* main loop: the thread is done */
-	int result;                 /* of the conversation; then: */
+	struct loop_work begin_work; /* main loop: start the thread */
+	struct loop_work gate_work;  /* main loop: the phase has changed */
+	struct loop_work done_work;  /* main loop: the thread is done */
+	int result;                  /* of the conversation; then: */
 	struct err why;
 	bool arrived;
 	bool told_held; /* main loop */
@@ -449,6 +450,24 @@ static int reserve(struct incoming *in, const struct section *config, struct err
 	return rc;
 }
 
+/*
+ * On the main loop, and not before that runs: what is to be done there would be done on the
+ * thread that asks (loop_call_sync()), and the vCPUs that it starts would inherit its
+ * confinement, which lets nobody run a guest.
+ */
+static void begin(void *opaque)
+{
+	struct incoming *in = opaque;
+	int rc = thread_start(&in->thread, THREAD_MOVE, "incoming", converse, in);
+
+	if (rc == 0)
+		return;
+	in->result = err_set(&in->why, rc, "cannot start a thread: %s", strerror(-rc));
+	dest_refuse(in->dest, &in->why);
+	run_mover_idle(in->run);
+	run_abort(in->run, 1, "not received");
+}
+
 /* The main loop, until the guest has ended or the conversation has failed. */
 static int run_loop_of(struct incoming *in, struct err *e)
 {
@@ -457,13 +476,9 @@ static int run_loop_of(struct incoming *in, struct err *e)
 	in->mover.ops = &mover_ops;
 	in->gate_work = (struct loop_work){ .fn = tell_phase, .opaque = in };
 	in->done_work = (struct loop_work){ .fn = on_done, .opaque = in };
+	in->begin_work = (struct loop_work){ .fn = begin, .opaque = in };
 	run_set_mover(in->run, &in->mover);
-	rc = thread_start(&in->thread, THREAD_MOVE, "incoming", converse, in);
-	if (rc < 0) {
-		(void)err_set(e, rc, "cannot start a thread: %s", strerror(-rc));
-		dest_refuse(in->dest, e);
-		return rc;
-	}
+	loop_post(run_loop(in->run), &in->begin_work);
 	rc = run_wait(in->run, e);
 	if (rc >= 0 && in->result < 0) {
 		*e = in->why;
