@@ -48,6 +48,7 @@ def test_list():
         with Guest("net", netns=net, append=f"ip={ADDR}/24",
                    net=["tap:web0,bridge=br0,tx-pps=5K", "user,id=up"]) as guest:
             guest.wait_for(UP)
+            net.run("ping", "-c", "1", "-w", "20", ADDR)
             first, second = nics(guest)
             assert (first["id"], first["net"], first["kind"]) == ("net0", "tap:web0", "tap")
             assert (first["bridge"], first["host_interface"]) == ("br0", "web0")
