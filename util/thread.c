@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,13 +126,22 @@ static void fill_blocked(sigset_t *ret)
 		(void)sigdelset(ret, never[i]);
 }
 
+/* A thread keeps the confinement of the one that makes it, beside its own. */
+static bool may_start(enum thread_class class)
+{
+	return own_class == THREAD_FREE || own_class == THREAD_MAIN || own_class == class;
+}
+
 int thread_start(pthread_t *ret, enum thread_class class, const char *name, void *(*fn)(void *),
 		 void *arg)
 {
-	struct start *start = malloc(sizeof(*start));
+	struct start *start;
 	sigset_t blocked, old;
 	int rc;
 
+	if (!may_start(class))
+		return -EPERM;
+	start = malloc(sizeof(*start));
 	if (!start)
 		return -ENOMEM;
 	*start = (struct start){ .class = class, .parent = own_class, .fn = fn, .arg = arg };

@@ -72,7 +72,9 @@ const char *thread_own_name(void);
 /*
  * Start a thread called @name (at most 15 characters are kept). Signals for the process
  * reach the main thread alone: this one blocks all but those by which the kernel tells of
- * its own mistakes (SIGSEGV, SIGSYS ...): their handlers say why all ends. 0 or -errno.
+ * its own mistakes (SIGSEGV, SIGSYS ...): their handlers say why all ends. A thread that
+ * is confined starts others of its own class only, the main one all: what it may not do
+ * they could not do either. 0 or -errno (EPERM: of another class).
  */
 __must_check int thread_start(pthread_t *ret, enum thread_class class, const char *name,
 			      void *(*fn)(void *), void *arg);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Threads: what they are called, and what they hear of their own mistakes.
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -130,12 +131,47 @@ static void test_name(void **state)
 	assert_string_equal(thread_own_name(), "main");
 }
 
+static void *do_nothing(void *arg)
+{
+	return arg;
+}
+
+/* What a thread of class IO hears when it starts one of each class. */
+static void *start_others(void *ret)
+{
+	int *rcs = ret;
+
+	for (int class = 0; class < THREAD_NR_CLASSES; class ++) {
+		pthread_t thread;
+
+		rcs[class] =
+			thread_start(&thread, (enum thread_class) class, "other", do_nothing, NULL);
+		if (rcs[class] == 0)
+			(void)pthread_join(thread, NULL);
+	}
+	return NULL;
+}
+
+static void test_starts_its_like(void **state)
+{
+	int rcs[THREAD_NR_CLASSES];
+
+	(void)state;
+	run(start_others, rcs);
+	for (int class = 0; class < THREAD_NR_CLASSES; class ++)
+		assert_int_equal(rcs[class], class == THREAD_IO ? 0 : -EPERM);
+	(void)start_others(rcs);
+	for (int class = 0; class < THREAD_NR_CLASSES; class ++)
+		assert_int_equal(rcs[class], 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_blocks_the_rest),
 		cmocka_unit_test(test_handlers_run),
 		cmocka_unit_test(test_name),
+		cmocka_unit_test(test_starts_its_like),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
