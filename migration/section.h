@@ -55,6 +55,18 @@ struct section {
 	void *payload; /* malloc()ed; the receiver's */
 };
 
+/* One to send, which is only read: @payload stays the caller's. */
+static inline struct section section_of(uint32_t type, uint32_t id, const void *payload,
+					size_t bytes)
+{
+	return (struct section){
+		.type = type,
+		.id = id,
+		.bytes = bytes,
+		.payload = (void *)(uintptr_t)payload,
+	};
+}
+
 /* One of enum section_type? Others are skipped, and only if they are optional. */
 bool section_is_known(uint32_t type);
 

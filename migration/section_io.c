@@ -54,12 +54,7 @@ int section_send_all(struct channel *ch, const struct section *items, size_t nr,
 int section_send(struct channel *ch, uint32_t type, uint32_t id, const void *payload, size_t bytes,
 		 struct err *e)
 {
-	const struct section s = {
-		.type = type,
-		.id = id,
-		.bytes = bytes,
-		.payload = (void *)(uintptr_t)payload,
-	};
+	const struct section s = section_of(type, id, payload, bytes);
 
 	return section_send_all(ch, &s, 1, e);
 }

@@ -397,12 +397,7 @@ int talk_send_all(struct talk *t, const struct section *items, size_t nr, struct
 int talk_send(struct talk *t, uint32_t type, uint32_t id, const void *payload, size_t bytes,
 	      struct err *e)
 {
-	const struct section s = {
-		.type = type,
-		.id = id,
-		.bytes = bytes,
-		.payload = (void *)(uintptr_t)payload, /* it is only read */
-	};
+	const struct section s = section_of(type, id, payload, bytes);
 
 	return talk_send_all(t, &s, 1, e);
 }

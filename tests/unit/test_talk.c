@@ -230,8 +230,7 @@ static void test_wait(void **state)
 
 static int decode_hello(const char *text, struct hello *ret)
 {
-	const struct section s = { .bytes = strlen(text),
-				   .payload = (void *)(uintptr_t)text }; /* only read */
+	const struct section s = section_of(SECTION_HELLO, 0, text, strlen(text));
 	struct err e;
 
 	return hello_decode(&s, ret, &e);
