@@ -4,6 +4,7 @@
 #include <net/ethernet.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -20,7 +21,7 @@ static int setup(void **state)
 	struct net_rig *rig = test_calloc(1, sizeof(*rig));
 
 	net_rig_open(rig, NET_BIT(VIRTIO_NET_F_MRG_RXBUF));
-	(void)strcpy(rig->be->nd.host_if, "tap0");
+	(void)snprintf(rig->be->nd.host_if, sizeof(rig->be->nd.host_if), "tap0");
 	*state = rig;
 	return 0;
 }
