@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 // ACPI tables as a guest finds them: read by the offsets of the specification.
 #include <ctype.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <setjmp.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -33,13 +36,16 @@ static int setup(void **state)
 	return gmem_init(&f->gm, 2 * MIB, 0, &e);
 }
 
-static void run_in(const char *folder, const char *command)
+static void remove_folder(const struct fixture *f)
 {
-	char line[PATH_MAX + 128];
+	static const char *const names[] = { "dsdt.aml", "dsdt.dsl", "again.aml", "log" };
+	char path[PATH_MAX];
 
-	(void)snprintf(line, sizeof(line), "cd %s && %s", folder, command);
-	/* NOLINTNEXTLINE(cert-env33-c): iasl, which built ferry, in a folder of our own */
-	assert_int_equal(system(line), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", f->folder, names[i]);
+		(void)unlink(path);
+	}
+	(void)rmdir(f->folder);
 }
 
 static int teardown(void **state)
@@ -47,7 +53,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	if (*f->folder)
-		run_in(f->folder, "rm -f dsdt.* again.* log && rmdir $PWD");
+		remove_folder(f);
 	gmem_fini(&f->gm);
 	test_free(f);
 	return 0;
@@ -308,6 +314,30 @@ static void write_file(const char *folder, const char *name, const void *data, s
 	assert_int_equal(fclose(file), 0);
 }
 
+/* iasl, which built ferry, in the fixture's folder; "log" there tells what it said. */
+static void run_iasl(const struct fixture *f, const char *const argv[])
+{
+	posix_spawn_file_actions_t files;
+	size_t len;
+	int status;
+	pid_t pid;
+
+	assert_int_equal(posix_spawn_file_actions_init(&files), 0);
+	assert_int_equal(posix_spawn_file_actions_addchdir_np(&files, f->folder), 0);
+	assert_int_equal(posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "log",
+							  O_WRONLY | O_CREAT | O_TRUNC, 0600),
+			 0);
+	assert_int_equal(posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO), 0);
+	assert_int_equal(
+		posix_spawnp(&pid, "iasl", &files, NULL, (char *const *)(uintptr_t)argv, environ),
+		0);
+	(void)posix_spawn_file_actions_destroy(&files);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (status)
+		fail_msg("iasl %s: status %d: %s", argv[1], status,
+			 read_file(f->folder, "log", &len));
+}
+
 static unsigned count(const char *text, const char *part)
 {
 	unsigned n = 0;
@@ -367,6 +397,10 @@ static void check_source(const char *text, unsigned nr)
 static void test_slots(void **state)
 {
 	static const unsigned numbers[] = { 0, 1, 2, 8, 9, 16, 17, PCI_MAX_HOT_SLOTS };
+	static const char *const take_apart[] = { "iasl", "-p", "dsdt", "-d", "dsdt.aml", NULL };
+	static const char *const build[] = {
+		"iasl", "-we", "-on", "-p", "again", "dsdt.dsl", NULL
+	};
 	static uint8_t aml[MAP_ACPI_BYTES];
 	size_t none_bytes = 0, dsdt_bytes = 0; /* without slots, from the disassembly and ours */
 	struct fixture *f = *state;
@@ -381,9 +415,8 @@ static void test_slots(void **state)
 
 		assert_int_equal(gmem_read(&f->gm, dsdt, aml, bytes), 0);
 		write_file(folder, "dsdt.aml", aml, bytes);
-		run_in(folder, "iasl -p dsdt -d dsdt.aml >log 2>&1 || { cat log >&2; false; }");
-		run_in(folder,
-		       "iasl -we -on -p again dsdt.dsl >log 2>&1 || { cat log >&2; false; }");
+		run_iasl(f, take_apart);
+		run_iasl(f, build);
 		text = read_file(folder, "dsdt.dsl", &text_bytes);
 		squeeze(text);
 		check_source(text, numbers[i]);
