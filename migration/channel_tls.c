@@ -13,6 +13,7 @@
 #include "migration/tls_impl.h"
 #include "util/clock.h"
 #include "util/io.h"
+#include "util/printable.h"
 
 /*
  * Theory of operation
@@ -248,10 +249,7 @@ static void cert_names(gnutls_session_t session, char *buf, size_t room)
 			(void)snprintf(buf, room, "%.*s", (int)len, name);
 	}
 	gnutls_x509_crt_deinit(crt);
-	for (char *p = buf; *p; p++) {
-		if ((unsigned char)*p < ' ' || (unsigned char)*p > '~')
-			*p = '?'; /* chosen by the peer, shown on a terminal */
-	}
+	printable_ascii(buf); /* chosen by the peer, shown on a terminal */
 }
 
 static int err_certificate(const struct channel_tls *tls, struct err *e)

@@ -2,7 +2,6 @@
 // The control connection of a teleport: sections, messages, replies, signs of life.
 #include "migration/talk.h"
 
-#include <ctype.h>
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 
 #include "migration/channel.h"
 #include "util/clock.h"
+#include "util/printable.h"
 #include "util/thread.h"
 
 #define ALIVE_INTERVAL_NS (1 * NSEC_PER_SEC)
@@ -120,9 +120,9 @@ static void copy_words(char *to, size_t room, const char *from, size_t len)
 {
 	size_t n = MIN(len, room - 1);
 
-	for (size_t i = 0; i < n; i++)
-		to[i] = isprint((unsigned char)from[i]) ? from[i] : '?';
+	memcpy(to, from, n);
 	to[n] = '\0';
+	printable_ascii(to);
 }
 
 static uint32_t reply_code(const struct section *s)

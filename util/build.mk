@@ -11,5 +11,6 @@ FERRY_SRCS += \
 	util/notify.c \
 	util/new_file.c \
 	util/page.c \
+	util/printable.c \
 	util/thread.c \
 	util/token_bucket.c

@@ -6,14 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Names and values in it may be anybody's: they write no lines and move no cursor. */
-static void keep_to_line(char *text)
-{
-	for (; *text; text++) {
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
-			*text = '?';
-	}
-}
+#include "util/printable.h"
 
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
@@ -25,7 +18,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
-	keep_to_line(e->text);
+	printable(e->text); /* names and values in it may be anybody's */
 	return code;
 }
 
@@ -41,7 +34,7 @@ int err_prefix(struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
-	keep_to_line(e->text);
+	printable(e->text);
 	len = strlen(e->text);
 	(void)snprintf(e->text + len, sizeof(e->text) - len, ": %s", old);
 	return e->code;

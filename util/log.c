@@ -13,6 +13,7 @@
 
 #include "util/clock.h"
 #include "util/io.h"
+#include "util/printable.h"
 
 static _Atomic enum log_level max_level = LOG_INFO;
 
@@ -141,6 +142,7 @@ __printf_like(2, 0) static void vlog(enum log_level level, const char *fmt, va_l
 	(void)snprintf(line + len, sizeof(line) - len, "%s", tag[level]);
 	len += strlen(tag[level]);
 	(void)vsnprintf(line + len, sizeof(line) - len - 1, fmt, ap);
+	printable(line + len); /* names and values in it may be anybody's */
 	keep(level, line + len);
 	if (!show)
 		return;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "util/compiler.h"
+#include "util/printable.h"
 
 enum reg { EAX, EBX, ECX, EDX };
 
@@ -149,8 +150,5 @@ void cpu_features_vendor(const struct kvm_cpuid2 *cpuid, char ret[13])
 	}
 	ret[12] = '\0';
 	/* It may come from a peer, and goes into messages. */
-	for (unsigned i = 0; i < 12; i++) {
-		if (ret[i] && (ret[i] < ' ' || ret[i] > '~'))
-			ret[i] = '?';
-	}
+	printable_ascii(ret);
 }

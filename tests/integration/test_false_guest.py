@@ -2,6 +2,7 @@
 """Commands to a process that is no guest any more: whoever has taken it over says anything."""
 import json
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -65,17 +66,48 @@ class FalseGuest:
         self.listener.close()
 
 
+def commands_of(folder, commands):
+    """Each of `commands` with guest g in that folder, and how it ended."""
+    image = folder / "image"
+    image.write_bytes(bytes(4096))
+    env = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
+    for command in commands:
+        words = [w.replace("IMAGE", str(image)).replace("FILE", str(folder / "file"))
+                 for w in command.split()]
+        yield command, subprocess.run([FERRY, *words], env=env, stdin=subprocess.DEVNULL,
+                                      capture_output=True, text=True, timeout=20, check=False)
+        (folder / "file").unlink(missing_ok=True)
+
+
 @each(reply=REPLIES)
 def test_no_command_dies_of_an_answer(reply):
     with tmp_dir() as folder, FalseGuest(folder, reply):
-        image = folder / "image"
-        image.write_bytes(bytes(4096))
-        env = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
-        for command in COMMANDS:
-            words = [w.replace("IMAGE", str(image)).replace("FILE", str(folder / "file"))
-                     for w in command.split()]
-            done = subprocess.run([FERRY, *words], env=env, stdin=subprocess.DEVNULL,
-                                  capture_output=True, text=True, timeout=20, check=False)
+        for command, done in commands_of(folder, COMMANDS):
             assert done.returncode >= 0, (command, done)
             assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, done
-            (folder / "file").unlink(missing_ok=True)
+
+
+def orders(text):
+    """A reply all of whose words end in what gives a terminal orders."""
+    words = {name: text for name in ("id", "name", "mac", "status", "device", "net", "kind",
+                                     "text", "level", "file", "state", "limits", "link")}
+    words["limits"] = {text: 1, "rx-bps": 5}
+    words["inserted"] = {"file": text, "drv": text}
+    words[f"key {text}"] = 1
+    return words
+
+
+@each(listed=[False, True])
+def test_no_answer_reaches_the_terminal(listed):
+    """ESC and CSI of whoever has taken a guest's process over are shown as question marks."""
+    reply = orders("\33[31m\x9b31m\x7f\b")
+    shown = []
+    with tmp_dir() as folder, FalseGuest(folder, [reply] if listed else reply):
+        for command, done in commands_of(folder, COMMANDS):
+            said = done.stdout + done.stderr
+            if not command.endswith("--json"):
+                assert not re.search("[\0-\10\13-\37\x7f-\x9f]", said), (command, said)
+            if "?[31m" in said:
+                shown.append(command)
+    # What is shown of a reply at all is shown so: the test is not about nothing.
+    assert ("disk list g" if listed else "info g") in shown, shown

@@ -15,6 +15,7 @@
 #include "util/clock.h"
 #include "util/fdpass.h"
 #include "util/io.h"
+#include "util/printable.h"
 #include "vmm/guest/runtime.h"
 
 static void set_timeout_us(const struct control_client *c, uint64_t us)
@@ -63,6 +64,8 @@ static int take_line(struct control_client *c, const char *end, json_t **ret, st
 {
 	size_t len = (size_t)(end - c->buf) + 1;
 
+	if (!c->exact)
+		printable_json(c->buf, len);
 	*ret = json_loadb(c->buf, len, 0, NULL);
 	c->bytes -= len;
 	memmove(c->buf, c->buf + len, c->bytes);

@@ -18,6 +18,9 @@ struct control_client {
 	int pidfd; /* the guest's process */
 	char *buf; /* bytes read, not yet consumed */
 	size_t bytes;
+	/* Strings are passed on as they came. Else they are for a terminal, which a guest that
+	 * has taken over its process must not reach: printable_json(). False when it is opened. */
+	bool exact;
 	/* Hears of events that come while a reply is waited for; NULL: nobody does. Takes a
 	 * reference of its own where it keeps one. */
 	void (*on_event)(void *opaque, json_t *event);

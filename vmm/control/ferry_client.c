@@ -51,6 +51,7 @@ int ferry_client_connect(struct ferry_client **ret, const char *name, unsigned t
 		free(c);
 		return tell(rc, &err, e);
 	}
+	c->c.exact = true;
 	c->c.on_event = keep_event;
 	c->c.opaque = c;
 	*ret = c;

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "util/compiler.h"
+#include "util/printable.h"
 #include "vmm/move/state.h"
 
 #define MAX_TEXT     64U /* characters of a value; --json has all of it */
+#define MAX_CLEAN    1000U
 #define MAX_ELEMENTS 16U
 
 static const char *text(const json_t *object, const char *key)
@@ -23,10 +25,12 @@ static long long number(const json_t *object, const char *key)
 /* A file may hold names that do things to a terminal. */
 static void print_clean(const char *string, size_t max, FILE *out)
 {
+	char clean[MAX_CLEAN + 1];
 	size_t len = strlen(string);
 
-	for (size_t i = 0; i < MIN(len, max); i++)
-		(void)fputc(string[i] < ' ' || string[i] == 0x7f ? '?' : string[i], out);
+	(void)snprintf(clean, MIN(max + 1, sizeof(clean)), "%s", string);
+	printable(clean);
+	(void)fputs(clean, out);
 	if (len > max)
 		(void)fprintf(out, "... (%zu characters)", len);
 }
@@ -147,7 +151,7 @@ static void print_config(const json_t *config, FILE *out)
 		(void)fprintf(out, "%25s  ", "");
 		print_clean(key, MAX_TEXT, out);
 		(void)fputs(" = ", out);
-		print_clean(line ? line : "", 1000, out);
+		print_clean(line ? line : "", MAX_CLEAN, out);
 		(void)fputc('\n', out);
 		free(line);
 	}
@@ -156,7 +160,7 @@ static void print_config(const json_t *config, FILE *out)
 static void print_section(const json_t *section, FILE *out)
 {
 	const char *name = text(section, "name"), *device = text(section, "device");
-	const char *type = text(section, "device-type");
+	const char *type = text(section, "device-type"), *error = text(section, "error");
 	size_t i;
 	json_t *part;
 
@@ -173,8 +177,10 @@ static void print_section(const json_t *section, FILE *out)
 	} else if (name && !strcmp(name, "VCPU")) {
 		(void)fprintf(out, " %lld", number(section, "id"));
 	}
-	if (text(section, "error"))
-		(void)fprintf(out, ": %s", text(section, "error"));
+	if (error) {
+		(void)fputs(": ", out);
+		print_clean(error, MAX_CLEAN, out);
+	}
 	(void)fputc('\n', out);
 	print_config(json_object_get(section, "config"), out);
 	json_array_foreach(json_object_get(section, "parts"), i, part)
