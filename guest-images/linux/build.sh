@@ -106,6 +106,13 @@ case $#:${1-} in
 *) die "usage: build.sh [--print-path]" ;;
 esac
 
+# Another recipe's, of an older checkout most likely: $cache has no other end. In use is what is
+# asked for.
+drop_unused() {
+	touch -c "$dir" "$cache/linux-kernel-$kernel_key" "$cache/linux-tools-$tools_key"
+	find "$cache" -mindepth 1 -maxdepth 1 -type d -name 'linux-*-*' -mtime +30 -exec rm -rf {} +
+}
+
 mkdir -p "$cache"
 exec 9>"$cache/linux-guest.lock"
 flock 9
@@ -114,4 +121,5 @@ if [ ! -d "$dir" ]; then
 	tools=$(part tools "$tools_key")
 	dir=$(part guest "$key")
 fi
+drop_unused
 echo "$dir"
