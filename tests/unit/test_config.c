@@ -168,6 +168,8 @@ static void test_refused(void **state)
 		{ "disk = {\"a,readonly,overlay\"}\n", "exclude each other" },
 		{ "kernel = a\ndisk = {\"a,id=x\", \"b,id=x\"}\n", "two devices have the id x" },
 		{ "kernel = a\ndisk = {\"a,id=" LONG "\"}\n", "more than 31 characters" },
+		{ "kernel = a\ndisk = {\"a,id=rng\"}\n", "'rng' is a device of ferry's own" },
+		{ "kernel = a\nnet = {\"user,id=pci\"}\n", "'pci' is a device of ferry's own" },
 		{ "kernel = a\nnet = {\"user,id=" LONG "\"}\n", "more than 31 characters" },
 		{ "kernel = a\nnet = {none, user}\n", "none and another" },
 		{ "net = {bridge}\n", "name of the bridge is missing" },

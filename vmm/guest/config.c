@@ -481,6 +481,20 @@ static int settle_nics(struct config *cfg, struct err *e)
 	return 0;
 }
 
+/* Devices that are called so in each guest, or that an option adds. */
+static bool is_own_id(const char *id)
+{
+	static const char *const own[] = {
+		"acpi-pm", "balloon", "console", "pci", "rng", "rtc", "serial",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+		if (!strcmp(id, own[i]))
+			return true;
+	}
+	return false;
+}
+
 int config_check_id(const char *id, struct err *e)
 {
 	if (runtime_check_name(id, e) < 0)
@@ -489,6 +503,9 @@ int config_check_id(const char *id, struct err *e)
 		return err_set(e, -EINVAL,
 			       "id: '%s' has more than %d characters: choose a shorter one", id,
 			       DEVICE_ID_BYTES - 1);
+	if (is_own_id(id))
+		return err_set(e, -EINVAL, "id: '%s' is a device of ferry's own: choose another",
+			       id);
 	return 0;
 }
 

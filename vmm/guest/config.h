@@ -132,7 +132,10 @@ json_t *config_to_json_portable(const struct config *cfg);
  */
 __must_check int config_from_json(struct config *cfg, const json_t *obj, struct err *e);
 
-/* May a disk or nic be called @id? 0, or -EINVAL with @e: not a name, or too long a one. */
+/*
+ * May a disk or nic be called @id? 0, or -EINVAL with @e: not a name, too long a one, or what
+ * a device of another kind is called.
+ */
 __must_check int config_check_id(const char *id, struct err *e);
 
 /* Do these limits of a disk make sense together? 0, -EINVAL or -ERANGE with @e. */
