@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Anybody's words, before they are shown: they move no cursor and give no orders to a terminal. */
+/*
+ * Anybody's words, before they are shown: they move no cursor and give no orders to a terminal,
+ * one that reads UTF-8.
+ */
 #ifndef FERRY_UTIL_PRINTABLE_H
 #define FERRY_UTIL_PRINTABLE_H
 
@@ -16,7 +19,8 @@ void printable_ascii(char *text);
 
 /*
  * printable() for all strings in @text, @len bytes of JSON, however they are written there
- * (RFC 8259, section 7). Newlines and tabs stay: some strings have several lines.
+ * (RFC 8259, section 7). Newlines stay, as some strings have several lines, and what moves
+ * along a line is a tab.
  */
 void printable_json(char *text, size_t len);
 

@@ -121,5 +121,5 @@ if [ ! -d "$dir" ]; then
 	tools=$(part tools "$tools_key")
 	dir=$(part guest "$key")
 fi
-drop_unused
+drop_unused || say "older parts could not be removed from $cache"
 echo "$dir"

@@ -75,6 +75,13 @@ def test_console():
             guest.write("b\n")
             assert new.wait() == 0
             assert json.loads(new.out.text) == {"event": "console", "line": "echo b"}
+        guest.write("\33[31m \x9b\x7f\n")
+        for words, shown in [((), "echo ?[31m ???\n"), (("--json",), "echo \33[31m \x9b\x7f")]:
+            with waiting(guest, "console:^echo .*31m", *words) as orders:
+                assert orders.wait() == 0
+                text = orders.out.text
+                assert "\33" not in text and "\x9b" not in text, text
+                assert (json.loads(text)["line"] if words else text) == shown
         with waiting(guest, "console:never") as gone:
             attached(guest, control, 2)
             guest.write("quit\n")

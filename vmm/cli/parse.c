@@ -154,7 +154,8 @@ int cli_usage(const struct command *cmd, const struct err *e)
 
 int cli_print_json(json_t *json)
 {
-	bool ok = json && json_dumpf(json, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF;
+	bool ok = json && json_dumpf(json, stdout, JSON_INDENT(2) | CLI_JSON_FLAGS) == 0 &&
+		  putchar('\n') != EOF;
 
 	json_decref(json);
 	return ok && fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;

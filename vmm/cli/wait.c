@@ -12,6 +12,7 @@
 
 #include "util/clock.h"
 #include "util/io.h"
+#include "util/printable.h"
 #include "vmm/cli/cli.h"
 #include "vmm/control/client.h"
 
@@ -151,6 +152,7 @@ static bool line_matches(struct waiting *w, struct line *line, const regex_t *re
 	w->what = json_pack("{s:s, s:s%}", "event", "console", "line", line->text, line->bytes);
 	if (!w->what)
 		w->what = json_pack("{s:s}", "event", "console"); /* not UTF-8 */
+	printable(line->text);
 	if (!w->o->json)
 		(void)printf("%s\n", line->text);
 	return true;

@@ -9,6 +9,7 @@
 
 #include "migration/vstate.h"
 #include "util/io.h"
+#include "util/printable.h"
 #include "vmm/guest/machine_impl.h"
 #include "vmm/vm.h"
 #include "vmm/vm_state.h"
@@ -270,6 +271,8 @@ static int take_device(struct loader *l, struct section *s, struct err *e)
 	    get_word(s->payload, s->bytes, &at, type) < 0)
 		return err_set(e, -EPROTO, "id and type are cut off");
 	dev = vm_find_device(l->m->vm, id);
+	printable_ascii(id);
+	printable_ascii(type);
 	if (!dev || !dev->ops->load || strcmp(dev->ops->type, type) != 0)
 		return err_set(e, -EPROTO, "this guest has no '%.40s' of type '%.40s'", id, type);
 	if (came_before(l, dev))
