@@ -294,7 +294,8 @@ enum preamble_code session_pass_stream(struct receiver *r, const struct knock *k
 	struct session *s = session_find(r, k->p.session);
 	int rc;
 
-	if (!s || s->ended || s->state != SESSION_COMES)
+	/* What has failed may still have its process, which hears nothing any more. */
+	if (!s || s->failed || s->ended || s->state != SESSION_COMES)
 		return PREAMBLE_NO_SESSION;
 	rc = receive_msg_send(s->sock.fd, &msg, k->watch.fd);
 	return rc < 0 ? PREAMBLE_BUSY : PREAMBLE_OK;
