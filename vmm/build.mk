@@ -160,7 +160,7 @@ FERRY_SRCS += $(vmm_CORE) $(vmm_TOP)
 # libferry-client: one object, in which nothing but its interface can be seen.
 CLIENT_LIB := $(O)/libferry-client.a
 CLIENT_OBJS := $(addprefix $(O)/,vmm/control/ferry_client.o vmm/control/client.o vmm/guest/runtime.o \
-	util/clock.o util/err.o util/fdpass.o util/io.o)
+	util/clock.o util/err.o util/fdpass.o util/io.o util/printable.o)
 $(CLIENT_LIB): $(CLIENT_OBJS)
 	$(call say,AR,$@)rm -f $@ && ld -r -o $(@:.a=.o) $^ && \
 	  objcopy --wildcard --keep-global-symbol='ferry_client_*' $(@:.a=.o) && ar rcs $@ $(@:.a=.o)
