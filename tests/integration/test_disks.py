@@ -40,6 +40,31 @@ def disks(guest):
                                                        "--json"))}
 
 
+# Where each has its signature.
+FORMATS = {"qcow2": (0, b"QFI\xfb"), "vmdk": (0, b"KDMV"), "vhdx": (0, b"vhdxfile"),
+           "vdi": (64, b"\x7f\x10\xda\xbe"), "": (0, b"QFI")}
+
+
+@each(name=list(FORMATS))
+def test_format_is_not_guessed(name):
+    """An image of another format is a raw one to the guest, and its owner is told so."""
+    at, magic = FORMATS[name]
+    with tmp_dir() as folder:
+        image = disk(folder)
+        with open(image, "r+b") as file:
+            file.seek(at)
+            file.write(magic)
+        with Guest("hello", disk=image, net="none") as guest:
+            assert guest.wait() == 0
+            assert ("looks like" in guest.err.text) == bool(name), guest.err.text
+            assert not name or f"looks like {name}," in guest.err.text, guest.err.text
+        with Guest("hotplug", net="none", name="g") as guest:
+            guest.wait_for("^hotplug: ready")
+            with guest.ferry("disk", "attach", "g", image) as proc:
+                assert proc.wait() == 0
+                assert ("looks like" in proc.err.text) == bool(name), proc.err.text
+
+
 def refused(control, reason, command, **arguments):
     """A command must fail with these words."""
     try:

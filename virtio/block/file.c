@@ -14,6 +14,7 @@
 
 #include "util/clock.h"
 #include "util/io.h"
+#include "util/log.h"
 
 #define LOCK_PATIENCE_NS (300 * NSEC_PER_MSEC)
 
@@ -231,6 +232,31 @@ int block_file_resize(struct block_file *f, uint64_t bytes, struct err *e)
 	return 0;
 }
 
+/* Its owner meant another file, or a tool for it: the guest would write over its structures. */
+static void warn_of_format(const struct block_file *f)
+{
+	static const struct {
+		const char *name;
+		size_t at, bytes;
+		const char *magic;
+	} formats[] = {
+		{ "qcow2", 0, 4, "QFI\xfb" },
+		{ "vmdk", 0, 4, "KDMV" },
+		{ "vhdx", 0, 8, "vhdxfile" },
+		{ "vdi", 64, 4, "\x7f\x10\xda\xbe" },
+	};
+	uint8_t head[128];
+
+	if (pread(f->fd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
+		return;
+	for (unsigned i = 0; i < ARRAY_SIZE(formats); i++) {
+		if (!memcmp(head + formats[i].at, formats[i].magic, formats[i].bytes))
+			log_warn("%s: looks like %s, and is used as a raw image all the same: "
+				 "'qemu-img convert -O raw' makes one of it",
+				 f->path, formats[i].name);
+	}
+}
+
 static int set_direct(struct block_file *f, const struct block_image_config *cfg, struct err *e)
 {
 	int flags = fcntl(f->fd, F_GETFL) & ~(O_NONBLOCK | O_APPEND | O_ASYNC | O_DIRECT);
@@ -356,6 +382,8 @@ static int set_up(struct block_file *f, const struct block_image_config *cfg, st
 		rc = settle_claim(f, cfg, e);
 	if (rc == 0 && !cfg->incoming)
 		rc = take_lock(f, e);
+	if (rc == 0 && !cfg->given)
+		warn_of_format(f); /* before reads have to be aligned */
 	return rc < 0 ? rc : set_direct(f, cfg, e);
 }
 
