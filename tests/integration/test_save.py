@@ -361,7 +361,7 @@ def test_refuses_another_disk():
         refused(folder / "g", f"disk0.*{19 * MIB}.*{20 * MIB}", "--map",
                 f"disk:disk0={folder}/small")
         (folder / "disk").rename(folder / "moved")
-        refused(folder / "g", "disk0|No such file")
+        refused(folder / "g", "disk0.*No such file.*--map disk:disk0=PATH")
         with Restored(folder / "g", map=f"disk:disk0={folder}/moved") as again:
             with again.control() as control:
                 assert control.execute("ferry-info")["disks"][0]["id"] == "disk0"

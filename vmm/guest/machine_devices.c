@@ -34,6 +34,14 @@ int machine_add_platform(struct machine *m, struct err *e)
 	return rc < 0 ? err_set(e, rc, "platform devices: %s", strerror(-rc)) : 0;
 }
 
+/* A guest that arrives names files as they were called where it comes from. */
+static int err_elsewhere(const char *id, struct err *e)
+{
+	const struct err why = *e;
+
+	return err_set(e, why.code, "%s: --map disk:%s=PATH names it here", why.text, id);
+}
+
 int machine_add_disk(struct machine *m, size_t i, struct block_given *given, struct err *e)
 {
 	const struct disk_config *disk = (const struct disk_config *)m->cfg->disks.items + i;
@@ -64,6 +72,7 @@ int machine_add_disk(struct machine *m, size_t i, struct block_given *given, str
 		.queue_size = (uint16_t)disk->queue_size,
 		.given = given,
 	};
+	int rc;
 
 	if (m->started) {
 		if (machine_run_disk_loops(m, e) < 0)
@@ -71,7 +80,8 @@ int machine_add_disk(struct machine *m, size_t i, struct block_given *given, str
 		cfg.loops = m->disk_loops;
 		cfg.nr_loops = m->nr_disk_loops;
 	}
-	return blk_new(m->vm, m->pci, &cfg, &m->disks[i], e);
+	rc = blk_new(m->vm, m->pci, &cfg, &m->disks[i], e);
+	return rc == -ENOENT && m->arriving ? err_elsewhere(disk->id, e) : rc;
 }
 
 /*
