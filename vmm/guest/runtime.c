@@ -201,9 +201,9 @@ static int connect_to(const struct runtime_addr *addr, bool now)
 static int err_taken(const char *name, struct err *e)
 {
 	return err_set(e, -EEXIST,
-		       "a guest called %s is running already: choose another --name, or end it "
-		       "with 'ferry destroy %s'",
-		       name, name);
+		       "a guest called %s is running already: choose another --name "
+		       "('ferry receive --name' for one that arrives), or end that guest first",
+		       name);
 }
 
 static int bind_and_listen(const struct runtime_addr *addr)
