@@ -79,8 +79,9 @@ int kvm_open(struct err *e)
 			       "virtualisation in the firmware");
 	if (errno == EACCES || errno == EPERM)
 		return err_set(e, -errno,
-			       "/dev/kvm: permission denied: add yourself to the group kvm "
-			       "(usermod -aG kvm USER) and log in again");
+			       "/dev/kvm: permission denied: join its group, kvm as a rule "
+			       "(usermod -aG kvm USER), and log in again; 'ferry doctor' looks "
+			       "whether that is enough");
 	return err_set(e, -errno, "/dev/kvm: %s", strerror(errno));
 }
 

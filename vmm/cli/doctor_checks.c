@@ -2,6 +2,7 @@
 // The host's abilities that ferry uses, each tried by using it.
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <liburing.h>
 #include <linux/if.h>
@@ -64,6 +65,23 @@ static const char *kvm_module(void)
 	return module ? module : "";
 }
 
+/* Debian's udev gives the device to group kvm; others may not. */
+static void missing_permission(struct doctor_finding *f)
+{
+	struct group *group;
+	struct stat st;
+
+	if (stat("/dev/kvm", &st) < 0 || (st.st_mode & 0060) != 0060 || st.st_gid == 0) {
+		missing(f, DOCTOR_MISSING,
+			"as root, give it to a group (chgrp kvm /dev/kvm; chmod 660 /dev/kvm), "
+			"and join that: usermod -aG kvm $USER");
+		return;
+	}
+	group = getgrgid(st.st_gid);
+	missing(f, DOCTOR_MISSING, "join its group, and log in again: usermod -aG %s $USER",
+		group ? group->gr_name : "kvm");
+}
+
 static void check_kvm_device(struct doctor_finding *f)
 {
 	_cleanup_close_ int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -76,7 +94,7 @@ static void check_kvm_device(struct doctor_finding *f)
 	}
 	detail(f, "/dev/kvm: %s", strerror(error));
 	if (error == EACCES || error == EPERM)
-		missing(f, DOCTOR_MISSING, "add yourself to group kvm: usermod -aG kvm $USER");
+		missing_permission(f);
 	else if (*module)
 		missing(f, DOCTOR_MISSING, "load the module: modprobe %s", module);
 	else
