@@ -122,8 +122,10 @@ int control_cmd_balloon(struct control_call *c)
 	if (!dev)
 		return -ENODEV;
 	if (value <= 0 || balloon_set_target(dev, (uint64_t)value) < 0)
-		return err_set(c->e, -EINVAL, "Parameter 'value' must be 1 to %llu",
-			       (unsigned long long)machine_config(machine_of(c))->memory_bytes);
+		return err_set(
+			c->e, -EINVAL,
+			"Parameter 'value' must be 1 to %llu: what the guest was started with",
+			(unsigned long long)machine_config(machine_of(c))->memory_bytes);
 	return 0;
 }
 
