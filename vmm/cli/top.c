@@ -160,7 +160,8 @@ static int take(struct top *t, struct err *e)
 static bool print_json(struct top *t)
 {
 	json_t *json = top_json(&t->sample);
-	bool ok = json && json_dumpf(json, stdout, JSON_COMPACT | CLI_JSON_FLAGS) == 0 && putchar('\n') != EOF;
+	bool ok = json && json_dumpf(json, stdout, JSON_COMPACT | CLI_JSON_FLAGS) == 0 &&
+		  putchar('\n') != EOF;
 
 	json_decref(json);
 	return ok && fflush(stdout) == 0;
