@@ -108,6 +108,20 @@ def test_output_that_cannot_be_written():
             assert done.returncode == 1, argv
 
 
+@each(words=["disk list", "nic list", "vcpu list", "memory stats", "log"])
+def test_answer_that_cannot_be_written(words):
+    # A disk without a whole number of sectors is what there is a line in the log for.
+    with Guest("idle", name="g", balloon=True, disk=f"{guest_image('idle')},readonly") as guest, \
+            open("/dev/full", "wb") as full:
+        guest.wait_for("^idle ready")
+        done = subprocess.run([FERRY, *words.split(), "g", "--json"], stdout=full, text=True,
+                              env={**os.environ, "XDG_RUNTIME_DIR": str(guest.runtime)},
+                              stderr=subprocess.PIPE, check=False, timeout=20)
+        assert done.returncode == 1
+        if words != "log":
+            assert done.stderr.endswith("cannot write to standard output\n"), done.stderr
+
+
 # --- the manual ---
 
 @each(command=list(COMMANDS))

@@ -79,10 +79,13 @@ __must_check int cli_apply(const struct cli *cli, void *base, struct err *e);
 int cli_fail(const struct cli *cli, const struct err *e);
 int cli_usage(const struct command *cmd, const struct err *e);
 
-/* For whatever prints JSON: C1's control characters are escaped, too; see util/printable.h. */
-#define CLI_JSON_FLAGS JSON_ENSURE_ASCII
+/*
+ * Print @json and a newline, by @flags of json_dumps(), and release it. In ASCII: C1's control
+ * characters are escaped, too (util/printable.h). 0, or -EIO with @e.
+ */
+__must_check int cli_write_json(json_t *json, size_t flags, struct err *e);
 
-/* Print @json and a newline, and release it. CLI_OK, or CLI_FAILED. */
+/* The same for a reader's eyes, and without a word why not. CLI_OK, or CLI_FAILED. */
 int cli_print_json(json_t *json);
 
 /* The help of one command on standard output. CLI_OK, or CLI_FAILED. */

@@ -38,9 +38,7 @@ int device_perform(const struct cli *cli, const struct device_options *o, device
 int device_print_reply(const struct device_call *c, json_t *ret)
 {
 	if (c->o->json)
-		return cli_print_json(ret) == CLI_OK
-			       ? 0
-			       : err_set(c->e, -EIO, "cannot write to standard output");
+		return cli_write_json(ret, JSON_INDENT(2), c->e);
 	json_decref(ret);
 	return 0;
 }

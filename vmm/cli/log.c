@@ -50,7 +50,7 @@ static void print_line(const struct log_options *o, const json_t *line)
 	if (!level || !text || !is_wanted(o, level))
 		return;
 	if (o->json) {
-		(void)json_dumpf(line, stdout, JSON_COMPACT | CLI_JSON_FLAGS);
+		(void)json_dumpf(line, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
 		(void)putchar('\n');
 		return;
 	}

@@ -99,7 +99,7 @@ static int stats(const struct cli *cli, const struct memory_options *o, struct c
 	(void)json_object_set(balloon, "memory_bytes", json_object_get(info, "memory"));
 	json_decref(info);
 	if (o->json)
-		return cli_print_json(balloon) == CLI_OK ? 0 : -EIO;
+		return cli_write_json(balloon, JSON_INDENT(2), e);
 	json_object_foreach(balloon, key, value)
 	{
 		if (json_is_integer(value))

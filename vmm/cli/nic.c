@@ -64,7 +64,7 @@ static int list(const struct device_call *c)
 	if (rc < 0)
 		return rc;
 	if (c->o->json)
-		return cli_print_json(nics) == CLI_OK ? 0 : -EIO;
+		return cli_write_json(nics, JSON_INDENT(2), c->e);
 	(void)printf("%-8s %-16s %-17s %4s %-10s %-6s %10s %12s %10s %12s %8s  %s\n", "ID", "NET",
 		     "MAC", "SLOT", "INTERFACE", "LINK", "RX-PACKETS", "RX-BYTES", "TX-PACKETS",
 		     "TX-BYTES", "DROPPED", "LIMITS");

@@ -152,11 +152,16 @@ int cli_usage(const struct command *cmd, const struct err *e)
 	return CLI_USAGE;
 }
 
-int cli_print_json(json_t *json)
+int cli_write_json(json_t *json, size_t flags, struct err *e)
 {
-	bool ok = json && json_dumpf(json, stdout, JSON_INDENT(2) | CLI_JSON_FLAGS) == 0 &&
-		  putchar('\n') != EOF;
+	bool ok = json && json_dumpf(json, stdout, flags | JSON_ENSURE_ASCII) == 0 &&
+		  putchar('\n') != EOF && fflush(stdout) == 0;
 
 	json_decref(json);
-	return ok && fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+	return ok ? 0 : err_set(e, -EIO, "cannot write to standard output");
+}
+
+int cli_print_json(json_t *json)
+{
+	return cli_write_json(json, JSON_INDENT(2), NULL) == 0 ? CLI_OK : CLI_FAILED;
 }

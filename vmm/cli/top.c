@@ -157,17 +157,7 @@ static int take(struct top *t, struct err *e)
 
 /* --- tables one after the other --- */
 
-static bool print_json(struct top *t)
-{
-	json_t *json = top_json(&t->sample);
-	bool ok = json && json_dumpf(json, stdout, JSON_COMPACT | CLI_JSON_FLAGS) == 0 &&
-		  putchar('\n') != EOF;
-
-	json_decref(json);
-	return ok && fflush(stdout) == 0;
-}
-
-static bool print_table(struct top *t, bool first)
+static int print_table(struct top *t, bool first, struct err *e)
 {
 	struct top_view view = top_fit(&t->sample, 0, 1, 0);
 	char line[MAX_LINE_BYTES];
@@ -178,7 +168,7 @@ static bool print_table(struct top *t, bool first)
 		top_show_guest(line, sizeof(line), &t->sample.guests[i], &view);
 		(void)printf("%s\n", line);
 	}
-	return fflush(stdout) == 0;
+	return fflush(stdout) == 0 ? 0 : err_set(e, -EIO, "cannot write to standard output");
 }
 
 static int run_batch(struct top *t, struct err *e)
@@ -197,8 +187,8 @@ static int run_batch(struct top *t, struct err *e)
 		if (rc < 0)
 			break;
 		top_sort(&t->sample, t->column, t->reverse);
-		if (!(t->o->json ? print_json(t) : print_table(t, i == 0)))
-			rc = err_set(e, -EIO, "cannot write to standard output");
+		rc = t->o->json ? cli_write_json(top_json(&t->sample), JSON_COMPACT, e)
+				: print_table(t, i == 0, e);
 	}
 	return rc;
 }

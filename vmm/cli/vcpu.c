@@ -22,7 +22,7 @@ static int list(const struct cli *cli, bool json, struct control_client *c, stru
 	if (rc < 0)
 		return rc;
 	if (json)
-		return cli_print_json(cpus) == CLI_OK ? 0 : -EIO;
+		return cli_write_json(cpus, JSON_INDENT(2), e);
 	(void)printf("%-5s %8s %10s  %s\n", "VCPU", "THREAD", "CPU-TIME", "AFFINITY");
 	json_array_foreach(cpus, i, cpu)
 	{

@@ -152,9 +152,10 @@ static bool line_matches(struct waiting *w, struct line *line, const regex_t *re
 	w->what = json_pack("{s:s, s:s%}", "event", "console", "line", line->text, line->bytes);
 	if (!w->what)
 		w->what = json_pack("{s:s}", "event", "console"); /* not UTF-8 */
-	printable(line->text);
-	if (!w->o->json)
+	if (!w->o->json) {
+		printable(line->text);
 		(void)printf("%s\n", line->text);
+	}
 	return true;
 }
 
