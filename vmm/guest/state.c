@@ -271,10 +271,11 @@ static int take_device(struct loader *l, struct section *s, struct err *e)
 	    get_word(s->payload, s->bytes, &at, type) < 0)
 		return err_set(e, -EPROTO, "id and type are cut off");
 	dev = vm_find_device(l->m->vm, id);
-	printable_ascii(id);
-	printable_ascii(type);
-	if (!dev || !dev->ops->load || strcmp(dev->ops->type, type) != 0)
+	if (!dev || !dev->ops->load || strcmp(dev->ops->type, type) != 0) {
+		printable_ascii(id);
+		printable_ascii(type);
 		return err_set(e, -EPROTO, "this guest has no '%.40s' of type '%.40s'", id, type);
+	}
 	if (came_before(l, dev))
 		return twice(e);
 	d = calloc(1, sizeof(*d));
