@@ -39,7 +39,8 @@ static int err_elsewhere(const char *id, struct err *e)
 {
 	const struct err why = *e;
 
-	return err_set(e, why.code, "%s: --map disk:%s=PATH names it here", why.text, id);
+	return err_set(e, why.code, "%s: where the guest arrives --map disk:%s=PATH names it",
+		       why.text, id);
 }
 
 int machine_add_disk(struct machine *m, size_t i, struct block_given *given, struct err *e)
