@@ -7,7 +7,7 @@ import time
 from ferrytest import linux_guest, tmp_dir
 from ferrytest.paths import TOP
 
-BUILD = TOP / "guest-images/linux/build.sh"
+SCRIPT = TOP / "guest-images/linux/build.sh"
 MONTH_S = 31 * 24 * 3600
 
 
@@ -22,7 +22,7 @@ def make(cache, name, age_s):
 
 def build(cache):
     """The directory that the guest is in, with that cache."""
-    done = subprocess.run([BUILD], env={**os.environ, "XDG_CACHE_HOME": str(cache)}, check=True,
+    done = subprocess.run([SCRIPT], env={**os.environ, "XDG_CACHE_HOME": str(cache)}, check=True,
                           stdout=subprocess.PIPE, text=True, timeout=60)
     return done.stdout.strip()
 
@@ -33,8 +33,7 @@ def test_what_nobody_asks_for_is_removed():
         (cache / "ferry").mkdir()
         # What takes minutes is not built again.
         for part in [*parts.glob("linux-kernel-*"), *parts.glob("linux-tools-*")]:
-            if part.is_dir():
-                (cache / "ferry" / part.name).symlink_to(part)
+            (cache / "ferry" / part.name).symlink_to(part)
         guest = build(cache)
         old, recent = make(cache, "linux-guest-0123", MONTH_S), make(cache, "linux-tools-0123", 60)
         other = make(cache, "downloads", MONTH_S)

@@ -88,9 +88,9 @@ def test_no_command_dies_of_an_answer(reply):
 
 
 def orders(text):
-    """A reply all of whose words end in what gives a terminal orders."""
+    """A reply all of whose words give a terminal orders."""
     words = {name: text for name in ("id", "name", "mac", "status", "device", "net", "kind",
-                                     "text", "level", "file", "state", "limits", "link")}
+                                     "text", "level", "file", "state", "link")}
     words["limits"] = {text: 1, "rx-bps": 5}
     words["inserted"] = {"file": text, "drv": text}
     words[f"key {text}"] = 1

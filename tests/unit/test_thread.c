@@ -141,12 +141,11 @@ static void *start_others(void *ret)
 {
 	int *rcs = ret;
 
-	for (int class = 0; class < THREAD_NR_CLASSES; class ++) {
+	for (int i = 0; i < THREAD_NR_CLASSES; i++) {
 		pthread_t thread;
 
-		rcs[class] =
-			thread_start(&thread, (enum thread_class) class, "other", do_nothing, NULL);
-		if (rcs[class] == 0)
+		rcs[i] = thread_start(&thread, (enum thread_class)i, "other", do_nothing, NULL);
+		if (rcs[i] == 0)
 			(void)pthread_join(thread, NULL);
 	}
 	return NULL;
@@ -158,11 +157,11 @@ static void test_starts_its_like(void **state)
 
 	(void)state;
 	run(start_others, rcs);
-	for (int class = 0; class < THREAD_NR_CLASSES; class ++)
-		assert_int_equal(rcs[class], class == THREAD_IO ? 0 : -EPERM);
+	for (int i = 0; i < THREAD_NR_CLASSES; i++)
+		assert_int_equal(rcs[i], i == THREAD_IO ? 0 : -EPERM);
 	(void)start_others(rcs);
-	for (int class = 0; class < THREAD_NR_CLASSES; class ++)
-		assert_int_equal(rcs[class], 0);
+	for (int i = 0; i < THREAD_NR_CLASSES; i++)
+		assert_int_equal(rcs[i], 0);
 }
 
 int main(void)
