@@ -76,6 +76,7 @@ def test_console():
             assert new.wait() == 0
             assert json.loads(new.out.text) == {"event": "console", "line": "echo b"}
         guest.write("\33[31m \x9b\x7f\n")
+        guest.wait_for("31m .+\n")  # a part of a line would match, too
         for words, shown in [((), "echo ?[31m ???\n"), (("--json",), "echo \33[31m \x9b\x7f")]:
             with waiting(guest, "console:^echo .*31m", *words) as orders:
                 assert orders.wait() == 0
