@@ -175,7 +175,9 @@ def test_tap():
             netns.run("ping", "-c", "2", "-i", "0.1", "10.9.0.2")
             guest.save(path)
             assert guest.wait() == 0
-        with Restored(path, netns=netns):
+        with Restored(path, netns=netns) as again, again.control() as control:
+            # Before it runs nobody holds the tap, and what is sent to it is lost.
+            assert control.execute("query-status")["status"] == "running"
             netns.run("ping", "-c", "3", "-i", "0.1", "10.9.0.2")
 
 
