@@ -14,10 +14,10 @@
 #define BAD_PASSES 2U
 /*
  * A pass more though the limit is kept: so many at most, and only if it leaves at most
- * three quarters, and the rest takes long enough for anybody to care.
+ * three quarters, and the rest takes long beside state and messages on a short way.
  */
 #define EXTRA_PASSES  8U
-#define EXTRA_MIN_NS  (4 * NSEC_PER_MSEC)
+#define EXTRA_MIN_NS  (NSEC_PER_MSEC / 2)
 #define EXTRA_LEAVES  3U
 #define EXTRA_OF_EACH 4U
 

@@ -70,6 +70,7 @@ static void test_goes_on_within_reason(void **state)
 {
 	const struct policy_params params = { .max_downtime_ns = 100 * MS,
 					      .switch_after_ns = 1000 * MS };
+	struct policy_pass little = pass(100, 100, 0);
 	struct policy p;
 	unsigned passes = 0;
 	uint64_t ms;
@@ -80,7 +81,9 @@ static void test_goes_on_within_reason(void **state)
 		assert_true(++passes < 100);
 	assert_true(passes > 1);
 	policy_init(&p, &params);
-	assert_int_equal(decide(&p, pass(100, 100, 3), &ms), POLICY_SWITCH);
+	assert_int_equal(decide(&p, pass(100, 100, 1), &ms), POLICY_PASS);
+	little.pages_left = PAGES_PER_MIB / 4;
+	assert_int_equal(decide(&p, little, &ms), POLICY_SWITCH);
 	policy_init(&p, &params);
 	assert_int_equal(decide(&p, pass(1000, 1000, 50), &ms), POLICY_SWITCH);
 }
