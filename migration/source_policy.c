@@ -89,7 +89,7 @@ enum policy_verdict policy_decide(struct policy *p, const struct policy_pass *pa
 	if (p->p.switch_after_ns && pass->elapsed_ns >= p->p.switch_after_ns)
 		return POLICY_SWITCH;
 	if (fits(p, memory_ns))
-		return is_worth_a_pass(p, pass, memory_ns) ? POLICY_PASS : POLICY_SWITCH;
+		return is_worth_a_pass(p, pass, memory_ns) ? POLICY_EXTRA_PASS : POLICY_SWITCH;
 	converge(p, pass);
 	return POLICY_PASS;
 }

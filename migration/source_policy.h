@@ -47,8 +47,9 @@ struct policy_pass {
 };
 
 enum policy_verdict {
-	POLICY_PASS,   /* one more; with policy.throttle */
-	POLICY_SWITCH, /* pause, and send the rest */
+	POLICY_PASS,       /* one more; with policy.throttle */
+	POLICY_EXTRA_PASS, /* the same, at once: the rest is small, and grows meanwhile */
+	POLICY_SWITCH,     /* pause, and send the rest */
 };
 
 #define POLICY_THROTTLE_FIRST 20U

@@ -14,7 +14,7 @@
  */
 #define FIXED_NS       (8 * NSEC_PER_MSEC)
 #define FIXED_MESSAGES 4U
-/* A pass over next to nothing is not repeated faster than this. */
+/* A pass over next to nothing is not repeated faster than this, but for a few. */
 #define MIN_PASS_NS (20 * NSEC_PER_MSEC)
 
 static void remember_locked(struct source *s, const struct source_pass *pass)
@@ -132,7 +132,8 @@ static int make_passes(struct source *s, struct policy *policy, struct err *e)
 		if (verdict == POLICY_SWITCH)
 			return 0;
 		set_throttle(s, policy->throttle);
-		rc = phase_gate_sleep(&s->gate, start_ns + MIN_PASS_NS, e);
+		if (verdict == POLICY_PASS)
+			rc = phase_gate_sleep(&s->gate, start_ns + MIN_PASS_NS, e);
 		if (rc < 0)
 			return rc;
 	}

@@ -59,8 +59,8 @@ static void test_goes_on_while_it_helps(void **state)
 
 	(void)state;
 	policy_init(&p, &params);
-	assert_int_equal(decide(&p, pass(100, 100, 50), &ms), POLICY_PASS);
-	assert_int_equal(decide(&p, pass(50, 50, 25), &ms), POLICY_PASS);
+	assert_int_equal(decide(&p, pass(100, 100, 50), &ms), POLICY_EXTRA_PASS);
+	assert_int_equal(decide(&p, pass(50, 50, 25), &ms), POLICY_EXTRA_PASS);
 	assert_int_equal(decide(&p, pass(25, 25, 20), &ms), POLICY_SWITCH);
 	assert_int_equal(ms, 30);
 }
@@ -77,11 +77,11 @@ static void test_goes_on_within_reason(void **state)
 
 	(void)state;
 	policy_init(&p, &params);
-	while (decide(&p, pass(100, 100, 50), &ms) == POLICY_PASS)
+	while (decide(&p, pass(100, 100, 50), &ms) == POLICY_EXTRA_PASS)
 		assert_true(++passes < 100);
 	assert_true(passes > 1);
 	policy_init(&p, &params);
-	assert_int_equal(decide(&p, pass(100, 100, 1), &ms), POLICY_PASS);
+	assert_int_equal(decide(&p, pass(100, 100, 1), &ms), POLICY_EXTRA_PASS);
 	little.pages_left = PAGES_PER_MIB / 4;
 	assert_int_equal(decide(&p, little, &ms), POLICY_SWITCH);
 	policy_init(&p, &params);
