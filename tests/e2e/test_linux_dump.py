@@ -50,7 +50,7 @@ def test_gdb_reads_the_kernel():
         out = run("gdb", "-nx", "-batch", "-ex", "p linux_banner", "-ex", "p init_task.comm",
                   "-ex", "info symbol $rip", linux.kernel_debug, folder / "core", timeout_s=BOOT_S)
     assert '"Linux version 6.1' in out and '"swapper/0' in out, out
-    assert re.search(r"^\w+( \+ \d+)? in section \.text", out, re.M), out
+    assert re.search(r"^[\w.]+( \+ \d+)? in section \.(\w+\.)?text", out, re.M), out
 
 
 @timeout(400)
