@@ -220,7 +220,9 @@ static int run_pass(struct ram_sender *s, bool last, struct err *e)
 		s->last = last;
 		s->nr_busy = s->nr_streams - 1;
 		s->pass_no++;
-		(void)pthread_cond_broadcast(&s->begin);
+		/* The first stream's thread has nothing to do in it. */
+		if (s->nr_busy)
+			(void)pthread_cond_broadcast(&s->begin);
 		run_own_locked(s, last);
 		while (s->nr_busy)
 			(void)pthread_cond_wait(&s->done, &s->lock.m);
