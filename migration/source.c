@@ -32,6 +32,8 @@
 #define LOCK_RETRY_NS (50 * NSEC_PER_MSEC)
 /* How long a broken stream waits for the destination's reason; its guest may stand meanwhile. */
 #define EXPLAIN_MS 200U
+/* An answer of a destination that is near comes within this. */
+#define PROMPT_MS 10U
 /* How long to wait until the destination has hung up. */
 #define FAREWELL_MS 5000U
 /*
@@ -182,12 +184,13 @@ static int reserve(struct source *s, struct err *e)
 }
 
 /*
- * Will the guest stand for a moment only? Then who listens hears of it when nothing is
- * to do but wait for the peer: events are the main loop's work, and so is the state.
+ * Will the guest stand for a moment only? Then who listens hears of it afterwards: events
+ * are the main loop's work, and so is the state.
  */
 static bool is_quick(const struct source *s)
 {
-	return !s->p.options.stopped && s->st.expected_downtime_ns <= s->p.options.max_downtime_ns;
+	return !s->p.options.stopped && !s->p.options.hold &&
+	       s->st.expected_downtime_ns <= s->p.options.max_downtime_ns;
 }
 
 static int pause_guest(struct source *s, struct err *e)
@@ -228,10 +231,28 @@ static int stop(struct source *s, struct err *e)
 
 	if (rc < 0)
 		return rc;
-	/* What is held is to be sent as it is when it goes on. */
-	if (is_quick(s) && !s->p.options.hold)
+	/* Not what is held: that is to be sent as it is when it goes on. */
+	if (is_quick(s))
 		s->p.guest->begin_save(s->p.opaque);
-	return source_pass(s, true, &s->last_pass, e);
+	rc = source_pass(s, true, &s->last_pass, e);
+	s->untold = rc == 0;
+	return rc;
+}
+
+static void tell_last_pass(struct source *s)
+{
+	if (!s->untold)
+		return;
+	s->untold = false;
+	s->p.listener->pass(s->p.opaque, s->st.nr_passes, &s->last_pass);
+	tell(s);
+}
+
+/* Afterwards, or when the destination takes its time. */
+static void await_word(struct source *s)
+{
+	if (!is_quick(s) || !talk_wait(s->talk, PROMPT_MS))
+		tell_last_pass(s);
 }
 
 static int give_locks_up(struct source *s, struct err *e)
@@ -268,8 +289,7 @@ static int send_state(struct source *s, struct err *e)
 
 static int await_ready(struct source *s, struct err *e)
 {
-	s->p.listener->pass(s->p.opaque, s->st.nr_passes, &s->last_pass);
-	tell(s);
+	await_word(s);
 	return talk_recv_reply(s->talk, e);
 }
 
@@ -302,6 +322,7 @@ static int await_running(struct source *s, struct err *e)
 	uint64_t values[RUNNING_VALUES];
 	int rc;
 
+	await_word(s);
 	if (!talk_wait(s->talk, RUNNING_MS))
 		source_become_unknown(s, "the destination is alive, but does not say that it runs");
 	rc = talk_recv_message(s->talk, MESSAGE_RUNNING, values, RUNNING_VALUES, e);
@@ -343,6 +364,7 @@ static int walk(struct source *s, struct err *e)
 		if (rc == 0)
 			rc = take_phase(s, (enum phase)i, e);
 	}
+	tell_last_pass(s);
 	return rc;
 }
 

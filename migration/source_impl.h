@@ -20,6 +20,7 @@ struct source {
 	bool paused;          /* by us */
 	bool released;        /* the disk locks */
 	bool told_released;   /* the peer */
+	bool untold;          /* the last pass, to who listens */
 	struct source_pass last_pass;
 
 	struct mutex lock;      /* protects: the rest; order: a leaf */
