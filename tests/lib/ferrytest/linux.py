@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The Linux guest: where its parts are, how to log in, and one that has booted already."""
+import contextlib
 import fcntl
 import functools
 import hashlib
@@ -80,9 +81,12 @@ def booted_linux(append="net=none", **options):
     return path
 
 
+@contextlib.contextmanager
 def linux_at_prompt(**kwargs):
-    """A guest without a nic that has booted; kwargs are Restored's."""
-    return Restored(booted_linux(net="none"), **kwargs)
+    """A guest without a nic that has booted, and whom others find; kwargs are Restored's."""
+    with Restored(booted_linux(net="none"), **kwargs) as guest:
+        guest.control().close()
+        yield guest
 
 
 def does(guest, command):
