@@ -94,6 +94,7 @@ def test_disk_full():
     """No half file stays behind, and the reason is told."""
     require_root()
     with tmp_dir() as folder, Lab() as lab, lab.host1.guest("idle"):
+        lab.console().wait_for("^idle ready")
         script = 'mount -t tmpfs -o size=4k tmpfs "$0" && "$@"; ls -A "$0" | sed s/^/left:/'
         for form in "svg", "json", "csv":
             path = folder / f"report.{form}"
@@ -117,6 +118,7 @@ def test_installed():
     require_tool("make")
     with tmp_dir() as folder, Lab() as lab, lab.host1.guest("idle"):
         run("make", "install", f"DESTDIR={folder}", timeout_s=60)
+        lab.console().wait_for("^idle ready")
         ferry = next(folder.rglob("bin/ferry"))
         failed_move(lab.host1, ferry, folder / "r.svg")
         assert (folder / "r.svg").read_text().rstrip().endswith("</svg>")
