@@ -89,8 +89,9 @@ def test_saved_with_it():
             assert guest.wait(BOOT_S) == 0
         vanishes(net, interface)
         with Restored(folder / "late.ferry", netns=net) as guest:
-            does(guest, f"ping -c 3 -W 20 {HOST}")  # it runs: somebody holds the tap
+            does(guest, "true")  # it runs: somebody holds the tap
             net.run("ping", "-c", "3", "-i", "0.2", "-W", "20", ADDR)
+            does(guest, f"ping -c 3 -W 20 {HOST}")
             detach(guest, net, name)
             vanishes(net, interface)
             name, _ = attach(guest, net, "bridge:br0")
