@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "migration/address.h"
@@ -21,9 +20,7 @@
 
 #define REPLY_TIMEOUT_S 10
 #define POLL_MS         100U
-/* From an event to the question: the guest may be in the middle of its hand-over. */
-#define SETTLE_NS     (3 * NSEC_PER_MSEC)
-#define END_TIMEOUT_S 15U
+#define END_TIMEOUT_S   15U
 /* Whom a client without --tls-ca trusts: where Debian's GnuTLS looks, too. */
 #define SYSTEM_CAS "/etc/ssl/certs/ca-certificates.crt"
 
@@ -256,7 +253,6 @@ static bool handle_interrupts(struct control_client *c, int *handled)
 /* Until it is over: the last answer to query-migrate. NULL with @e. */
 static json_t *follow(struct control_client *c, const struct teleport_cli *o, struct err *e)
 {
-	static const struct timespec settle = { .tv_nsec = SETTLE_NS };
 	struct teleport_progress progress = { .quiet = o->json };
 	int handled = 0;
 	json_t *st = NULL;
@@ -274,7 +270,6 @@ static json_t *follow(struct control_client *c, const struct teleport_cli *o, st
 			st = NULL;
 			break;
 		}
-		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &settle, NULL);
 	}
 	teleport_end_progress(&progress);
 	return st;
