@@ -248,7 +248,7 @@ static void tell_last_pass(struct source *s)
 	tell(s);
 }
 
-/* Afterwards, or when the destination takes its time. */
+/* Tell now only if the next word is late: if it is not, walk() does in the end. */
 static void await_word(struct source *s)
 {
 	if (!is_quick(s) || !talk_wait(s->talk, PROMPT_MS))

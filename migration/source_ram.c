@@ -14,7 +14,7 @@
  */
 #define FIXED_NS       (8 * NSEC_PER_MSEC)
 #define FIXED_MESSAGES 4U
-/* A pass over next to nothing is not repeated faster than this, but for a few. */
+/* A pass over next to nothing is not repeated faster than this, but for extra ones. */
 #define MIN_PASS_NS (20 * NSEC_PER_MSEC)
 
 static void remember_locked(struct source *s, const struct source_pass *pass)
